@@ -1,0 +1,1 @@
+"""What a claim can say: plain frozen data, without torch and cheap to import."""

@@ -1,0 +1,77 @@
+"""claim: the decorator that turns a measuring function into a claim that pytest can judge."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, ParamSpec
+
+from causaltest.asking.predictions import Prediction
+from causaltest.effect import Effect
+from causaltest.errors import ClaimError
+
+P = ParamSpec("P")
+
+CLAIM_ATTRIBUTE = "__causal_claim__"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, its prediction, and the function that measures."""
+
+    sentence: str
+    prediction: Prediction
+    body: Callable[..., Any]
+    id: str | None = None
+    model: str | None = None
+    family: str | None = None
+
+
+def claim(
+    sentence: str,
+    prediction: Prediction,
+    *,
+    id: str | None = None,  # noqa: A002 - the claim's own word
+    model: str | None = None,
+    family: str | None = None,
+) -> Callable[[Callable[P, Effect]], Callable[P, Effect]]:
+    """Declare a claim: the decorated test measures and returns an `Effect`; causaltest judges it.
+
+    `id` names the claim in reports (by default the test's name), `model` the lab's model for this
+    claim, `family` the claims of this file that share one alpha (by default the whole file).
+
+    Raises ClaimError for a sentence that is empty, a prediction that is none, or a Hypothesis test.
+    """
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise ClaimError(f"A claim starts with a sentence, and {sentence!r} was given.")
+    if not isinstance(prediction, Prediction):
+        raise ClaimError(
+            f"The claim {sentence!r} needs a prediction such as at_least(0.3) or negligible(within=0.05), "
+            f"and got {prediction!r}."
+        )
+
+    def decorate(body: Callable[P, Effect]) -> Callable[P, Effect]:
+        if getattr(body, "is_hypothesis_test", False):
+            raise ClaimError(given_message(sentence))
+        declared = Claim(sentence, prediction, body, id, model, family)
+
+        @functools.wraps(body)
+        def undecided(*_: P.args, **__: P.kwargs) -> NoReturn:
+            raise ClaimError(
+                f"The claim {sentence!r} was called without the causaltest plugin, so nothing would judge what it "
+                "returns. Run it with `pytest -p causaltest.pytest_plugin` (autoload is off), or call judge() yourself."
+            )
+
+        setattr(undecided, CLAIM_ATTRIBUTE, declared)
+        return undecided
+
+    return decorate
+
+
+def given_message(sentence: str) -> str:
+    return (
+        f"The claim {sentence!r} is also a Hypothesis test. Generated examples are not a sample of a population, so "
+        "no interval can be put around them. Write a universal law as a plain @given test without @claim, or a "
+        "claim about Pairs without @given."
+    )

@@ -1,0 +1,242 @@
+"""Lab: the front door. Its verbs build experiments; a backend gives the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from causaltest.asking import interventions
+from causaltest.asking.experiment import Direction, Experiment, Patching, Quantity
+from causaltest.asking.interventions import Intervention
+from causaltest.asking.metrics import Metric
+from causaltest.asking.pairs import Pair, Pairs
+from causaltest.asking.sites import Site
+from causaltest.effect import Effect, SelfPatch
+from causaltest.errors import ClaimError, SiteError
+from causaltest.sweep import SweepMap
+
+if TYPE_CHECKING:
+    from causaltest.measuring.backend import CleanRuns
+
+
+class Backend(Protocol):
+    """What a lab needs from whoever gives the numbers."""
+
+    @property
+    def model(self) -> str: ...
+    def measure(self, experiment: Experiment) -> Effect: ...
+    def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap: ...
+    def spread(self, site: Site, pairs: Pairs) -> Site: ...
+    def moved(self, patching: Patching) -> SelfPatch: ...
+    def clean(self, pairs: Pairs) -> CleanRuns: ...
+
+
+class Lab:
+    """A model and the experiments that can be asked of it.
+
+    `Lab.load(name)` takes "organism:ducks", a folder, or "org/name@revision"; `Lab(model,
+    tokenizer)` takes objects. Nothing is loaded until a number is asked for.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        tokenizer: Any = None,
+        *,
+        name: str | None = None,
+        backend: Backend | None = None,
+        seed: str = "",
+    ) -> None:
+        if backend is None and name is None and (model is None or tokenizer is None):
+            raise ClaimError('Lab takes a model and its tokenizer; Lab.load("name or folder") loads both.')
+        self._objects = (model, tokenizer)
+        self._name = name
+        self._backend = backend
+        self._experiments: list[Experiment] = []
+        self.seed = seed
+
+    @classmethod
+    def load(cls, name: str, *, seed: str = "") -> Lab:
+        """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use."""
+        return cls(name=name, seed=seed)
+
+    @property
+    def name(self) -> str:
+        """What reports call the model."""
+        return self._name or (self._backend.model if self._backend else type(self._objects[0]).__name__)
+
+    @property
+    def backend(self) -> Backend:
+        """Whoever gives the numbers; the measuring room is opened here, on first use."""
+        if self._backend is None:
+            from causaltest.measuring.backend import open_backend  # a late door: docs/decisions/0002
+
+            self._backend = open_backend(self._name, *self._objects)
+        return self._backend
+
+    def rehearsal(self) -> Lab:
+        """This lab without a model: effects that know only their experiment."""
+        return Lab(name=self.name, backend=Rehearsal(self.name), seed=self.seed)
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """What was asked of this lab so far, in order."""
+        return tuple(self._experiments)
+
+    def clean(self, pairs: Pairs | Pair) -> CleanRuns:
+        """The clean and corrupt runs: answers, what was given, which pairs are eligible."""
+        return self.backend.clean(as_pairs(pairs))
+
+    def denoise(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site]) -> Run:
+        """Clean activations into the corrupt run: is this site sufficient?"""
+        return self._run("denoise", pairs, at, interventions.replace)
+
+    def noise(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site]) -> Run:
+        """Corrupt activations into the clean run: is this site necessary?"""
+        return self._run("noise", pairs, at, interventions.replace)
+
+    def ablate(
+        self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention = interventions.zero
+    ) -> Run:
+        """Zeros or means into the clean run."""
+        if by.kind == "replace":
+            raise ClaimError("ablate takes by=zero or by=mean; lab.noise puts the corrupt run's activation in.")
+        return self._run("ablate", pairs, at, by)
+
+    def sweep(
+        self,
+        pairs: Pairs | Pair,
+        *,
+        at: Site,
+        direction: Direction = "denoise",
+        by: Intervention = interventions.replace,
+    ) -> Sweep:
+        """One patched run per layer, head and position of `at`, each alone. Exploratory."""
+        return Sweep(self, Patching(self.name, direction, as_pairs(pairs), as_sites(at), by))
+
+    def _run(self, direction: Direction, pairs: Pairs | Pair, at: Site | Sequence[Site], by: Intervention) -> Run:
+        return Run(self, Patching(self.name, direction, as_pairs(pairs), as_sites(at), by))
+
+    def _measure(self, experiment: Experiment) -> Effect:
+        self._experiments.append(experiment)
+        return self.backend.measure(experiment)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A patched run per pair, waiting to be read by a metric."""
+
+    lab: Lab
+    patching: Patching
+
+    def recovery(self, metric: Metric, *, placebo: bool = True) -> Effect:
+        """What denoising gives back. Binary: the share of eligible pairs that give the clean
+        answer again. Otherwise: sum(patched - corrupt) / sum(clean - corrupt)."""
+        return self._read("recovery", metric, placebo)
+
+    def drop(self, metric: Metric, *, placebo: bool = True) -> Effect:
+        """What noising or ablation takes away. Binary: the share of eligible pairs that no longer
+        give the clean answer. Otherwise: sum(clean - patched) / sum(clean - corrupt)."""
+        return self._read("drop", metric, placebo)
+
+    def change(self, metric: Metric, *, placebo: bool = True) -> Effect:
+        """Per pair, the metric in the patched run minus that in the same run unpatched."""
+        return self._read("change", metric, placebo)
+
+    @property
+    def is_neutral(self) -> bool:
+        """True when the patch changes no logit of the answer beyond the measured rounding."""
+        return self.lab.backend.moved(self.patching).neutral
+
+    def _read(self, quantity: Quantity, metric: Metric, placebo: bool) -> Effect:
+        draws = {} if placebo else {"placebo_draws": 0}
+        return self.lab._measure(Experiment(self.patching, quantity, metric, seed=self.lab.seed, **draws))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One patched run per site and pair, waiting to be read by a metric."""
+
+    lab: Lab
+    patching: Patching
+
+    def recovery(self, metric: Metric) -> SweepMap:
+        """`Run.recovery` of each site alone."""
+        return self._read("recovery", metric)
+
+    def drop(self, metric: Metric) -> SweepMap:
+        """`Run.drop` of each site alone."""
+        return self._read("drop", metric)
+
+    def change(self, metric: Metric) -> SweepMap:
+        """`Run.change` of each site alone, as the mean over pairs."""
+        return self._read("change", metric)
+
+    def _read(self, quantity: Quantity, metric: Metric) -> SweepMap:
+        if len(self.patching.sites) != 1:
+            raise SiteError(f"A sweep takes one site with ranges as its axes, and got {len(self.patching.sites)}.")
+        pairs = self.patching.pairs
+        site = self.lab.backend.spread(self.patching.sites[0], pairs)
+        table = [cells for by_head in site.cells() for cells in by_head]
+        experiments = [
+            Experiment(
+                Patching(self.patching.model, self.patching.direction, pairs, (cell,), self.patching.intervention),
+                quantity,
+                metric,
+                controls=False,
+                placebo_draws=0,
+                seed=self.lab.seed,
+            )
+            for cells in table
+            for cell in cells
+        ]
+        rows = [row_label(cells[0]) for cells in table]
+        return self.lab.backend.sweep(experiments, rows, [str(cell.position) for cell in table[0]])
+
+
+class Rehearsal:
+    """A backend that measures nothing: its effects know only their experiment."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    def measure(self, experiment: Experiment) -> Effect:
+        return Effect(experiment, None)
+
+    def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
+        return Effect(cells[0], None).measured  # type: ignore[return-value]
+
+    def spread(self, site: Site, pairs: Pairs) -> Site:
+        return site
+
+    def moved(self, patching: Patching) -> SelfPatch:
+        return Effect(None, None).measured  # type: ignore[return-value]
+
+    def clean(self, pairs: Pairs) -> CleanRuns:
+        return Effect(None, None).measured  # type: ignore[return-value]
+
+
+def as_pairs(pairs: Pairs | Pair) -> Pairs:
+    if isinstance(pairs, Pair):
+        return Pairs([pairs], iid=pairs.cluster is None)
+    if not isinstance(pairs, Pairs):
+        raise ClaimError(f"The lab measures Pairs or one Pair, and got {type(pairs).__name__}: write Pairs([...]).")
+    return pairs
+
+
+def as_sites(at: Site | Sequence[Site]) -> tuple[Site, ...]:
+    sites = (at,) if isinstance(at, Site) else tuple(at)
+    odd = next((s for s in sites if not isinstance(s, Site)), None)
+    if not sites or odd is not None:
+        raise SiteError(f"at= takes a site such as resid_post(6, thought(0)), or several, and got {at!r}.")
+    return sites
+
+
+def row_label(site: Site) -> str:
+    layer = f"L{site.layers[0]}" if site.layers else site.component
+    return f"{layer}H{site.heads[0]}" if site.heads else layer

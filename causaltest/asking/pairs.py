@@ -1,0 +1,204 @@
+"""Pair and Pairs: clean and corrupt prompts, their answers, and which of them belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+from causaltest.errors import PairsError
+
+LARGEST_FILE_BYTES = 1 << 30
+LONGEST_TEXT = 1_000_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two prompts that differ in one fact.
+
+    `answer` is what the clean run should give, `corrupt_answer` what the corrupt run should.
+    `cluster` names what the pair shares with others (a template, a source); `spans` names
+    stretches of the clean prompt by their first and past-the-last character.
+    """
+
+    clean: str
+    corrupt: str
+    answer: str
+    corrupt_answer: str | None = None
+    cluster: str | None = None
+    id: str | None = None
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("clean", "corrupt", "answer"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or not text.strip():
+                raise PairsError(f"A pair's {name} must be a text that is not empty, and is {text!r}.")
+            if len(text) > LONGEST_TEXT:
+                raise PairsError(f"A pair's {name} has {len(text)} characters; {LONGEST_TEXT} are accepted.")
+        for name in ("corrupt_answer", "cluster", "id"):
+            text = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise PairsError(f"A pair's {name} must be a text or absent, and is {text!r}.")
+        object.__setattr__(self, "spans", {k: checked_span(k, v, self.clean) for k, v in self.spans.items()})
+
+    def with_itself(self) -> Pair:
+        """The clean prompt beside itself: a patch between the two must change nothing."""
+        return replace(self, corrupt=self.clean, corrupt_answer=self.answer)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that are set, as plain data."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given["spans"] = {name: list(span) for name, span in self.spans.items()}
+        return {name: value for name, value in given.items() if value not in (None, {})}
+
+
+class Split(NamedTuple):
+    """Two halves that share no cluster: one to look for a site, the other to confirm it."""
+
+    discovery: Pairs
+    confirmation: Pairs
+
+
+class Pairs(Sequence[Pair]):
+    """Pairs to measure on, in a fixed order, with ids that are unique.
+
+    Every pair names its cluster, or `iid=True` says that the pairs have nothing in common: a
+    bound on ten paraphrases of one prompt is not a bound on ten prompts.
+
+    Raises PairsError when pairs are missing, ids repeat, or clusters are not said.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], *, iid: bool = False) -> None:
+        given = tuple(pairs)
+        if not given:
+            raise PairsError("Pairs needs at least one Pair, and got none.")
+        odd = next((p for p in given if not isinstance(p, Pair)), None)
+        if odd is not None:
+            raise PairsError(f"Pairs takes Pair values, and got {type(odd).__name__}; write Pair(clean=..., ...).")
+        self._pairs = tuple(p if p.id is not None else replace(p, id=f"pair {i}") for i, p in enumerate(given))
+        self.iid = iid
+        ids = [p.id for p in self._pairs]
+        if len(set(ids)) != len(ids):
+            twice = next(i for i in ids if ids.count(i) > 1)
+            raise PairsError(f"Two pairs have the id {twice!r}; ids say which values are paired, so each is used once.")
+        check_clusters(self._pairs, iid)
+
+    @classmethod
+    def from_jsonl(cls, path: str | Path, *, iid: bool = False) -> Pairs:
+        """Pairs from a file with one JSON object per line, in Pair's own field names.
+
+        Raises PairsError that names the line, when one is not such an object.
+        """
+        path = Path(path)
+        try:
+            size = path.stat().st_size
+            if size > LARGEST_FILE_BYTES:
+                raise PairsError(f"{path} has {size} bytes; a pairs file may have {LARGEST_FILE_BYTES}.")
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
+        return cls([parse_line(path, n, line) for n, line in enumerate(lines, 1) if line.strip()], iid=iid)
+
+    @overload
+    def __getitem__(self, at: int) -> Pair: ...
+    @overload
+    def __getitem__(self, at: slice) -> Pairs: ...
+    def __getitem__(self, at: int | slice) -> Pair | Pairs:
+        return Pairs(self._pairs[at], iid=self.iid) if isinstance(at, slice) else self._pairs[at]
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pairs) and self._pairs == other._pairs and self.iid == other.iid
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self)} pairs, {self.digest[:8]})"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(str(p.id) for p in self._pairs)
+
+    @property
+    def clusters(self) -> tuple[str, ...] | None:
+        """One name per pair, or None when the pairs were declared independent."""
+        return None if self.iid else tuple(str(p.cluster) for p in self._pairs)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that a measurement could depend on."""
+        plain = json.dumps([p.as_dict() for p in self._pairs] + [self.iid], sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    def split(self, *, discovery: float = 0.5, seed: int) -> Split:
+        """Two halves by whole clusters, drawn from `seed`.
+
+        Raises PairsError when a half would be empty.
+        """
+        names = list(dict.fromkeys(self.clusters or self.ids))
+        take = round(len(names) * discovery)
+        if not 0 < take < len(names):
+            raise PairsError(
+                f"discovery={discovery} of {len(names)} clusters leaves one half empty; "
+                "add clusters or change the share."
+            )
+        chosen = set(random.Random(seed).sample(names, take))
+        first = [p for p, name in zip(self._pairs, self.clusters or self.ids, strict=True) if name in chosen]
+        second = [p for p in self._pairs if p not in first]
+        return Split(Pairs(first, iid=self.iid), Pairs(second, iid=self.iid))
+
+
+def checked_span(name: str, span: Any, text: str) -> tuple[int, int]:
+    """A span as two characters inside its text."""
+    whole = isinstance(span, Sequence) and len(span) == 2 and all(type(edge) is int for edge in span)
+    if not whole or not 0 <= span[0] < span[1] <= len(text):
+        raise PairsError(
+            f"Span {name!r} is {span!r}; a span is [first character, past the last] inside the clean "
+            f"prompt, which has {len(text)} characters."
+        )
+    return (span[0], span[1])
+
+
+def check_clusters(pairs: Sequence[Pair], iid: bool) -> None:
+    """Either every pair names its cluster or none does and iid is said."""
+    named = sum(p.cluster is not None for p in pairs)
+    if iid and named:
+        raise PairsError(f"iid=True says that pairs share nothing, and {named} of {len(pairs)} name a cluster.")
+    if not iid and named < len(pairs) and len(pairs) > 1:
+        raise PairsError(
+            f"{len(pairs) - named} of {len(pairs)} pairs name no cluster. Give each Pair cluster=..., the template "
+            "or source that it shares with others, or say Pairs(..., iid=True) if no two have anything in common."
+        )
+
+
+def parse_line(path: Path, number: int, line: str) -> Pair:
+    """One line of a pairs file."""
+    known = [f.name for f in fields(Pair)]
+    try:
+        given = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise PairsError(f"{path}, line {number} is not JSON: {error}. Each line is one object.") from error
+    if not isinstance(given, dict):
+        raise PairsError(f"{path}, line {number} is a {type(given).__name__}; each line is one object.")
+    unknown, missing = set(given) - set(known), {"clean", "corrupt", "answer"} - set(given)
+    if unknown or missing:
+        what = f"lacks {sorted(missing)}" if missing else f"has unknown fields {sorted(unknown)}"
+        raise PairsError(f"{path}, line {number} {what}; the fields are {known}.")
+    if not isinstance(given.get("spans", {}), dict):
+        raise PairsError(f"{path}, line {number}: spans must be an object of name: [first, past the last].")
+    try:
+        return Pair(**given)
+    except PairsError as error:
+        raise PairsError(f"{path}, line {number}: {error}") from error

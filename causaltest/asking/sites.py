@@ -1,0 +1,85 @@
+"""Sites: where in a network. One value is used for reading and for writing.
+
+Layers count blocks from 0. `resid_pre(l)` is the input of block l, `resid_post(l)` its output;
+transformers' `hidden_states[l]` is `resid_pre(l)`, which is why no such index appears here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from causaltest.asking.positions import Position, compact, every
+from causaltest.errors import SiteError
+
+Component = Literal["embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A component, its layers and heads, and a position. Several of each are patched together,
+    and are the axes of a sweep."""
+
+    component: Component
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    position: Position
+
+    def __str__(self) -> str:
+        layer = f" L{compact(self.layers)}" if self.layers else ""
+        heads = f" H{compact(self.heads)}" if self.heads else ""
+        return f"{self.component}{layer}{heads} @ {self.position}"
+
+    def cells(self) -> tuple[tuple[tuple[Site, ...], ...], ...]:
+        """Single sites, by layer, head and position: `cells()[layer][head][position]`."""
+        return tuple(
+            tuple(
+                tuple(replace(self, layers=layers, heads=heads, position=p) for p in self.position.single())
+                for heads in [(h,) for h in self.heads] or [()]
+            )
+            for layers in [(layer,) for layer in self.layers] or [()]
+        )
+
+
+def resid_pre(layer: int | Iterable[int], position: Position | None = None) -> Site:
+    """The residual stream before block `layer`."""
+    return site("resid_pre", layer, position)
+
+
+def resid_post(layer: int | Iterable[int], position: Position | None = None) -> Site:
+    """The residual stream after block `layer`."""
+    return site("resid_post", layer, position)
+
+
+def attn_out(layer: int | Iterable[int], position: Position | None = None) -> Site:
+    """What attention adds to the residual stream in block `layer`."""
+    return site("attn_out", layer, position)
+
+
+def mlp_out(layer: int | Iterable[int], position: Position | None = None) -> Site:
+    """What the MLP adds to the residual stream in block `layer`."""
+    return site("mlp_out", layer, position)
+
+
+def head(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
+    """z: the output of an attention head, before the output projection."""
+    return Site("head", whole("layer", layer), whole("head", head), position or every())
+
+
+def embed(position: Position | None = None) -> Site:
+    """The input embedding; `embed(thought(k))` is the continuous thought itself."""
+    return Site("embed", (), (), position or every())
+
+
+def site(component: Component, layer: int | Iterable[int], position: Position | None) -> Site:
+    if position is not None and not isinstance(position, Position):
+        raise SiteError(f"{component} takes a position such as last() or index(3), and got {position!r}.")
+    return Site(component, whole("layer", layer), (), position or every())
+
+
+def whole(name: str, numbers: int | Iterable[int]) -> tuple[int, ...]:
+    given = (numbers,) if isinstance(numbers, int) else tuple(numbers)
+    if not given or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in given):
+        raise SiteError(f"A {name} is a whole number from 0, or several of them, and {numbers!r} was given.")
+    return given

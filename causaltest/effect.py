@@ -1,0 +1,334 @@
+"""Effect: one number per pair, the experiment that it answers, and the controls run beside it.
+
+An effect is known before its numbers: in rehearsal it holds only its experiment, and asking it
+for a number raises. Values are plain floats, so that this module needs neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from causaltest.errors import ClaimError, JudgementError, RehearsalRead
+
+if TYPE_CHECKING:
+    from causaltest.verdict import Verdict
+
+Kind = Literal["binary", "continuous", "ratio"]
+
+
+class Question(Protocol):
+    """What an effect answers: an experiment, or a difference of two."""
+
+    @property
+    def summary(self) -> str:
+        """One line for the report: quantity, direction, site."""
+
+    @property
+    def site(self) -> str: ...
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain data that two equal questions share."""
+
+
+@dataclass(frozen=True)
+class Waived:
+    """A control left out on purpose; the reason is printed beside the verdict."""
+
+    why: str
+
+    def __post_init__(self) -> None:
+        if not self.why.strip():
+            raise JudgementError('Waived needs a reason, for instance Waived("simulated data").')
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A pair that does not count, and why; decided from the clean and corrupt runs only."""
+
+    pair_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SelfPatch:
+    """The site patched with its own value: how far any score moved, and how far rounding may."""
+
+    moved: float
+    tolerance: float
+
+    @property
+    def neutral(self) -> bool:
+        return self.moved <= self.tolerance
+
+
+@dataclass(frozen=True)
+class PositiveControl:
+    """Patching every position there: the effect that a null must be seen against."""
+
+    estimate: float
+    needed: float
+    what: str
+
+    @property
+    def passed(self) -> bool:
+        return self.estimate >= self.needed
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls measured on the same pairs. None: not measured; Waived: left out on purpose."""
+
+    self_patch: SelfPatch | Waived | None = None
+    placebo: tuple[float, ...] | Waived | None = None
+    """Per pair, in the units of `Effect.values`, averaged over the draws."""
+    positive: PositiveControl | Waived | None = None
+    distance: tuple[float, ...] | None = None
+    """Per pair, Euclidean: how far the patched vectors are from those they replace."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What was measured, per eligible pair, in the order of `pair_ids`."""
+
+    values: tuple[float, ...]
+    pair_ids: tuple[str, ...]
+    clusters: tuple[str, ...] | None
+    """None: the pairs were declared independent (`iid=True`)."""
+    kind: Kind
+    range: tuple[float, float] | None = None
+    denominators: tuple[float, ...] | None = None
+    """For kind "ratio": the effect is sum(values) / sum(denominators)."""
+    controls: Controls = Controls()
+    pairs_total: int = 0
+    excluded: tuple[Exclusion, ...] = ()
+    references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Per pair, the metric itself in the "clean", "corrupt" and "patched" runs."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A measured effect, or (in rehearsal) the promise of one.
+
+    Effects subtract, paired by pair id: `late - early`. Compared with a number (`effect > 0.3`)
+    they give a `Verdict` by the same judge that serves claims.
+    """
+
+    question: Question | None
+    numbers: Numbers | None
+
+    @classmethod
+    def from_values(
+        cls,
+        values: Sequence[float | bool],
+        *,
+        kind: Kind,
+        clusters: Sequence[str | int] | None = None,
+        iid: bool = False,
+        placebo: Sequence[float] | Waived | None = None,
+        range: tuple[float, float] | None = None,  # noqa: A002 - the word of the statistics
+        denominators: Sequence[float] | None = None,
+        pair_ids: Sequence[str] | None = None,
+        question: Question | None = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> Effect:
+        """An effect from numbers measured elsewhere, one per pair.
+
+        `kind` is "binary" (0 or 1 per pair), "continuous", or "ratio" (with `denominators`:
+        the effect is the ratio of the sums). Say which pairs belong together with `clusters`,
+        or that none do with `iid=True`. Without `placebo` the effect cannot be SUPPORTED.
+
+        Raises JudgementError when the lengths differ or neither clusters nor iid is said.
+        """
+        numbers = tuple(float(v) for v in values)
+        n = len(numbers)
+        check_lengths(n, clusters=clusters, placebo=placebo, denominators=denominators, pair_ids=pair_ids)
+        if (clusters is None) == (not iid):
+            raise JudgementError(
+                "from_values needs either clusters=[...] (which pairs share a template or source) "
+                "or iid=True (they share nothing): give exactly one of them."
+            )
+        if kind == "binary" and any(v not in (0.0, 1.0) for v in numbers if math.isfinite(v)):
+            odd = next(v for v in numbers if v not in (0.0, 1.0))
+            raise JudgementError(f'kind="binary" takes 0 or 1 per pair, and got {odd}; use kind="continuous".')
+        if (kind == "ratio") != (denominators is not None):
+            raise JudgementError('denominators=[...] and kind="ratio" go together: give both or neither.')
+        if range is not None:
+            outside = [v for v in numbers if math.isfinite(v) and not range[0] <= v <= range[1]]
+            if outside and kind == "continuous":
+                raise JudgementError(f"value {outside[0]} lies outside range={range}; clip it or widen the range.")
+        return cls(
+            question,
+            Numbers(
+                values=numbers,
+                pair_ids=tuple(pair_ids) if pair_ids is not None else tuple(f"pair {i}" for i in _range(n)),
+                clusters=None if clusters is None else tuple(str(c) for c in clusters),
+                kind=kind,
+                range=range,
+                denominators=None if denominators is None else tuple(float(d) for d in denominators),
+                controls=Controls(
+                    placebo=placebo if placebo is None or isinstance(placebo, Waived) else tuple(map(float, placebo)),
+                    self_patch=Waived("measured outside causaltest"),
+                    positive=Waived("measured outside causaltest"),
+                ),
+                pairs_total=n,
+                provenance=dict(provenance or {}),
+            ),
+        )
+
+    @property
+    def measured(self) -> Numbers:
+        """The numbers. Raises RehearsalRead in rehearsal."""
+        if self.numbers is None:
+            raise RehearsalRead(
+                "This effect has no numbers yet: the claim's body is being rehearsed to learn its "
+                "experiments. A body that chooses its experiment by a number can be run, but it "
+                "is exploratory and cannot be registered."
+            )
+        return self.numbers
+
+    @property
+    def n(self) -> int:
+        return len(self.measured.values)
+
+    @property
+    def estimate(self) -> float:
+        """The mean over pairs, or the ratio of sums; NaN without pairs."""
+        numbers = self.measured
+        if not numbers.values:
+            return math.nan
+        total = math.fsum(numbers.values)
+        if numbers.denominators is None:
+            return total / len(numbers.values)
+        below = math.fsum(numbers.denominators)
+        return total / below if below else math.nan
+
+    @property
+    def is_neutral(self) -> bool:
+        """True when no pair moved by more than the rounding measured beside it."""
+        numbers = self.measured
+        own = numbers.controls.self_patch
+        tolerance = own.tolerance if isinstance(own, SelfPatch) else 0.0
+        if "patched" in numbers.references:
+            base = numbers.references["baseline"]
+            return all(abs(a - b) <= tolerance for a, b in zip(numbers.references["patched"], base, strict=True))
+        return all(abs(v) <= tolerance for v in numbers.values)
+
+    def __sub__(self, other: Effect) -> Effect:
+        """The paired difference, on the pairs that both effects have."""
+        if not isinstance(other, Effect):
+            return NotImplemented
+        question = Difference(self.question, other.question)
+        if self.numbers is None or other.numbers is None:
+            return Effect(question, None)
+        return Effect(question, paired_difference(self.numbers, other.numbers))
+
+    def __gt__(self, threshold: float) -> Verdict:
+        from causaltest.judging.judge import judge_comparison  # a late door: docs/decisions/0002
+
+        return judge_comparison(self, ">", threshold)
+
+    def __ge__(self, threshold: float) -> Verdict:
+        from causaltest.judging.judge import judge_comparison
+
+        return judge_comparison(self, ">=", threshold)
+
+    def __lt__(self, threshold: float) -> Verdict:
+        from causaltest.judging.judge import judge_comparison
+
+        return judge_comparison(self, "<", threshold)
+
+    def __le__(self, threshold: float) -> Verdict:
+        from causaltest.judging.judge import judge_comparison
+
+        return judge_comparison(self, "<=", threshold)
+
+    def __bool__(self) -> bool:
+        raise ClaimError(
+            "An Effect is neither true nor false. Compare it (`assert effect > 0.3`), or return it from a @claim."
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The question of `first - second`."""
+
+    first: Question | None
+    second: Question | None
+
+    @property
+    def summary(self) -> str:
+        names = [q.summary if q is not None else "values" for q in (self.first, self.second)]
+        return f"{names[0]}  minus  {names[1]}"
+
+    @property
+    def site(self) -> str:
+        return " - ".join(q.site if q is not None else "values" for q in (self.first, self.second))
+
+    def canonical(self) -> dict[str, Any]:
+        return {
+            "difference": [None if q is None else q.canonical() for q in (self.first, self.second)],
+        }
+
+
+def paired_difference(first: Numbers, second: Numbers) -> Numbers:
+    """Per-pair differences; the control of a difference is its other arm."""
+    missing = set(first.pair_ids) ^ set(second.pair_ids)
+    if missing:
+        named = ", ".join(sorted(missing)[:5])
+        raise JudgementError(
+            f"The two effects are not about the same pairs: {len(missing)} are in one only ({named}). "
+            "Measure both on the same pairs with the same metric."
+        )
+    if first.kind != second.kind:
+        raise JudgementError(f"A {first.kind} effect and a {second.kind} effect cannot be subtracted.")
+    where = {pair_id: i for i, pair_id in enumerate(second.pair_ids)}
+    order = [where[pair_id] for pair_id in first.pair_ids]
+    if first.denominators is not None and second.denominators is not None:
+        if any(d != second.denominators[j] for d, j in zip(first.denominators, order, strict=True)):
+            raise JudgementError("The two ratios have different denominators: use the same metric and pairs for both.")
+    values = tuple(v - second.values[j] for v, j in zip(first.values, order, strict=True))
+    spread = None
+    if first.kind == "binary":
+        spread = (-1.0, 1.0)
+    elif first.range is not None and second.range is not None:
+        spread = (first.range[0] - second.range[1], first.range[1] - second.range[0])
+    return Numbers(
+        values=values,
+        pair_ids=first.pair_ids,
+        clusters=first.clusters,
+        kind="ratio" if first.kind == "ratio" else "continuous",
+        range=spread,
+        denominators=first.denominators,
+        controls=Controls(
+            self_patch=worse_self_patch(first.controls.self_patch, second.controls.self_patch),
+            placebo=Waived("the control of a difference is its other arm"),
+            positive=Waived("the control of a difference is its other arm"),
+            distance=first.controls.distance,
+        ),
+        pairs_total=first.pairs_total,
+        excluded=first.excluded,
+        references={"first": first.values, "second": tuple(second.values[j] for j in order)},
+        provenance=first.provenance,
+    )
+
+
+def worse_self_patch(
+    first: SelfPatch | Waived | None, second: SelfPatch | Waived | None
+) -> SelfPatch | Waived | None:
+    """The arm that moved more, so that a difference cannot hide it."""
+    if isinstance(first, SelfPatch) and isinstance(second, SelfPatch):
+        return first if first.moved - first.tolerance >= second.moved - second.tolerance else second
+    return first if isinstance(first, SelfPatch) else second
+
+
+def check_lengths(n: int, **columns: Any) -> None:
+    for name, column in columns.items():
+        if column is not None and not isinstance(column, Waived) and len(column) != n:
+            raise JudgementError(f"{name} has {len(column)} entries, and there are {n} values: one per pair.")
+
+
+_range = range

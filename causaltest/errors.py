@@ -1,0 +1,55 @@
+"""The exception tree. Every message says what was given, what is accepted, and what to do next.
+
+    CausaltestError
+    ├── ClaimError           a claim is written in a way that cannot be judged
+    │   └── RehearsalRead    a number was asked for where only the experiment is known
+    ├── PairsError           prompts that cannot be compared, or a file that cannot be read
+    ├── SiteError            a site that this model does not have
+    │   └── PositionError    a position that this prompt does not have, or has twice
+    ├── ModelError           a model that cannot be loaded, or must not be measured
+    ├── MeasurementError     a run that gave no usable number
+    └── JudgementError       numbers that cannot be judged as asked
+        └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
+"""
+
+from __future__ import annotations
+
+
+class CausaltestError(Exception):
+    """The root: catch this to catch everything that causaltest raises on purpose."""
+
+
+class ClaimError(CausaltestError):
+    """A claim is written in a way that cannot be judged."""
+
+
+class RehearsalRead(ClaimError):
+    """A number was asked for in rehearsal, where only the experiment is known."""
+
+
+class PairsError(CausaltestError):
+    """Prompts that cannot be compared, or a pairs file that cannot be read."""
+
+
+class SiteError(CausaltestError):
+    """A site that this model does not have."""
+
+
+class PositionError(SiteError):
+    """A position that this prompt does not have, or has more than once."""
+
+
+class ModelError(CausaltestError):
+    """A model that cannot be loaded, or that must not be measured as it is."""
+
+
+class MeasurementError(CausaltestError):
+    """A run that gave no usable number: a patch that did not fire, NaN, nothing eligible."""
+
+
+class JudgementError(CausaltestError):
+    """Numbers that cannot be judged as asked."""
+
+
+class NoTruthValue(JudgementError):
+    """An INCONCLUSIVE or INVALID verdict is neither true nor false."""

@@ -1,0 +1,118 @@
+"""Which procedures judge which effect, and from how many units on.
+
+A rule is chosen from the kind of effect, the claim's threshold and whether the pairs differ at
+all; every procedure of a rule must clear, each at the full alpha (an intersection-union test,
+Berger 1982, Technometrics 24:295), so that nothing extra is spent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from causaltest.asking.predictions import Prediction
+from causaltest.judging.bca import BCA, bca
+from causaltest.judging.betting import BETTING, betting
+from causaltest.judging.bounds import Bound, Thresholds
+from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, mcnemar, sign_flip
+from causaltest.judging.proportion import EXACT, KORN_GRAUBARD, exact_binomial, korn_graubard
+from causaltest.judging.sample import Sample
+from causaltest.judging.student import STUDENT, student
+
+FEWEST_UNITS = 20
+FEWEST_UNITS_UNBOUNDED = 50
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The procedures that must all clear. Without any, the sample cannot be judged."""
+
+    procedures: tuple[str, ...]
+    minimum_units: int
+    notes: tuple[str, ...] = ()
+
+
+def rule_for(sample: Sample, prediction: Prediction) -> Rule:
+    """The rule by which this sample answers this prediction."""
+    if sample.kind == "binary":
+        return Rule((EXACT,), 0) if sample.iid else Rule((KORN_GRAUBARD,), FEWEST_UNITS)
+    if sample.arms is not None and prediction.threshold == 0:
+        return arms_rule(sample)
+    if not sample.has_spread:
+        return rule_without_spread(sample)
+    if has_usable_range(sample):
+        return Rule((BCA, STUDENT, BETTING), FEWEST_UNITS)
+    return Rule((BCA, STUDENT), FEWEST_UNITS_UNBOUNDED, (unbounded_note(sample),))
+
+
+def arms_rule(sample: Sample) -> Rule:
+    """Whether one arm is larger than the other: tests that are exact when the arms are exchangeable."""
+    if sample.binary_arms and sample.iid:
+        return Rule((MCNEMAR,), 0)
+    if not sample.has_spread:
+        return Rule((SIGN_FLIP,), FEWEST_UNITS, ("no spread: judged by the sign-flip alone, which needs none",))
+    return Rule((SIGN_FLIP, STUDENT), FEWEST_UNITS)
+
+
+def rule_without_spread(sample: Sample) -> Rule:
+    """Every unit equals the estimate: a sample without spread is no proof, so t and BCa are left out.
+
+    The betting bound needs no spread, only a range. Without a range one case is left: a ratio
+    whose numerators are all zero, as at a site that cannot matter. There num - X * den still
+    varies with the measured denominators, and t on it is a test like any other; it cannot know
+    of a kind of pair that was never drawn, and the note says how rare such pairs must be.
+    """
+    if has_usable_range(sample):
+        return Rule((BETTING,), FEWEST_UNITS, ("no spread: judged by the betting bound alone, which needs none",))
+    if sample.kind == "ratio" and all_zero(sample) and np.ptp(sample.weights) > 0:
+        return Rule((STUDENT,), FEWEST_UNITS_UNBOUNDED, (unbounded_note(sample), all_zero_note(sample)))
+    return Rule((), FEWEST_UNITS_UNBOUNDED)
+
+
+def all_zero(sample: Sample) -> bool:
+    return bool(np.abs(sample.values).max() <= sample.rounding)
+
+
+def has_usable_range(sample: Sample) -> bool:
+    """A range is declared, and for a ratio the denominators keep to its reach as well."""
+    if sample.range is None:
+        return False
+    reach = max(abs(end) for end in sample.range)
+    return sample.kind != "ratio" or bool(np.abs(sample.denominators).max() <= reach + sample.rounding)
+
+
+def unbounded_note(sample: Sample) -> str:
+    why = "the denominators leave the declared range" if sample.range is not None else "no range is declared"
+    return f"coverage is approximate: {why}, so rare extreme pairs are not allowed for"
+
+
+def all_zero_note(sample: Sample) -> str:
+    share = 1 - 0.05 ** (1 / sample.units)
+    return (
+        "every numerator is zero: the spread tested is that of the denominators, and a kind of unit rarer "
+        f"than {100 * share:.2g} % may have been missed (95 % confidence)"
+    )
+
+
+def bounds_by(
+    rule: Rule, sample: Sample, thresholds: Thresholds, *, tuned_at: float, resamples: int, seed: int
+) -> tuple[Bound, ...]:
+    """One Bound per procedure of the rule."""
+
+    def answer(procedure: str) -> Bound:
+        if procedure == EXACT:
+            return exact_binomial(float(sample.values.sum()), sample.n, thresholds)
+        if procedure == KORN_GRAUBARD:
+            return korn_graubard(sample, thresholds)
+        if procedure == MCNEMAR:
+            return mcnemar(sample, thresholds)
+        if procedure == SIGN_FLIP:
+            return sign_flip(sample, thresholds, resamples=resamples, seed=seed)
+        if procedure == STUDENT:
+            return student(sample, thresholds)
+        if procedure == BETTING:
+            return betting(sample, thresholds, tuned_at=tuned_at, seed=seed)
+        return bca(sample, thresholds, resamples=resamples, seed=seed)
+
+    return tuple(answer(procedure) for procedure in rule.procedures)

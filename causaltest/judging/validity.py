@@ -1,0 +1,121 @@
+"""What makes numbers INVALID: they cannot speak about the claim, whatever they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from causaltest.asking.predictions import Prediction
+from causaltest.effect import Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.judging.sample import Sample, rounding_of
+from causaltest.judging.student import t_above_zero
+
+DENOMINATOR_ALPHA = 0.05
+
+
+def why_invalid(numbers: Numbers, prediction: Prediction) -> str | None:
+    """The reason why these numbers must not be judged, or None."""
+    return (
+        moved_by_itself(numbers)
+        or not_finite(numbers)
+        or nothing_counted(numbers)
+        or outside_range(numbers)
+        or hook_may_be_dead(numbers, prediction)
+    )
+
+
+def moved_by_itself(numbers: Numbers) -> str | None:
+    own = numbers.controls.self_patch
+    if not isinstance(own, SelfPatch) or own.neutral:
+        return None
+    return (
+        f"The site patched with its own value moved a score by {own.moved:.3g}, where rounding explains "
+        f"{own.tolerance:.3g}: the patch does more than it says. Repair the site or its adapter first."
+    )
+
+
+def not_finite(numbers: Numbers) -> str | None:
+    columns: dict[str, Iterable[float]] = {"value": numbers.values}
+    if numbers.denominators is not None:
+        columns["denominator"] = numbers.denominators
+    if isinstance(numbers.controls.placebo, tuple):
+        columns["placebo"] = numbers.controls.placebo
+    for name, entries in columns.items():
+        odd = [(p, v) for p, v in zip(numbers.pair_ids, entries, strict=True) if not math.isfinite(v)]
+        if odd:
+            return (
+                f"The {name} of {odd[0][0]!r} is {odd[0][1]} ({len(odd)} of {len(numbers.values)} pairs are not "
+                "finite): find out why the run overflowed; leaving such pairs out would select on the outcome."
+            )
+    return None
+
+
+def nothing_counted(numbers: Numbers) -> str | None:
+    if numbers.values:
+        return None
+    counts: dict[str, int] = {}
+    for exclusion in numbers.excluded:
+        counts[exclusion.reason] = counts.get(exclusion.reason, 0) + 1
+    reasons = ", ".join(f"{count}: {reason}" for reason, count in sorted(counts.items()))
+    told = f" ({reasons})" if reasons else ""
+    return f"None of {numbers.pairs_total} pairs counts{told}. Give pairs that the model gets right when clean."
+
+
+def outside_range(numbers: Numbers) -> str | None:
+    if numbers.range is None:
+        return None
+    low, high = numbers.range
+    slack = rounding_of(numbers)
+    for pair_id, value in zip(numbers.pair_ids, numbers.values, strict=True):
+        if not low - slack <= value <= high + slack:
+            return (
+                f"The value of {pair_id!r} is {value:.4g}, outside the declared range [{low:g}, {high:g}]: "
+                "clip the metric to its range, or widen the range."
+            )
+    return None
+
+
+def hook_may_be_dead(numbers: Numbers, prediction: Prediction) -> str | None:
+    """A claim that nothing happens must show that something could have."""
+    if not prediction.needs_positive_control:
+        return None
+    control = numbers.controls.positive
+    if isinstance(control, PositiveControl) and not control.passed:
+        return (
+            f"The positive control failed: {control.what} gave {control.estimate:.3g}, and {control.needed:.3g} is "
+            "needed. Where nothing has an effect, the lack of one says nothing about this site."
+        )
+    distance = numbers.controls.distance
+    if distance is not None and all(d == 0 for d in distance):
+        return (
+            "The patched vectors equal those that they replace (distance 0 in every pair): a null with distance "
+            "zero proves nothing. Choose pairs whose activations differ at this site."
+        )
+    return None
+
+
+def weak_denominators(sample: Sample) -> str | None:
+    """A ratio means something only where its denominators are clearly above zero on average."""
+    if sample.kind != "ratio":
+        return None
+    constant = float(sample.weights.min()) == float(sample.weights.max())
+    if sample.weights.sum() > 0 and (sample.units < 2 or constant or t_above_zero(sample.weights) <= DENOMINATOR_ALPHA):
+        return None
+    return (
+        f"The denominators (clean - corrupt) average {float(sample.denominators.mean()):.3g} and are not clearly above "
+        "zero at alpha .05, so the ratio has no meaning. Use pairs on which the clean and corrupt runs differ."
+    )
+
+
+def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
+    """What was not measured or was waived, with the reason: printed beside the verdict."""
+    wanted: dict[str, object] = {"self-patch": numbers.controls.self_patch}
+    if prediction.needs_placebo:
+        wanted["placebo"] = numbers.controls.placebo
+    if prediction.needs_positive_control:
+        wanted["positive control"] = numbers.controls.positive
+    return tuple(
+        f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
+        for name, control in wanted.items()
+        if control is None or isinstance(control, Waived)
+    )

@@ -1,0 +1,1 @@
+"""Where torch lives: models, patched runs and scores; experiments in, effects out."""

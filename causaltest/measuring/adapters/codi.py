@@ -1,0 +1,141 @@
+"""Latent reasoners in the layout that CODI published (arXiv 2502.21074).
+
+Weights lie under `codi.base_model.model.`, LoRA factors beside their base layer, and the
+projection of a last hidden state to the next thought under `prj.`. The config's "reasoning"
+block says how many thoughts there are and which tokens begin and end them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from causaltest.errors import ModelError
+from causaltest.measuring.adapters.families import count_heads, resolve_blocks
+from causaltest.measuring.adapters.model import LoadedModel, Reasoning
+from causaltest.measuring.adapters.routing import ROUTED_ATTENTION, Routing, routed_mask
+
+CODI_PREFIX = "codi.base_model.model."
+PROJECTION_PREFIX = "prj."
+LORA_ALPHA = 32
+
+
+def projection(width: int) -> nn.Sequential:
+    """From a last hidden state to the next thought's input embedding; keys prj.1, prj.3, prj.ln."""
+    project = nn.Sequential(nn.Dropout(0.0), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+    project.add_module("ln", nn.LayerNorm(width))
+    return project
+
+
+@dataclass(frozen=True)
+class ReasoningConfig:
+    """The config's "reasoning" block."""
+
+    thoughts: int
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    lora_alpha: float = LORA_ALPHA
+
+
+def is_codi(folder: Path) -> bool:
+    """Whether a checkpoint folder declares latent reasoning in CODI's layout."""
+    config = folder / "config.json"
+    return config.is_file() and "reasoning" in json.loads(config.read_text(encoding="utf-8"))
+
+
+def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
+    """The reasoner of a checkpoint folder, in eval mode and float32.
+
+    Raises ModelError when a weight is missing or left over, or the config's block is not understood.
+    """
+    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    said = reasoning_config(plain, folder)
+    config = AutoConfig.for_model(**{k: v for k, v in plain.items() if k not in ("reasoning", "routing")})
+    state = merged(read_weights(folder), said.lora_alpha)
+    model = AutoModelForCausalLM.from_config(
+        config, attn_implementation=ROUTED_ATTENTION if "routing" in plain else None, dtype=torch.float32
+    )
+    project = projection(config.hidden_size)
+    load_into(model, {k.removeprefix(CODI_PREFIX): v for k, v in state.items() if k.startswith(CODI_PREFIX)}, name)
+    load_into(project, {k.removeprefix("prj."): v for k, v in state.items() if k.startswith("prj.")}, f"{name}'s prj")
+    mask = None
+    if "routing" in plain:
+        routing, layers, thoughts = Routing(**plain["routing"]), len(resolve_blocks(model)), said.thoughts
+
+        def mask(prompt_tokens: int, total: int) -> Tensor:
+            return routed_mask(routing, layers, prompt_tokens, thoughts, total)
+
+    return LoadedModel(
+        name=name,
+        model=model.eval(),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        blocks=resolve_blocks(model),
+        heads=count_heads(model),
+        # The end token is never an answer: it only closes the thoughts.
+        reasoning=Reasoning(said.thoughts, said.begin, said.end, project.eval(), never_generated=said.end),
+        mask=mask,
+        provenance=provenance or {},
+    )
+
+
+def reasoning_config(plain: dict[str, Any], folder: Path) -> ReasoningConfig:
+    block = dict(plain["reasoning"])
+    layout = block.pop("layout", "codi")
+    try:
+        if layout != "codi":
+            raise TypeError(f"layout {layout!r} is not known")
+        return ReasoningConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in block.items()})
+    except TypeError as error:
+        raise ModelError(
+            f'{folder / "config.json"}: the "reasoning" block is not understood ({error}). It needs "layout": "codi", '
+            '"thoughts": how many, "begin": [token ids], "end": [token ids], and may give "lora_alpha".'
+        ) from error
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """A checkpoint's tensors. A .bin is a pickle, so it is read as tensors only."""
+    if (folder / "model.safetensors").is_file():
+        return load_file(folder / "model.safetensors")
+    if (folder / "pytorch_model.bin").is_file():
+        state: dict[str, Tensor] = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        return state
+    raise ModelError(f"{folder} holds neither model.safetensors nor pytorch_model.bin.")
+
+
+def merged(state: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """The weights with their LoRA factors added: W + alpha / r * B A (Hu et al., arXiv 2106.09685).
+
+    GPT-2's projections store [in, out], so the product is transposed there.
+    """
+    plain = {k.replace(".base_layer.", "."): v for k, v in state.items() if ".lora_" not in k}
+    for key, down in state.items():
+        if not key.endswith(".lora_A.default.weight"):
+            continue
+        stem = key.removesuffix(".lora_A.default.weight")
+        up = state[f"{stem}.lora_B.default.weight"]
+        weight = plain[f"{stem}.weight"]
+        added = (alpha / down.shape[0]) * (up @ down)
+        transposed = stem.rsplit(".", 1)[-1] in ("c_attn", "c_proj", "c_fc")
+        plain[f"{stem}.weight"] = weight + (added.T if transposed else added)
+    return plain
+
+
+def load_into(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    result = module.load_state_dict(state, strict=False)
+    missing = [key for key in result.missing_keys if key != "lm_head.weight" or not tied(module)]
+    if missing or result.unexpected_keys:
+        raise ModelError(
+            f"{name}: the checkpoint does not fit its config. Missing {missing[:3]} ({len(missing)}), left over "
+            f"{result.unexpected_keys[:3]} ({len(result.unexpected_keys)})."
+        )
+
+
+def tied(module: nn.Module) -> bool:
+    return isinstance(module, PreTrainedModel) and bool(module.config.tie_word_embeddings)

@@ -1,0 +1,59 @@
+"""Verdict: what may be said of a claim, with the bounds, the pairs needed and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from causaltest.errors import NoTruthValue
+
+
+class Outcome(StrEnum):
+    """The four things a verdict can say. Not significant is never refuted."""
+
+    SUPPORTED = "SUPPORTED"
+    REFUTED = "REFUTED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one prediction about one effect.
+
+    `lower` and `upper` are one-sided bounds, each at `alpha` (already divided by the family
+    size), the widest of the procedures used: they cannot contradict the outcome. `p_value` is
+    the largest of the procedures' p-values, before the family; `p_adjusted` is after it.
+    """
+
+    outcome: Outcome
+    reason: str
+    estimate: float
+    lower: float
+    upper: float
+    alpha: float
+    n: int
+    units: int
+    """Independent units: clusters, or pairs declared independent."""
+    p_value: float
+    p_adjusted: float
+    family_size: int
+    needed_n: int | None
+    """Pairs for the power wanted, by this verdict's own rule; None when it cannot be said."""
+    prediction: str
+    procedures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    needed: Mapping[str, int | None] = field(default_factory=dict)
+    """Pairs needed under other assumptions, each with its label."""
+    seed: int | None = None
+
+    def __bool__(self) -> bool:
+        if self.outcome is Outcome.SUPPORTED:
+            return True
+        if self.outcome is Outcome.REFUTED:
+            return False
+        raise NoTruthValue(
+            f"{self.outcome}: {self.reason} A verdict that is neither SUPPORTED nor REFUTED is neither "
+            "true nor false, so `assert` and `assert not` both fail. Read verdict.outcome instead."
+        )
