@@ -47,6 +47,17 @@ class SweepMap:
         ranked = [-math.inf if math.isnan(e) else e for e in self.estimates]
         return self.sites[ranked.index(max(ranked))]
 
+    def __str__(self) -> str:
+        """The estimates as a table of plain text; `.` marks a patch that moved nothing."""
+        head = f"{self.summary}, {self.n} of {self.pairs_total} pairs, exploratory"
+        width = max(6, *(len(c) + 1 for c in self.columns))
+        lines = ["      " + "".join(c.rjust(width) for c in self.columns)]
+        for r, name in enumerate(self.rows):
+            at = range(r * len(self.columns), (r + 1) * len(self.columns))
+            cells = ["." if self.distances[i] == 0 else f"{self.estimates[i]:.2f}" for i in at]
+            lines.append(f"{name:<6}" + "".join(c.rjust(width) for c in cells))
+        return "\n".join([head, *lines])
+
     def _table(self, numbers: tuple[float, ...]) -> NDArray[np.float64]:
         import numpy
 

@@ -30,6 +30,7 @@ class Backend(Protocol):
     def spread(self, site: Site, pairs: Pairs) -> Site: ...
     def moved(self, patching: Patching) -> SelfPatch: ...
     def clean(self, pairs: Pairs) -> CleanRuns: ...
+    def counted(self) -> dict[str, int]: ...
 
 
 class Lab:
@@ -65,6 +66,11 @@ class Lab:
     def name(self) -> str:
         """What reports call the model."""
         return self._name or (self._backend.model if self._backend else type(self._objects[0]).__name__)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was computed so far; nothing while no number has been asked for."""
+        return {} if self._backend is None else dict(self._backend.counted())
 
     @property
     def backend(self) -> Backend:
@@ -219,6 +225,9 @@ class Rehearsal:
 
     def clean(self, pairs: Pairs) -> CleanRuns:
         return Effect(None, None).measured  # type: ignore[return-value]
+
+    def counted(self) -> dict[str, int]:
+        return {}
 
 
 def as_pairs(pairs: Pairs | Pair) -> Pairs:

@@ -60,10 +60,10 @@ def effective_n(sample: Sample, alpha: float) -> float:
     if proportion in (0.0, 1.0):
         return float(units)
     variance = linearised_variance(sample)
-    raw = proportion * (1 - proportion) / variance if variance > 0 else float(pairs)
+    # clusters that spread less than chance would have them are luck, not information
+    raw = min(pairs, proportion * (1 - proportion) / variance) if variance > 0 else pairs
     # Korn and Graubard's equation for few degrees of freedom, at a one-sided alpha
-    adjusted = raw * (stats.t.ppf(1 - alpha, pairs - 1) / stats.t.ppf(1 - alpha, units - 1)) ** 2
-    return float(min(pairs, adjusted))
+    return float(raw * (stats.t.ppf(1 - alpha, pairs - 1) / stats.t.ppf(1 - alpha, units - 1)) ** 2)
 
 
 def linearised_variance(sample: Sample) -> float:

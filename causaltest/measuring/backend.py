@@ -171,6 +171,15 @@ class ModelBackend:
             ),
         )
 
+    def counted(self) -> dict[str, int]:
+        """What was computed so far, in runs of one pair and in forwards of many."""
+        return {
+            "patched_runs": self.counts.patched_runs,
+            "forwards": self.counts.patched_forwards + self.references.forwards,
+            "reference_runs": self.references.runs,
+            "reused_runs": self.references.reused,
+        }
+
     def _measure(self, experiment: Experiment) -> Effect:
         ready = self._prepare(experiment.patching, experiment.metric)
         arms = self._arms(ready, self._patched(ready, ready.values))

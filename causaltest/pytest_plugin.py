@@ -1,0 +1,143 @@
+"""The pytest plugin: one hook, one line of work. Imports neither torch nor scipy nor numpy.
+
+What a hook needs is imported when there is a claim, so that a suite without claims does not
+notice that the plugin is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from causaltest.asking.lab import Lab
+    from causaltest.pytest_suite import ReportFolder, Suite
+
+SUITE: pytest.StashKey[Suite] = pytest.StashKey()
+PROPERTY, SAID = "causaltest", "causaltest said"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options and ini values."""
+    group = parser.getgroup("causaltest", "causal claims about transformers")
+    group.addoption(
+        "--causal-model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the model of the lab fixture, or OLD=NEW to measure NEW wherever a claim names OLD",
+    )
+    group.addoption("--causal-seed", default="0", metavar="SEED", help="enters every random draw (default: 0)")
+    group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
+    parser.addini("causaltest_model", "the model of the lab fixture")
+    parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collects results where all reports arrive, on the controller too."""
+    config.pluginmanager.register(Results(config), "causaltest-results")
+
+
+def suite_of(config: pytest.Config) -> Suite:
+    """The suite's claims and labs, made when the first of them is met."""
+    if SUITE not in config.stash:
+        from causaltest.pytest_suite import Suite
+
+        config.stash[SUITE] = Suite(config)
+    return config.stash[SUITE]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
+    """Counts a family where items are made, before any selection."""
+    made = yield
+    if hasattr(obj, "__causal_claim__") or hasattr(obj, "is_hypothesis_test"):
+        suite_of(collector.config).count(obj, made)
+    return made
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Refuses two claims with one id."""
+    if SUITE in config.stash:
+        config.stash[SUITE].check_ids()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    """Judges a claim in place of calling it."""
+    if hasattr(pyfuncitem.obj, "__causal_claim__"):
+        return suite_of(pyfuncitem.config).run(pyfuncitem)
+    if "causaltest.effect" in sys.modules:
+        suite_of(pyfuncitem.config).watch_return(pyfuncitem)
+    return None
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """A letter and a word for each verdict; the category stays pytest's own."""
+    if report.when == "call" and any(name == PROPERTY for name, _ in getattr(report, "user_properties", ())):
+        from causaltest.pytest_suite import status_of
+
+        return status_of(report)
+    return None
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explains `assert effect > 0.3` by its verdict."""
+    if "causaltest.effect" in sys.modules:
+        from causaltest.pytest_suite import explain_comparison
+
+        return explain_comparison(op, left, right)
+    return None
+
+
+class Results:
+    """The results of all claims, wherever they ran."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.lines: dict[str, str] = {}
+        self.said: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps the last result of each claim."""
+        if report.when == "call":
+            self.lines |= {report.nodeid: str(value) for name, value in report.user_properties if name == PROPERTY}
+            self.said += [str(value) for name, value in report.user_properties if name == SAID]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Writes --causal-json, once, where all results are."""
+        path = self.config.getoption("causal_json")
+        if path is not None and not hasattr(self.config, "workerinput"):
+            from causaltest.reporting.claims_json import write_json
+
+            write_json(path, self.lines.values())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Prints the claims' sections and table."""
+        if self.lines or self.said:
+            from causaltest.pytest_suite import write_summary
+
+            write_summary(terminalreporter, self.lines.values(), self.said)
+
+
+@pytest.fixture(scope="session")
+def make_lab(request: pytest.FixtureRequest) -> Callable[[str], Lab]:
+    """`make_lab(name)`: the lab of a model, the same one wherever the name is used in this run."""
+    return suite_of(request.config).lab
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """The lab of `--causal-model`, or of `causaltest_model` in the ini file."""
+    return suite_of(request.config).default_lab()
+
+
+@pytest.fixture
+def causal_report(request: pytest.FixtureRequest) -> ReportFolder:
+    """The folder beside the report for maps and figures, and a way to print into the report."""
+    return suite_of(request.config).report_folder(request.node)

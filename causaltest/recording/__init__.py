@@ -1,0 +1,1 @@
+"""Files that a person commits: registrations, the ledger, baselines."""

@@ -1,0 +1,41 @@
+"""Figures of sweeps. matplotlib comes with the extra `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from causaltest.errors import CausaltestError
+from causaltest.sweep import SweepMap
+
+
+def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
+    """A PNG of a sweep's estimates, layers upward; dots mark patches of distance zero.
+
+    Raises CausaltestError when matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise CausaltestError("Figures need matplotlib: pip install 'causaltest[report]'.") from error
+    rows, columns = sweep.shape
+    figure = Figure(figsize=(2.2 + 0.26 * columns, 1.6 + 0.26 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    bound = max(1.0, abs(sweep.estimate).max())
+    image = axes.imshow(
+        sweep.estimate, cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower", aspect="auto", interpolation="nearest"
+    )
+    mark_nothing_moved(axes, sweep)
+    axes.set_xticks(range(columns), sweep.columns, rotation=90 if columns > 8 else 0, fontsize=8)
+    axes.set_yticks(range(rows), sweep.rows, fontsize=8)
+    axes.set_title(f"{title}\nn = {sweep.n} pairs, exploratory; dots: the patch moved nothing", fontsize=9)
+    figure.colorbar(image, ax=axes, label=sweep.summary.split(",")[0])
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def mark_nothing_moved(axes: Any, sweep: SweepMap) -> None:
+    where = (sweep.distance == 0).nonzero()
+    axes.scatter(where[1], where[0], s=3, color="0.6", linewidths=0)
