@@ -29,6 +29,7 @@ class Sample:
 
     kind: Kind
     iid: bool
+    """Declared independent, or every cluster holds one pair, which is the same."""
     values: Floats
     """[pair]"""
     denominators: Floats
@@ -100,7 +101,7 @@ def sample_of(numbers: Numbers) -> Sample:
     placebo = numbers.controls.placebo
     return Sample(
         kind=numbers.kind,
-        iid=numbers.clusters is None,
+        iid=units == len(order),
         values=values,
         denominators=denominators,
         unit_of=unit_of.astype(np.int64),

@@ -78,6 +78,9 @@ def test_a_larger_family_never_helps():
     bounds = [betting(sample, asked(0.45, 0.05 / k), tuned_at=0.05, seed=1) for k in range(1, 12)]
     lowers = [b.lower for b in bounds]
     assert lowers == sorted(lowers, reverse=True)
+    # the bets themselves are the same, and only the bar rises
+    cleared = [betting(sample, asked(0.2, 0.05 / k), tuned_at=0.05, seed=1).p_above for k in range(1, 12)]
+    assert len(set(cleared)) == 1
 
 
 @pytest.mark.parametrize("n", [20, 50])

@@ -27,6 +27,11 @@ def test_mcnemar_is_the_binomial_of_the_discordant_pairs():
     bound = mcnemar(difference(first, second), asked())
     assert bound.p_above == pytest.approx(stats.binomtest(12, 15, 0.5, alternative="greater").pvalue)
     assert 0 < bound.lower < 9 / 35 < bound.upper
+    share, often = (
+        stats.binomtest(k, n, alternative="greater").proportion_ci(0.95, method="exact").low
+        for k, n in ((12, 15), (15, 35))
+    )
+    assert bound.lower == pytest.approx((2 * share - 1) * often)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])

@@ -54,7 +54,9 @@ def test_identical_items_count_once_per_cluster():
 
 def test_effective_n_never_exceeds_n():
     # each cluster has exactly one of each: the variance between clusters is below the binomial one
-    assert 55 < effective_n(clustered([1, 0] * 30, np.repeat(np.arange(30), 2)), 0.05) <= 60
+    clusters = np.repeat(np.arange(30), 2)
+    assert 55 < effective_n(clustered([1, 0] * 30, clusters), 0.05) <= 60
+    assert 55 < effective_n(clustered([1, 1] + [1, 0] * 29, clusters), 0.05) <= 60
 
 
 def test_without_exceptions_the_clusters_count():

@@ -52,6 +52,12 @@ def test_spread_is_that_of_the_units():
     assert sample_of(apart.measured).has_spread
 
 
+def test_clusters_of_one_pair_are_independent_pairs():
+    values = [0.0, 1.0, 0.5]
+    assert sample_of(Effect.from_values(values, kind="continuous", clusters="abc").measured).iid
+    assert not sample_of(Effect.from_values(values, kind="continuous", clusters="abb").measured).iid
+
+
 def test_rounding_is_no_spread():
     values = np.full(30, 0.1) + np.random.default_rng(0).normal(0, 1e-12, 30)
     assert not sample_of(Effect.from_values(values, kind="continuous", iid=True).measured).has_spread

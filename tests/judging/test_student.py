@@ -7,7 +7,7 @@ from scipy import stats
 from causaltest.effect import Effect
 from causaltest.judging.bounds import Thresholds
 from causaltest.judging.sample import sample_of
-from causaltest.judging.student import student
+from causaltest.judging.student import student, t_above_zero
 
 
 def ratio_sample(seed: int = 0, n: int = 40):
@@ -59,6 +59,11 @@ def test_denominators_near_zero_leave_the_ratio_unbounded():
     sample = sample_of(Effect.from_values(rng.normal(1, 1, 30), kind="ratio", denominators=below, iid=True).measured)
     bound = student(sample, Thresholds(0.0, 0.0, 0.05))
     assert (bound.lower, bound.upper) == (-np.inf, np.inf)
+
+
+def test_no_spread_is_no_proof():
+    # scipy answers p = 0 here, without a warning
+    assert t_above_zero(np.ones(30)) == 1.0
 
 
 def test_a_single_unit_says_nothing():
