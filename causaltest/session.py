@@ -53,6 +53,7 @@ class ClaimResult:
     excluded: dict[str, int] = field(default_factory=dict)
     needed_n: int | None = None
     needed: dict[str, int | None] = field(default_factory=dict)
+    expecting: float | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
     family: str = ""
@@ -181,6 +182,7 @@ def shared_fields(claim: Claim, verdict: Verdict) -> dict[str, Any]:
         "prediction": verdict.prediction,
         "threshold": claim.prediction.threshold,
         "power": claim.prediction.power,
+        "expecting": claim.prediction.expecting,
         "verdict": str(verdict.outcome),
         "reason": verdict.reason,
         "estimate": finite(verdict.estimate),

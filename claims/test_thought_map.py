@@ -32,19 +32,21 @@ def test_map_of_the_residual_stream(lab: Lab, mapped: Halves, causal_report: Rep
     sweep = lab.sweep(mapped[0], at=resid_post(range(LAYERS), thought(range(THOUGHTS)))).recovery(accuracy)
     causal_report.say(str(sweep))
     causal_report.heatmap(sweep, "thought_map.png", title="Residual stream of the thoughts")
-    assert sweep.shape == (LAYERS, THOUGHTS)
-    assert sweep.best.position == thought(2), "the thought that reads the changed sentence comes first"
+    assert sweep.estimate[FACT_LAYER:, 2].min() == 1.0, "from block 6 on, the thought that reads the sentence has it"
+    assert sweep.estimate[:FACT_LAYER, 2].max() == 0.0, "and not before"
+    assert sweep.estimate[:, :2].max() == 0.0, "earlier thoughts never see it"
 
 
 def test_map_of_the_planted_layer(lab: Lab, mapped: Halves, causal_report: ReportFolder) -> None:
-    for site in (
-        attn_out(FACT_LAYER, thought(range(THOUGHTS))),
-        mlp_out(FACT_LAYER, thought(range(THOUGHTS))),
-        head(FACT_LAYER, range(HEADS), thought(range(THOUGHTS))),
-    ):
-        sweep = lab.sweep(mapped[0], at=site).recovery(logit_diff)
+    every_thought = thought(range(THOUGHTS))
+    attention = lab.sweep(mapped[0], at=attn_out(FACT_LAYER, every_thought)).recovery(logit_diff)
+    mlp = lab.sweep(mapped[0], at=mlp_out(FACT_LAYER, every_thought)).recovery(logit_diff)
+    heads = lab.sweep(mapped[0], at=head(FACT_LAYER, range(HEADS), every_thought)).recovery(logit_diff)
+    for sweep in (attention, mlp, heads):
         causal_report.say(str(sweep))
-        assert sweep.best.position == thought(2)
+    assert attention.best == attn_out(FACT_LAYER, thought(2))
+    assert heads.best.position == thought(2)
+    assert attention.estimate[0, 2] > heads.estimate[:, 2].max() > mlp.estimate[0, 2]
 
 
 @claim("Thought 2 holds the fourth sentence's number from block 6 on.", at_least(0.50, expecting=0.80))

@@ -28,7 +28,12 @@ def exact_binomial(successes: float, n: float, thresholds: Thresholds, *, proced
 
 
 def at_least_as_many(successes: float, n: float, proportion: float) -> float:
-    """P(K >= successes) of a binomial, as the regularised beta function I_p(k, n - k + 1)."""
+    """P(K >= successes) of a binomial, as the regularised beta function I_p(k, n - k + 1).
+
+    No proportion is below 0, so the hypothesis that it is has no probability whatever was seen.
+    """
+    if proportion < 0:
+        return 0.0
     if successes <= 0:
         return 1.0
     return float(stats.beta.cdf(min(1.0, max(0.0, proportion)), successes, n - successes + 1))

@@ -97,6 +97,8 @@ def needed(result: ClaimResult) -> str:
         return ""
     power = f"{result.power:.0%} power, {'this family' if result.family_size > 1 else 'no family'}"
     ours = [f"{count} pairs {label}" for label, count in result.needed.items() if count and PUBLISHED not in label]
+    if result.needed_n is not None and result.expecting is not None:
+        ours.append(f"{result.needed_n} pairs if you expect {number(result.expecting)}")
     known = [f"{count}: the {label}" for label, count in result.needed.items() if count and PUBLISHED in label]
     told = f"{'; '.join(ours)} ({power})" if ours else ""
     return " ".join([told, *(f"({line})" for line in known)]).strip()
