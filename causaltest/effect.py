@@ -129,7 +129,7 @@ class Effect:
         clusters: Sequence[str | int] | None = None,
         iid: bool = False,
         placebo: Sequence[float] | Waived | None = None,
-        range: tuple[float, float] | None = None,  # noqa: A002 - the word of the statistics
+        range: tuple[float, float] | None = None,
         denominators: Sequence[float] | None = None,
         pair_ids: Sequence[str] | None = None,
         question: Question | None = None,
@@ -316,9 +316,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
     )
 
 
-def worse_self_patch(
-    first: SelfPatch | Waived | None, second: SelfPatch | Waived | None
-) -> SelfPatch | Waived | None:
+def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waived | None) -> SelfPatch | Waived | None:
     """The arm that moved more, so that a difference cannot hide it."""
     if isinstance(first, SelfPatch) and isinstance(second, SelfPatch):
         return first if first.moved - first.tolerance >= second.moved - second.tolerance else second

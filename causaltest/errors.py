@@ -1,15 +1,15 @@
 """The exception tree. Every message says what was given, what is accepted, and what to do next.
 
-    CausaltestError
-    ├── ClaimError           a claim is written in a way that cannot be judged
-    │   └── RehearsalRead    a number was asked for where only the experiment is known
-    ├── PairsError           prompts that cannot be compared, or a file that cannot be read
-    ├── SiteError            a site that this model does not have
-    │   └── PositionError    a position that this prompt does not have, or has twice
-    ├── ModelError           a model that cannot be loaded, or must not be measured
-    ├── MeasurementError     a run that gave no usable number
-    └── JudgementError       numbers that cannot be judged as asked
-        └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
+CausaltestError
+├── ClaimError           a claim is written in a way that cannot be judged
+│   └── RehearsalRead    a number was asked for where only the experiment is known
+├── PairsError           prompts that cannot be compared, or a file that cannot be read
+├── SiteError            a site that this model does not have
+│   └── PositionError    a position that this prompt does not have, or has twice
+├── ModelError           a model that cannot be loaded, or must not be measured
+├── MeasurementError     a run that gave no usable number
+└── JudgementError       numbers that cannot be judged as asked
+    └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
 """
 
 from __future__ import annotations

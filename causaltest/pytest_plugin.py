@@ -78,7 +78,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
     """A letter and a word for each verdict; the category stays pytest's own."""
-    if report.when == "call" and any(name == PROPERTY for name, _ in getattr(report, "user_properties", ())):
+    if not isinstance(report, pytest.TestReport) or report.when != "call":
+        return None
+    if any(name == PROPERTY for name, _ in report.user_properties):
         from causaltest.pytest_suite import status_of
 
         return status_of(report)
@@ -104,9 +106,11 @@ class Results:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim."""
-        if report.when == "call":
-            self.lines |= {report.nodeid: str(value) for name, value in report.user_properties if name == PROPERTY}
-            self.said += [str(value) for name, value in report.user_properties if name == SAID]
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == PROPERTY:
+                self.lines[report.nodeid] = str(value)
+            elif name == SAID:
+                self.said.append(str(value))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

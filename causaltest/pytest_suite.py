@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.outcomes import Failed
 
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, given_message
 from causaltest.asking.lab import Lab
@@ -23,7 +24,7 @@ LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"
 INCONCLUSIVE_CHOICES = ("fail", "skip")
 
 
-class ClaimFailed(pytest.fail.Exception):
+class ClaimFailed(Failed):
     """A claim that is not SUPPORTED; its text is the claim's section."""
 
 
@@ -187,7 +188,7 @@ def mentions_causaltest(item: pytest.Function) -> bool:
 
 
 def status_of(report: pytest.TestReport) -> tuple[str, str, str]:
-    """pytest's own category, with a letter and a word of the verdict's."""
+    """Pytest's own category, with a letter and a word of the verdict's."""
     result = next(ClaimResult.from_json(str(value)) for name, value in report.user_properties if name == PROPERTY)
     if report.skipped:
         return "skipped", "i", "INCONCLUSIVE"

@@ -253,4 +253,3 @@ def counted(labs: list[Lab]) -> dict[str, int]:
 
 def finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
-

@@ -32,7 +32,7 @@ def claim(
     sentence: str,
     prediction: Prediction,
     *,
-    id: str | None = None,  # noqa: A002 - the claim's own word
+    id: str | None = None,
     model: str | None = None,
     family: str | None = None,
 ) -> Callable[[Callable[P, Effect]], Callable[P, Effect]]:

@@ -53,9 +53,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         allowed = {"denoise": ("recovery", "change"), "noise": ("drop", "change"), "ablate": ("drop", "change")}
-        if self.quantity not in allowed[self.patching.direction]:
+        quantities = allowed[self.patching.direction]
+        if self.quantity not in quantities:
             raise ClaimError(
-                f"{self.patching.direction} has no {self.quantity}; it has {' and '.join(allowed[self.patching.direction])}"
+                f"{self.patching.direction} has no {self.quantity}; it has {' and '.join(quantities)}"
                 " (denoising recovers what the corrupt run lost, noising and ablation drop what the clean run had)."
             )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from causaltest.asking import interventions
-from causaltest.asking.experiment import Direction, Experiment, Patching, Quantity
+from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
 from causaltest.asking.interventions import Intervention
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
@@ -17,7 +17,7 @@ from causaltest.errors import ClaimError, SiteError
 from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
-    from causaltest.measuring.backend import CleanRuns
+    from causaltest.measuring.clean_runs import CleanRuns
 
 
 class Backend(Protocol):
@@ -82,7 +82,7 @@ class Lab:
         return self._backend
 
     def rehearsal(self) -> Lab:
-        """This lab without a model: effects that know only their experiment."""
+        """The same lab without a model: effects that know only their experiment."""
         return Lab(name=self.name, backend=Rehearsal(self.name), seed=self.seed)
 
     @property
@@ -102,9 +102,7 @@ class Lab:
         """Corrupt activations into the clean run: is this site necessary?"""
         return self._run("noise", pairs, at, interventions.replace)
 
-    def ablate(
-        self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention = interventions.zero
-    ) -> Run:
+    def ablate(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention = interventions.zero) -> Run:
         """Zeros or means into the clean run."""
         if by.kind == "replace":
             raise ClaimError("ablate takes by=zero or by=mean; lab.noise puts the corrupt run's activation in.")
@@ -156,8 +154,9 @@ class Run:
         return self.lab.backend.moved(self.patching).neutral
 
     def _read(self, quantity: Quantity, metric: Metric, placebo: bool) -> Effect:
-        draws = {} if placebo else {"placebo_draws": 0}
-        return self.lab._measure(Experiment(self.patching, quantity, metric, seed=self.lab.seed, **draws))
+        draws = PLACEBO_DRAWS if placebo else 0
+        experiment = Experiment(self.patching, quantity, metric, placebo_draws=draws, seed=self.lab.seed)
+        return self.lab._measure(experiment)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Metric:
     max_new_tokens: int | None = None
 
     def __call__(self, **options: Any) -> Metric:
-        """This metric with other options. Raises ClaimError for an option that it does not have."""
+        """The same metric with other options. Raises ClaimError for an option that it does not have."""
         known = {
             "accuracy": (),
             "exact_match": ("extract", "max_new_tokens"),

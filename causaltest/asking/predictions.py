@@ -70,7 +70,9 @@ class Prediction:
         return f"{sign[self.relation]} {self.threshold:g}"
 
 
-def at_least(threshold: float, *, expecting: float | None = None, power: float = 0.8, alpha: float = 0.05) -> Prediction:
+def at_least(
+    threshold: float, *, expecting: float | None = None, power: float = 0.8, alpha: float = 0.05
+) -> Prediction:
     """The effect is `threshold` or more."""
     return Prediction("at_least", threshold, expecting, power, alpha)
 

@@ -36,9 +36,9 @@ class Site:
         return tuple(
             tuple(
                 tuple(replace(self, layers=layers, heads=heads, position=p) for p in self.position.single())
-                for heads in [(h,) for h in self.heads] or [()]
+                for heads in each(self.heads)
             )
-            for layers in [(layer,) for layer in self.layers] or [()]
+            for layers in each(self.layers)
         )
 
 
@@ -76,6 +76,11 @@ def site(component: Component, layer: int | Iterable[int], position: Position | 
     if position is not None and not isinstance(position, Position):
         raise SiteError(f"{component} takes a position such as last() or index(3), and got {position!r}.")
     return Site(component, whole("layer", layer), (), position or every())
+
+
+def each(numbers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """One at a time; where there is none, none once."""
+    return tuple((n,) for n in numbers) or ((),)
 
 
 def whole(name: str, numbers: int | Iterable[int]) -> tuple[int, ...]:

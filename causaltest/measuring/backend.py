@@ -12,7 +12,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.metrics import Metric, accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
@@ -34,6 +34,7 @@ from causaltest.sweep import SweepMap
 
 POSITIVE_CONTROL_NEEDS = 0.5
 EVERYWHERE = Position("everywhere")
+SIDES: tuple[Side, Side] = ("clean", "corrupt")
 T = TypeVar("T")
 
 
@@ -135,8 +136,8 @@ class ModelBackend:
         lengths = {chunk.prompt_tokens for chunk in self.references.chunks(pairs)}
         if len(lengths) > 1:
             raise MeasurementError(
-                f"The prompts have {sorted(lengths)} tokens, so a position means something else in each. Sweep pairs of "
-                "one length, or name positions by text or span."
+                f"The prompts have {sorted(lengths)} tokens, so a position means something else in each. Sweep "
+                "pairs of one length, or name positions by text or span."
             )
         return replace(site, position=Position("index", tuple(range(lengths.pop()))))
 
@@ -150,7 +151,7 @@ class ModelBackend:
         chunks = self.references.chunks(pairs)
         tokens = [pair for chunk in chunks for pair in chunk.pairs]
         new_tokens = tokens_needed(accuracy, tokens)
-        sides = [self.references.get(pairs, side, new_tokens) for side in ("clean", "corrupt")]  # type: ignore[arg-type]
+        sides = [self.references.get(pairs, side, new_tokens) for side in SIDES]
         scores = [self._scores(accuracy, side.runs, chunks) for side in sides]
         gave = [[text_of(self.loaded.tokenizer, row) for r in side.runs for row in r.tokens.tolist()] for side in sides]
         why = reasons(accuracy, tokens, *scores)
@@ -280,7 +281,7 @@ class ModelBackend:
         sites = tuple(dict.fromkeys(self._everywhere(site) for site in experiment.patching.sites))
         ready = self._prepare(replace(experiment.patching, sites=sites), experiment.metric)
         arms = self._arms(ready, self._patched(ready, ready.values))
-        quantity = "recovery" if experiment.patching.direction == "denoise" else "drop"
+        quantity: Quantity = "recovery" if experiment.patching.direction == "denoise" else "drop"
         whole = replace(experiment, quantity=quantity)
         estimate = Effect(whole, self._numbers(whole, ready, arms, Controls())).estimate
         return PositiveControl(estimate, POSITIVE_CONTROL_NEEDS, " + ".join(map(str, sites)))
@@ -297,8 +298,10 @@ class ModelBackend:
             told = "; ".join(f"{count} because {why}" for why, count in counts.items())
             raise MeasurementError(f"None of the {len(ready.pairs)} pairs is eligible: {told}.")
         ids = [str(p.pair.id) for p in ready.pairs]
-        clusters = None if ready.patching.pairs.iid else tuple(
-            arms.eligible([p.pair.cluster or str(p.pair.id) for p in ready.pairs])
+        clusters = (
+            None
+            if ready.patching.pairs.iid
+            else tuple(arms.eligible([p.pair.cluster or str(p.pair.id) for p in ready.pairs]))
         )
         ratio = ready.metric.kind == "continuous" and experiment.quantity != "change"
         baseline = arms.corrupt if ready.side == "corrupt" else arms.clean

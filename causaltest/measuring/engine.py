@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from causaltest.asking.sites import Component
 from causaltest.errors import MeasurementError
@@ -88,7 +89,12 @@ def run(
             f"{', patched' if patches else ''}). Check the weights and the dtype; nothing can be concluded from it."
         )
     return Run(
-        tokens, logits, progress.recorded(), progress.forwards, tuple(progress.outputs), progress.cache if record else None
+        tokens,
+        logits,
+        progress.recorded(),
+        progress.forwards,
+        tuple(progress.outputs),
+        progress.cache if record else None,
     )
 
 
@@ -216,6 +222,8 @@ def cropped(full: DynamicCache | None, length: int, empty: DynamicCache) -> Dyna
     if full is None:
         raise MeasurementError("A run can only resume from a reference run, which keeps its cache.")
     for index, layer in enumerate(full.layers):
+        if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
+            raise MeasurementError(f"Layer {index}'s cache cannot be cropped, so no run can resume from it.")
         empty.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
     return empty
 

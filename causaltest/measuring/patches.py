@@ -159,4 +159,3 @@ def by_chunk(pairs: Sequence[Tensor], like: Vectors, spots_of: Sequence[Sequence
             at += 1
         out.append(tuple(filled))
     return tuple(out)
-

@@ -79,20 +79,21 @@ def from_end(n: int, count: int, pair: TokenPair) -> int:
 def stretch(position: Position, pair: TokenPair) -> tuple[int, ...]:
     """The tokens of a named span, or of a text that both prompts agree on."""
     if position.kind == "span":
-        spans = pair.pair.spans
-        if position.text not in spans:
+        spans, name = pair.pair.spans, str(position.text)
+        if name not in spans:
             raise PositionError(
-                f"{pair.pair.id} has no span {position.text!r}; it has {sorted(spans) or 'none'}. "
+                f"{pair.pair.id} has no span {name!r}; it has {sorted(spans) or 'none'}. "
                 "Name it in Pair(spans={name: (first character, past the last)})."
             )
-        return covering(pair.clean, *spans[position.text])
+        return covering(pair.clean, *spans[name])
     text = str(position.text)
     found = [occurrence(p, text, position, pair) for p in (pair.clean, pair.corrupt) if text in p.text]
     if not found:
         raise PositionError(f"{pair.pair.id}: the prompt has no {text!r}. It reads: {pair.clean.text!r}")
     if len(found) == 2 and found[0] != found[1]:
         raise PositionError(
-            f"{pair.pair.id}: {text!r} stands at tokens {found[0]} of the clean prompt and {found[1]} of the corrupt one."
+            f"{pair.pair.id}: {text!r} stands at tokens {found[0]} of the clean prompt and at {found[1]} of the "
+            "corrupt one, so it names no one position. Use index(...) or span(...)."
         )
     return found[0]
 

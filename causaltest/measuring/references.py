@@ -65,13 +65,11 @@ class References:
     def _bytes(self, pairs: Pairs, new_tokens: int) -> int:
         """What both sides take when every component is recorded."""
         model = self._model.model
-        width = model.config.get_text_config(decoder=True).hidden_size
+        width: int = model.config.get_text_config(decoder=True).hidden_size
         # Embedding, and per block residual, attention, heads, MLP, keys and values.
         per_position = width * model.dtype.itemsize * (1 + 6 * len(self._model.blocks))
-        positions = sum(
-            len(c.pairs) * run_length(self._model, c.prompt_tokens, new_tokens) for c in self.chunks(pairs)
-        )
-        return 2 * positions * per_position
+        positions = sum(len(c.pairs) * run_length(self._model, c.prompt_tokens, new_tokens) for c in self.chunks(pairs))
+        return int(2 * positions * per_position)
 
 
 def needed(components: Collection[Component]) -> frozenset[Component]:

@@ -34,7 +34,9 @@ def accuracy(_: Metric, __: LoadedModel, run: Run, row: int, pair: TokenPair) ->
 
 
 def exact_match(metric: Metric, model: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
-    return float(extracted(metric, text_of(model.tokenizer, run.tokens[row].tolist())) == extracted(metric, pair.pair.answer))
+    return float(
+        extracted(metric, text_of(model.tokenizer, run.tokens[row].tolist())) == extracted(metric, pair.pair.answer)
+    )
 
 
 def logit(metric: Metric, _: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
@@ -43,7 +45,9 @@ def logit(metric: Metric, _: LoadedModel, run: Run, row: int, pair: TokenPair) -
 
 def logit_diff(metric: Metric, _: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
     if pair.corrupt_answer is None:
-        raise ClaimError(f"{pair.pair.id} has no corrupt_answer, which logit_diff compares with; use logit, or give it.")
+        raise ClaimError(
+            f"{pair.pair.id} has no corrupt_answer, which logit_diff compares with; use logit, or give it."
+        )
     right, wrong = (one_token(metric, pair, ids) for ids in (pair.answer, pair.corrupt_answer))
     logits = run.logits[row, 0]
     return clipped(metric, float(logits[right]) - float(logits[wrong]))

@@ -53,7 +53,13 @@ def pairs(*, per_cluster: int = 4, seed: int = 0) -> Pairs:
     given = planted.pairs(per_cluster=per_cluster, seed=seed)
     return Pairs(
         [
-            Pair(**{**p.as_dict(), "clean": p.clean.removesuffix(" Answer:"), "corrupt": p.corrupt.removesuffix(" Answer:")})
+            Pair(
+                **{
+                    **p.as_dict(),
+                    "clean": p.clean.removesuffix(" Answer:"),
+                    "corrupt": p.corrupt.removesuffix(" Answer:"),
+                }
+            )
             for p in given
         ]
     )

@@ -9,11 +9,13 @@ numbers are small integers, so float32 is exact in any order, on any device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block
 
 VALUES = 10
 LAYERS, HEADS = 4, 2
@@ -74,25 +76,27 @@ def wired(readers: Sequence[str]) -> GPT2LMHeadModel:
         layer_norm_epsilon=EPSILON,
         tie_word_embeddings=False,
         scale_attn_weights=False,
-        attn_implementation="eager",
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         bos_token_id=None,
         eos_token_id=None,
     )
-    model = GPT2LMHeadModel(config)
+    config._attn_implementation = "eager"
+    model: GPT2LMHeadModel = GPT2LMHeadModel(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # The norm divides by sqrt(epsilon) = 2**20, and its gain takes that back: exactly the identity.
             parameter.fill_(EPSILON**0.5 if ".ln_" in name and name.endswith("weight") else 0.0)
         embed(model.transformer.wte.weight, readers)
-        copy_value(model.transformer.h[0].mlp)
-        move(model.transformer.h[1].attn, 0, source=WRITTEN, target=MOVED)
-        move(model.transformer.h[2].attn, 1, source=SAID, target=SAID)
+        blocks = cast(list[GPT2Block], list(model.transformer.h))
+        copy_value(blocks[0].mlp)
+        move(blocks[1].attn, 0, source=WRITTEN, target=MOVED)
+        move(blocks[2].attn, 1, source=SAID, target=SAID)
         for value in range(VALUES):
             model.lm_head.weight[value] = 16 * reading(MOVED + value)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def embed(weight: Tensor, readers: Sequence[str]) -> None:
@@ -103,14 +107,14 @@ def embed(weight: Tensor, readers: Sequence[str]) -> None:
         weight[words.index(word)] = feature(IS_READER)
 
 
-def copy_value(mlp: torch.nn.Module) -> None:
+def copy_value(mlp: GPT2MLP) -> None:
     """Reads SAID, writes the same value to WRITTEN. Only value tokens have any."""
     for value in range(VALUES):
         mlp.c_fc.weight[:, value] = reading(SAID + value)
         mlp.c_proj.weight[value] = feature(WRITTEN + value)
 
 
-def move(attention: torch.nn.Module, head: int, *, source: int, target: int) -> None:
+def move(attention: GPT2Attention, head: int, *, source: int, target: int) -> None:
     """Readers attend to value tokens and copy `source` there to `target` here.
 
     Other tokens attend evenly and also copy, which no reader sees: they stand before the reader.

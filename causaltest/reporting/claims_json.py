@@ -13,8 +13,8 @@ FIELDS = (
     "needed_n", "p_value", "p_adjusted", "family", "controls", "status", "seed", "model", "site",
 )  # fmt: skip
 MORE = (
-    "nodeid", "prediction", "question", "kind", "alpha", "power", "family_size", "pairs_total", "excluded", "needed", "expecting",
-    "procedures", "notes", "status_reason", "suite_seed", "provenance", "runs",
+    "nodeid", "prediction", "question", "kind", "alpha", "power", "family_size", "pairs_total", "excluded", "needed",
+    "expecting", "procedures", "notes", "status_reason", "suite_seed", "provenance", "runs",
 )  # fmt: skip
 
 

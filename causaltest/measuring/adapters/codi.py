@@ -91,7 +91,8 @@ def reasoning_config(plain: dict[str, Any], folder: Path) -> ReasoningConfig:
     try:
         if layout != "codi":
             raise TypeError(f"layout {layout!r} is not known")
-        return ReasoningConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in block.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
+        return ReasoningConfig(**given)
     except TypeError as error:
         raise ModelError(
             f'{folder / "config.json"}: the "reasoning" block is not understood ({error}). It needs "layout": "codi", '

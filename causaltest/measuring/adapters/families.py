@@ -41,7 +41,8 @@ def resolve_blocks(model: PreTrainedModel) -> tuple[Block, ...]:
                 return tuple(part for part in parts if part is not None)
     looked = "; ".join(f"{s.name}: {s.blocks}[i].{s.attention}, .{s.mlp}, .{s.output_projection}" for s in SHAPES)
     raise ModelError(
-        f"{type(model).__name__} has a shape that is not known, so none of its sites can be trusted. Looked for {looked}."
+        f"{type(model).__name__} has a shape that is not known, so none of its sites can be trusted. "
+        f"Looked for {looked}."
     )
 
 

@@ -57,7 +57,9 @@ def load_decoder(name: str, revision: str | None) -> LoadedModel:
             f"No model {name!r}{f' at revision {revision}' if revision else ''}: it is no organism (organism:NAME), "
             f"no folder here, and transformers could not load it: {str(error).splitlines()[0]}"
         ) from error
-    return wrap(model.eval(), tokenizer, name, {"revision": str(getattr(model.config, "_commit_hash", None) or revision)})
+    return wrap(
+        model.eval(), tokenizer, name, {"revision": str(getattr(model.config, "_commit_hash", None) or revision)}
+    )
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
@@ -93,7 +95,7 @@ def check_sha256(path: Path, wanted: str) -> str:
     found = sha256(path)
     if found != wanted:
         raise ModelError(
-            f"{path.name} has SHA-256 {found[:16]}..., and {wanted[:16]}... is recorded for it: the file was changed or "
-            "damaged. Install causaltest again, or check out the file from version control."
+            f"{path.name} has SHA-256 {found[:16]}..., and {wanted[:16]}... is recorded for it: the file was "
+            "changed or damaged. Install causaltest again, or check out the file from version control."
         )
     return found

@@ -7,7 +7,7 @@ its second axis, and the attention function takes its own layer's part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,8 @@ def routed_attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention under this layer's part of the mask."""
-    mask = attention_mask[:, module.layer_idx, None].to(query.dtype)
+    layer = cast(int, module.layer_idx)
+    mask = attention_mask[:, layer, None].to(query.dtype)
     out = nn.functional.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
     return out.transpose(1, 2), None
 

@@ -69,9 +69,7 @@ class Problem:
     def sentences(self) -> tuple[str, ...]:
         forms = [START[self.start_template]]
         forms += [TEMPLATES[o][t] for o, t in zip(self.operations, self.templates, strict=True)]
-        return tuple(
-            form.format(name=self.name, n=n) for form, n in zip(forms, self.numbers, strict=True)
-        )
+        return tuple(form.format(name=self.name, n=n) for form, n in zip(forms, self.numbers, strict=True))
 
     @property
     def prompt(self) -> str:

@@ -62,8 +62,8 @@ def build() -> tuple[GPT2LMHeadModel, nn.Sequential]:
         bos_token_id=words[language.BEGIN],
         eos_token_id=words[language.EOS],
         pad_token_id=words[language.PAD],
-        attn_implementation="sdpa",
     )
+    config._attn_implementation = "sdpa"
     return GPT2LMHeadModel(config), projection(config.n_embd)
 
 
@@ -104,10 +104,10 @@ def read_facts(trunk: GPT2Model, prompts: Tensor) -> Tensor:
     until = ROUTING.fact_index + 1
     ids = prompts[:, :length].unflatten(1, (ROUTING.segments, -1))[:, :, :until]
     positions = torch.arange(length).view(ROUTING.segments, -1)[:, :until]
-    x = (trunk.wte(ids) + trunk.wpe(positions)).flatten(0, 1)
+    x: Tensor = (trunk.wte(ids) + trunk.wpe(positions)).flatten(0, 1)
     for block in trunk.h[: ROUTING.fact_layer]:
         x = block(x)
-    return cast(Tensor, x)[:, -1].unflatten(0, (len(prompts), ROUTING.segments))
+    return x[:, -1].view(len(prompts), ROUTING.segments, -1)
 
 
 def batches(size: int, seed: int | str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -200,7 +200,9 @@ def main() -> None:
     model, project = train(options.steps)
     shares = held_out_accuracy(model, project, HELD_OUT)
     save(model, project, options.out)
-    print(f"held out: {HELD_OUT} problems, answer {shares[-1]:.4f}, readers {' '.join(f'{s:.4f}' for s in shares[:-1])}")
+    print(
+        f"held out: {HELD_OUT} problems, answer {shares[-1]:.4f}, readers {' '.join(f'{s:.4f}' for s in shares[:-1])}"
+    )
     sys.exit(shares[-1] < 0.98)
 
 
