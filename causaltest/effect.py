@@ -151,8 +151,10 @@ class Effect:
                 "from_values needs either clusters=[...] (which pairs share a template or source) "
                 "or iid=True (they share nothing): give exactly one of them."
             )
-        if kind == "binary" and any(v not in (0.0, 1.0) for v in numbers if math.isfinite(v)):
-            odd = next(v for v in numbers if v not in (0.0, 1.0))
+        if kind not in ("binary", "continuous", "ratio"):
+            raise JudgementError(f'kind={kind!r} is not known; it is "binary", "continuous" or "ratio".')
+        odd = next((v for v in numbers if math.isfinite(v) and v not in (0.0, 1.0)), None)
+        if kind == "binary" and odd is not None:
             raise JudgementError(f'kind="binary" takes 0 or 1 per pair, and got {odd}; use kind="continuous".')
         if (kind == "ratio") != (denominators is not None):
             raise JudgementError('denominators=[...] and kind="ratio" go together: give both or neither.')
@@ -218,7 +220,7 @@ class Effect:
         return all(abs(v) <= tolerance for v in numbers.values)
 
     def __sub__(self, other: Effect) -> Effect:
-        """The paired difference, on the pairs that both effects have."""
+        """The paired difference. Raises JudgementError when the two are not about the same pairs."""
         if not isinstance(other, Effect):
             return NotImplemented
         question = Difference(self.question, other.question)
@@ -287,6 +289,10 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
         raise JudgementError(f"A {first.kind} effect and a {second.kind} effect cannot be subtracted.")
     where = {pair_id: i for i, pair_id in enumerate(second.pair_ids)}
     order = [where[pair_id] for pair_id in first.pair_ids]
+    if first.clusters != (None if second.clusters is None else tuple(second.clusters[j] for j in order)):
+        raise JudgementError(
+            "The two effects disagree on which pairs belong together: give both the same clusters, or iid=True for both."
+        )
     if first.denominators is not None and second.denominators is not None:
         if any(d != second.denominators[j] for d, j in zip(first.denominators, order, strict=True)):
             raise JudgementError("The two ratios have different denominators: use the same metric and pairs for both.")

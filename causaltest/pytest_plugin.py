@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collects results where all reports arrive, on the controller too."""
+    choice = config.getini("causaltest_inconclusive")
+    if choice not in ("fail", "skip"):
+        raise pytest.UsageError(f"causaltest_inconclusive = {choice} is not known; it is one of fail and skip.")
     config.pluginmanager.register(Results(config), "causaltest-results")
 
 

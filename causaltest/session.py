@@ -120,8 +120,11 @@ def decide(
     )
 
 
-def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Question | None:
-    """The question that the body would ask, learnt without a model; None when it reads a number first."""
+def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Effect | None:
+    """The effect that the body would return, learnt without a model; None when it reads a number first.
+
+    It knows its question, or none where the body returns values that were measured elsewhere.
+    """
     stand_ins = {name: a.rehearsal() if isinstance(a, Lab) else a for name, a in arguments.items()}
     try:
         effect = claim.body(**stand_ins)
@@ -130,7 +133,7 @@ def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Question | None:
     except Exception:
         # A body that cannot run at all fails again, and is reported, when it is measured.
         return None
-    return effect.question if isinstance(effect, Effect) else None
+    return effect if isinstance(effect, Effect) else None
 
 
 def returned_effect(claim: Claim, returned: object) -> Effect:
@@ -223,7 +226,7 @@ def control_fields(numbers: Numbers) -> dict[str, Any]:
     controls = numbers.controls
     fields: dict[str, Any] = {"self_patch": None, "placebo": None, "positive": None, "distance": None}
     if isinstance(controls.self_patch, SelfPatch):
-        fields["self_patch"] = {"moved": controls.self_patch.moved, "neutral": controls.self_patch.neutral}
+        fields["self_patch"] = {"moved": finite(controls.self_patch.moved), "neutral": controls.self_patch.neutral}
     if isinstance(controls.placebo, tuple):
         below = math.fsum(numbers.denominators) if numbers.denominators else len(controls.placebo)
         fields["placebo"] = finite(math.fsum(controls.placebo) / below) if below else None

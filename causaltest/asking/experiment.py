@@ -33,6 +33,17 @@ class Patching:
     sites: tuple[Site, ...]
     intervention: Intervention = replace
 
+    def __post_init__(self) -> None:
+        if self.direction not in ("denoise", "noise", "ablate"):
+            raise ClaimError(f"direction={self.direction!r} is not known; it is 'denoise', 'noise' or 'ablate'.")
+        if self.direction == "ablate" and self.intervention == replace:
+            raise ClaimError("ablate takes by=zero or by=mean; lab.noise puts the corrupt run's activation in.")
+        if self.direction != "ablate" and self.intervention != replace:
+            raise ClaimError(
+                f"{self.direction} puts the other run's activation in, and by={self.intervention} was given; "
+                f"an ablation does that: direction='ablate'."
+            )
+
     @property
     def site(self) -> str:
         return " + ".join(str(s) for s in self.sites)

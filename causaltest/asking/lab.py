@@ -65,7 +65,10 @@ class Lab:
     @property
     def name(self) -> str:
         """What reports call the model."""
-        return self._name or (self._backend.model if self._backend else type(self._objects[0]).__name__)
+        model, _ = self._objects
+        if self._name is not None or model is None:
+            return self._name or self.backend.model
+        return getattr(model, "name", None) or type(model).__name__
 
     @property
     def counts(self) -> dict[str, int]:
@@ -104,8 +107,6 @@ class Lab:
 
     def ablate(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention = interventions.zero) -> Run:
         """Zeros or means into the clean run."""
-        if by.kind == "replace":
-            raise ClaimError("ablate takes by=zero or by=mean; lab.noise puts the corrupt run's activation in.")
         return self._run("ablate", pairs, at, by)
 
     def sweep(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal
 
 from causaltest.errors import ClaimError
@@ -34,13 +36,24 @@ class Metric:
         if unknown:
             raise ClaimError(f"{self.name} has no option {unknown[0]!r}; it has {list(known) or 'none'}.")
         if (span := options.get("range")) is not None:
-            low, high = span
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ClaimError(f"range={span} must be two finite numbers, the smaller first.")
+            options["range"] = checked_range(span)
+        if options.get("extract", "text") not in ("text", "last_number"):
+            raise ClaimError(f"extract={options['extract']!r} is not known; it is 'text' or 'last_number'.")
+        count = options.get("max_new_tokens", 1)
+        if type(count) is not int or count < 1:
+            raise ClaimError(f"max_new_tokens={count!r} must be a whole number from 1.")
         return replace(self, **options)
 
     def __str__(self) -> str:
         return self.name
+
+
+def checked_range(span: Any) -> tuple[float, float]:
+    """Two finite numbers, the smaller first."""
+    edges = tuple(span) if isinstance(span, Iterable) else ()
+    if len(edges) != 2 or not all(isinstance(e, Real) and math.isfinite(e) for e in edges) or edges[0] >= edges[1]:
+        raise ClaimError(f"range={span!r} must be two finite numbers, the smaller first.")
+    return float(edges[0]) + 0.0, float(edges[1]) + 0.0  # -0.0 and 0.0 are one edge
 
 
 accuracy = Metric("accuracy", "binary")

@@ -100,7 +100,8 @@ class Pairs(Sequence[Pair]):
             size = path.stat().st_size
             if size > LARGEST_FILE_BYTES:
                 raise PairsError(f"{path} has {size} bytes; a pairs file may have {LARGEST_FILE_BYTES}.")
-            lines = path.read_text(encoding="utf-8").splitlines()
+            # Not splitlines(): it also cuts at U+2028 and its like, which JSON allows inside a text.
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
         return cls([parse_line(path, n, line) for n, line in enumerate(lines, 1) if line.strip()], iid=iid)
@@ -155,8 +156,8 @@ class Pairs(Sequence[Pair]):
                 "add clusters or change the share."
             )
         chosen = set(random.Random(seed).sample(names, take))
-        first = [p for p, name in zip(self._pairs, self.clusters or self.ids, strict=True) if name in chosen]
-        second = [p for p in self._pairs if p not in first]
+        named = list(zip(self._pairs, self.clusters or self.ids, strict=True))
+        first, second = ([p for p, name in named if (name in chosen) is half] for half in (True, False))
         return Split(Pairs(first, iid=self.iid), Pairs(second, iid=self.iid))
 
 
@@ -188,7 +189,7 @@ def parse_line(path: Path, number: int, line: str) -> Pair:
     known = [f.name for f in fields(Pair)]
     try:
         given = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PairsError(f"{path}, line {number} is not JSON: {error}. Each line is one object.") from error
     if not isinstance(given, dict):
         raise PairsError(f"{path}, line {number} is a {type(given).__name__}; each line is one object.")

@@ -79,7 +79,7 @@ def step(*k: int) -> Position:
 
 def thought(k: int | Iterable[int], *more: int) -> Position:
     """The k-th latent thought of a reasoner, counted from 0; several are given as a range."""
-    numbers = (k, *more) if isinstance(k, int) else tuple(k)
+    numbers = tuple(k) if isinstance(k, Iterable) else (k, *more)
     return Position("thought", whole_numbers("thought", numbers))
 
 
@@ -88,10 +88,14 @@ def edge(kind: Literal["first", "last"], text: str | Position, occurrence: int |
         if text.kind != "span":
             raise PositionError(f"{kind}(...) takes a text or span(name), and got {text}.")
         return Position(kind, of=text)
+    if not isinstance(text, str):
+        raise PositionError(f"{kind}(...) takes a text or span(name), and got {text!r}; a number is index({text!r}).")
     if not text:
         raise PositionError(f"{kind}('') is empty; give the text whose token is meant.")
-    if text == THINK and kind == "first" and occurrence in (None, 0):
-        return Position("thought", (0,))
+    if occurrence is not None:
+        whole_numbers("occurrence=", (occurrence,))
+    if text == THINK and (kind == "first" or occurrence is not None):
+        return Position("thought", (occurrence or 0,))
     return Position(kind, text=text, occurrence=occurrence)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from causaltest.errors import ClaimError
@@ -26,8 +27,8 @@ class Prediction:
     alpha: float = 0.05
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.threshold):
-            raise ClaimError(f"{self.relation} needs a finite threshold, and got {self.threshold}.")
+        if not isinstance(self.threshold, Real) or not math.isfinite(self.threshold):
+            raise ClaimError(f"{self.relation} needs a finite threshold, and got {self.threshold!r}.")
         if self.relation == "negligible" and self.threshold <= 0:
             raise ClaimError(
                 f"negligible(within={self.threshold}) leaves no room: no sample can show an effect of "
@@ -37,7 +38,7 @@ class Prediction:
             raise ClaimError(f"alpha={self.alpha} must lie between 0 and 0.5; 0.05 is the default.")
         if not self.alpha < self.power < 1:
             raise ClaimError(f"power={self.power} must lie between alpha and 1; 0.8 is the default.")
-        if self.expecting is not None and not self.holds(self.expecting):
+        if self.expecting is not None and not (math.isfinite(self.expecting) and self.holds(self.expecting)):
             raise ClaimError(
                 f"expecting={self.expecting} would not make {self} true; an expected effect lies on "
                 "the claim's own side of the threshold."

@@ -64,18 +64,22 @@ def mlp_out(layer: int | Iterable[int], position: Position | None = None) -> Sit
 
 def head(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
     """z: the output of an attention head, before the output projection."""
-    return Site("head", whole("layer", layer), whole("head", head), position or every())
+    return Site("head", whole("layer", layer), whole("head", head), where("head", position))
 
 
 def embed(position: Position | None = None) -> Site:
     """The input embedding; `embed(thought(k))` is the continuous thought itself."""
-    return Site("embed", (), (), position or every())
+    return Site("embed", (), (), where("embed", position))
 
 
 def site(component: Component, layer: int | Iterable[int], position: Position | None) -> Site:
+    return Site(component, whole("layer", layer), (), where(component, position))
+
+
+def where(component: Component, position: Position | None) -> Position:
     if position is not None and not isinstance(position, Position):
         raise SiteError(f"{component} takes a position such as last() or index(3), and got {position!r}.")
-    return Site(component, whole("layer", layer), (), position or every())
+    return position or every()
 
 
 def each(numbers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -84,7 +88,7 @@ def each(numbers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def whole(name: str, numbers: int | Iterable[int]) -> tuple[int, ...]:
-    given = (numbers,) if isinstance(numbers, int) else tuple(numbers)
+    given = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
     if not given or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in given):
         raise SiteError(f"A {name} is a whole number from 0, or several of them, and {numbers!r} was given.")
     return given

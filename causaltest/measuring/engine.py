@@ -75,9 +75,10 @@ def run(
     `resume` is the same run unpatched: forwards that end before the first patched position are
     taken from it, because a causal model computes the same there.
 
-    Raises MeasurementError when a patch did not fire exactly once per entry, or a logit is NaN
-    or infinite.
+    Raises MeasurementError when the run is longer than the model has positions, a patch did not
+    fire exactly once per entry, or a logit is NaN or infinite.
     """
+    check_length(model, prompts.shape[1], new_tokens)
     progress = Progress(model, prompts, new_tokens, patches, record, resume)
     with hooked(model, progress):
         tokens, logits = decode(model, prompts, new_tokens, progress)
@@ -143,7 +144,9 @@ class Progress:
         self.record = frozenset(record)
         self.resume = resume
         self.first = min((int(p.positions.min()) for p in patches if len(p.positions)), default=0)
-        self.cache = DynamicCache(config=model.model.config)
+        # Without the config, so that layers with a sliding window keep every position too: a run
+        # resumes from a cropped cache, and what a window has dropped cannot be cropped.
+        self.cache = DynamicCache()
         self.fired = [0] * len(patches)
         self.seen: dict[Place, list[Tensor]] = {}
         self.outputs: list[Tensor] = []
@@ -233,6 +236,17 @@ def run_length(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> int:
     reasoning = model.reasoning
     extra = len(reasoning.begin) + reasoning.thoughts + len(reasoning.end) if reasoning else 0
     return prompt_tokens + extra + new_tokens - 1
+
+
+def check_length(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> None:
+    """Raises MeasurementError when the model has fewer positions than a run needs."""
+    has = getattr(model.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    needs = run_length(model, prompt_tokens, new_tokens)
+    if has is not None and needs > has:
+        raise MeasurementError(
+            f"{model.name} has {has} positions, and a prompt of {prompt_tokens} tokens with {new_tokens} answer tokens "
+            f"needs {needs}. Shorten the prompts, or ask for fewer tokens with max_new_tokens=."
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ def section(result: ClaimResult) -> str:
         ("to decide", needed(result)),
         ("because", result.reason),
         *(("note", note) for note in result.notes),
-        ("reproduce", f"pytest {shell_word(result.nodeid)} --causal-seed={result.suite_seed}"),
+        ("reproduce", f"pytest {shlex.quote(result.nodeid)} --causal-seed={shlex.quote(result.suite_seed)}"),
     ]
     head = [
         f"CLAIM {result.id}  {result.verdict}  [{result.status}: {result.status_reason}]",
@@ -47,8 +48,8 @@ def observed(result: ClaimResult) -> str:
     share = ""
     if result.kind == "binary":
         share = f"{round(result.estimate * result.n)}/{result.n} = "
-    by = ", ".join(result.procedures)
-    return f"{share}{number(result.estimate)}   bounds {bounds(result)} ({by}, {alpha(result)})"
+    how = ", ".join(part for part in (*result.procedures, alpha(result)) if part)
+    return f"{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"
 
 
 def alpha(result: ClaimResult) -> str:
@@ -79,7 +80,7 @@ def controls(result: ClaimResult) -> str:
     given, parts = result.controls, []
     own = given.get("self_patch")
     if isinstance(own, dict):
-        parts.append("self-patch neutral" if own["neutral"] else f"self-patch MOVED the run by {own['moved']:.2g}")
+        parts.append("self-patch neutral" if own["neutral"] else f"self-patch MOVED the run by {number(own['moved'])}")
     for name, value in (("placebo", given.get("placebo")), ("positive control", given.get("positive"))):
         if isinstance(value, dict):
             parts.append(f"{name} {number(value['estimate'])}{'' if value['passed'] else ' FAILED'}")
@@ -168,7 +169,3 @@ def number(value: float | None) -> str:
 
 def p_number(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
-
-
-def shell_word(nodeid: str) -> str:
-    return f"'{nodeid}'" if set(nodeid) & set(" []()&;'\"") else nodeid

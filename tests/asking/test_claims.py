@@ -1,0 +1,87 @@
+"""claim: what the decorator keeps, and what it will not decorate."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, claim
+from causaltest.asking.predictions import at_least
+from causaltest.effect import Effect
+from causaltest.errors import ClaimError
+
+PREDICTION = at_least(0.3)
+EFFECT = Effect.from_values([1, 0], kind="binary", iid=True)
+
+
+def declared(function: object) -> Claim:
+    return getattr(function, CLAIM_ATTRIBUTE)  # type: ignore[no-any-return]
+
+
+def test_a_claim_keeps_its_sentence_prediction_body_and_names() -> None:
+    def body() -> Effect:
+        return EFFECT
+
+    made = claim("Ducks matter.", PREDICTION, id="ducks", model="organism:ducks", family="birds")(body)
+    assert declared(made) == Claim("Ducks matter.", PREDICTION, body, "ducks", "organism:ducks", "birds")
+    assert declared(claim("Ducks matter.", PREDICTION)(body)) == Claim("Ducks matter.", PREDICTION, body)
+
+
+def test_a_claim_looks_to_pytest_like_its_body() -> None:
+    def test_ducks(lab: Any, layer: int = 3) -> Effect:
+        """Ducks."""
+        return EFFECT
+
+    made = claim("Ducks matter.", PREDICTION)(pytest.mark.skipif(False, reason="")(test_ducks))
+    assert made.__name__ == "test_ducks"
+    assert made.__doc__ == "Ducks."
+    assert list(inspect.signature(made).parameters) == ["lab", "layer"], "fixtures are found by name"
+    assert [mark.name for mark in made.pytestmark] == ["skipif"]  # type: ignore[attr-defined]
+
+
+def test_a_claim_called_without_the_plugin_raises_instead_of_passing() -> None:
+    measured = []
+
+    @claim("Ducks matter.", PREDICTION)
+    def test_ducks(x: int) -> Effect:
+        measured.append(x)
+        return EFFECT
+
+    with pytest.raises(ClaimError, match="'Ducks matter.' was called without the causaltest plugin.*-p causaltest"):
+        test_ducks(3)
+    assert not measured
+
+
+@pytest.mark.parametrize("sentence", ["", "  \n", None, at_least(0.3), lambda: EFFECT])
+def test_a_claim_without_a_sentence_is_refused(sentence: Any) -> None:
+    with pytest.raises(ClaimError, match="A claim starts with a sentence, and .* was given"):
+        claim(sentence, PREDICTION)
+
+
+@pytest.mark.parametrize("prediction", [None, 0.3, ">= 0.3", at_least])
+def test_a_claim_without_a_prediction_is_refused_with_examples(prediction: Any) -> None:
+    with pytest.raises(ClaimError, match=r"'Ducks matter.' needs a prediction such as at_least\(0\.3\) or negligible"):
+        claim("Ducks matter.", prediction)
+
+
+def test_a_claim_around_a_hypothesis_test_is_refused_at_decoration() -> None:
+    @given(st.integers())
+    def test_law(x: int) -> None: ...
+
+    with pytest.raises(ClaimError, match="'Ducks matter.' is also a Hypothesis test.*not a sample of a population"):
+        claim("Ducks matter.", PREDICTION)(test_law)
+
+
+def test_a_hypothesis_test_around_a_claim_can_still_be_told_and_never_passes() -> None:
+    @given(st.integers())
+    @claim("Ducks matter.", PREDICTION)
+    def test_law(x: int) -> Effect:
+        return EFFECT
+
+    assert declared(test_law.hypothesis.inner_test).sentence == "Ducks matter."  # type: ignore[attr-defined]
+    with pytest.raises(ClaimError, match="called without the causaltest plugin"):
+        test_law()

@@ -1,0 +1,276 @@
+"""The lab: its verbs build experiments, and in rehearsal nothing else happens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from causaltest.asking import interventions
+from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.lab import Lab
+from causaltest.asking.metrics import accuracy, logit_diff
+from causaltest.asking.pairs import Pair, Pairs
+from causaltest.asking.positions import every, index, last, span, thought
+from causaltest.asking.sites import Site, embed, head, resid_post
+from causaltest.effect import Difference, Effect, SelfPatch
+from causaltest.errors import ClaimError, RehearsalRead, SiteError
+from causaltest.sweep import SweepMap
+
+PAIR = Pair(clean="2 ducks", corrupt="3 ducks", answer="2", corrupt_answer="3", cluster="a")
+PAIRS = Pairs([PAIR, Pair(clean="4 ducks", corrupt="5 ducks", answer="4", cluster="b")])
+SITE = resid_post(6, thought(0))
+
+
+class Recorder:
+    """A backend that answers 0.5 and remembers what it was asked."""
+
+    model = "recorded"
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def measure(self, experiment: Experiment) -> Effect:
+        self.asked.append(experiment)
+        return Effect.from_values([0.5, 0.5], kind="continuous", iid=True, question=experiment)
+
+    def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
+        self.asked.append((tuple(cells), tuple(rows), tuple(columns)))
+        return SweepMap("recorded", tuple(rows), tuple(columns), (0.5,) * len(cells), (1.0,) * len(cells), 2, 2)
+
+    def spread(self, site: Site, pairs: Pairs) -> Site:
+        if site.position != every():
+            return site
+        return Site(site.component, site.layers, site.heads, index(0, 1, 2))
+
+    def moved(self, patching: Patching) -> SelfPatch:
+        self.asked.append(patching)
+        return SelfPatch(0.0, 0.0)
+
+    def clean(self, pairs: Pairs) -> Any:
+        return pairs
+
+    def counted(self) -> dict[str, int]:
+        return {"patched_runs": len(self.asked)}
+
+
+@pytest.fixture
+def backend() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def lab(backend: Recorder) -> Lab:
+    return Lab(backend=backend, seed="7")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def rehearsed() -> Lab:
+    """A lab on a model that does not exist: touching it would fail."""
+    return Lab.load("/no/such/model").rehearsal()
+
+
+# verbs
+
+
+@pytest.mark.parametrize(
+    ("verb", "read", "by"),
+    [
+        ("denoise", "recovery", interventions.replace),
+        ("denoise", "change", interventions.replace),
+        ("noise", "drop", interventions.replace),
+        ("noise", "change", interventions.replace),
+        ("ablate", "drop", interventions.zero),
+        ("ablate", "change", interventions.zero),
+    ],
+)
+def test_a_verb_and_a_reading_make_one_experiment(
+    lab: Lab, backend: Recorder, verb: str, read: str, by: interventions.Intervention
+) -> None:
+    effect = getattr(getattr(lab, verb)(PAIRS, at=SITE), read)(logit_diff)
+    expected = Experiment(Patching("recorded", verb, PAIRS, (SITE,), by), read, logit_diff, seed="7")  # type: ignore[arg-type]
+    assert backend.asked == [expected] == list(lab.experiments)
+    assert effect.question == expected
+    assert effect.estimate == 0.5
+
+
+def test_an_ablation_is_by_zeros_or_by_means_and_by_nothing_else(lab: Lab, backend: Recorder) -> None:
+    lab.ablate(PAIRS, at=SITE, by=interventions.mean).drop(accuracy)
+    assert backend.asked[0].patching.intervention == interventions.mean
+    with pytest.raises(ClaimError, match=r"ablate takes by=zero or by=mean; lab\.noise puts the corrupt"):
+        lab.ablate(PAIRS, at=SITE, by=interventions.replace)
+
+
+def test_without_a_placebo_none_is_drawn(lab: Lab, backend: Recorder) -> None:
+    run = lab.denoise(PAIRS, at=SITE)
+    run.recovery(accuracy)
+    run.recovery(accuracy, placebo=False)
+    assert [e.placebo_draws for e in backend.asked] == [8, 0]
+
+
+def test_several_sites_are_patched_together(lab: Lab, backend: Recorder) -> None:
+    lab.denoise(PAIRS, at=[SITE, head(9, 6)]).recovery(accuracy)
+    assert backend.asked[0].patching.sites == (SITE, head(9, 6))
+
+
+def test_one_pair_stands_for_pairs_of_one(lab: Lab, backend: Recorder) -> None:
+    lab.denoise(PAIR, at=SITE).recovery(accuracy)
+    assert list(backend.asked[0].patching.pairs) == list(Pairs([PAIR]))
+    bare = Pair(clean="a", corrupt="b", answer="c")
+    assert lab.clean(bare) == Pairs([bare], iid=True)
+
+
+def test_neutrality_is_asked_of_the_patching_alone(lab: Lab, backend: Recorder) -> None:
+    assert lab.denoise(PAIRS, at=SITE).is_neutral
+    assert backend.asked == [Patching("recorded", "denoise", PAIRS, (SITE,))]
+
+
+@pytest.mark.parametrize("given", [[PAIR], "pairs.jsonl", None])
+def test_something_else_than_pairs_is_refused(lab: Lab, given: Any) -> None:
+    with pytest.raises(ClaimError, match=rf"Pairs or one Pair, and got {type(given).__name__}: write Pairs\("):
+        lab.denoise(given, at=SITE)
+
+
+@pytest.mark.parametrize("at", [[], [SITE, "resid"], "resid_post", ()])
+def test_something_else_than_sites_is_refused(lab: Lab, at: Any) -> None:
+    with pytest.raises(SiteError, match=r"at= takes a site such as resid_post\(6, thought\(0\)\), or several"):
+        lab.denoise(PAIRS, at=at)
+
+
+# sweeps
+
+
+def test_a_sweep_is_one_experiment_per_cell_row_by_row(lab: Lab, backend: Recorder) -> None:
+    made = lab.sweep(PAIRS, at=resid_post([3, 5], thought(0, 1, 2))).recovery(accuracy)
+    cells, rows, columns = backend.asked[0]
+    assert (rows, columns) == (("L3", "L5"), ("thought 0", "thought 1", "thought 2"))
+    assert [c.site for c in cells] == [f"resid_post L{layer} @ thought {k}" for layer in (3, 5) for k in range(3)]
+    assert {(c.quantity, c.controls, c.placebo_draws, c.seed) for c in cells} == {("recovery", False, 0, "7")}
+    assert made.shape == (2, 3)
+
+
+def test_a_sweep_of_heads_has_a_row_per_head(lab: Lab, backend: Recorder) -> None:
+    lab.sweep(PAIRS, at=head([1, 2], range(2), last())).recovery(accuracy)
+    assert backend.asked[0][1] == ("L1H0", "L1H1", "L2H0", "L2H1")
+
+
+def test_a_sweep_of_embeddings_has_one_row(lab: Lab, backend: Recorder) -> None:
+    lab.sweep(PAIRS, at=embed(thought(0, 1))).recovery(accuracy)
+    assert backend.asked[0][1:] == (("embed",), ("thought 0", "thought 1"))
+
+
+def test_every_position_of_a_sweep_is_a_column_of_its_own(lab: Lab, backend: Recorder) -> None:
+    lab.sweep(PAIRS, at=resid_post(3, every())).recovery(accuracy)
+    assert backend.asked[0][2] == ("index 0", "index 1", "index 2")
+
+
+@pytest.mark.parametrize(
+    ("direction", "read", "by"), [("noise", "drop", None), ("ablate", "drop", "mean"), ("denoise", "change", None)]
+)
+def test_a_sweep_goes_in_any_direction(lab: Lab, backend: Recorder, direction: Any, read: str, by: str | None) -> None:
+    options = {} if by is None else {"by": getattr(interventions, by)}
+    getattr(lab.sweep(PAIRS, at=SITE, direction=direction, **options), read)(accuracy)
+    (cell,) = backend.asked[0][0]
+    assert (cell.patching.direction, cell.quantity) == (direction, read)
+    assert cell.patching.intervention.kind == (by or "replace")
+
+
+def test_a_sweep_of_ablations_says_by_what(lab: Lab) -> None:
+    with pytest.raises(ClaimError, match="ablate takes by=zero or by=mean"):
+        lab.sweep(PAIRS, at=SITE, direction="ablate")
+
+
+def test_a_sweep_takes_one_site(lab: Lab) -> None:
+    with pytest.raises(SiteError, match="A sweep takes one site with ranges as its axes, and got 2"):
+        lab.sweep(PAIRS, at=[SITE, SITE]).recovery(accuracy)  # type: ignore[arg-type]
+
+
+# names, and what is opened when
+
+
+def test_a_lab_of_nothing_is_refused_with_the_way_in() -> None:
+    for given in ((), ("model",), (None, "tokenizer")):
+        with pytest.raises(ClaimError, match=r"a model and its tokenizer; Lab\.load\("):
+            Lab(*given)
+
+
+def test_a_lab_opens_its_model_only_when_a_number_is_asked_for() -> None:
+    lab = Lab.load("/no/such/model", seed="3")
+    assert (lab.name, lab.seed, lab.counts) == ("/no/such/model", "3", {})
+    lab.denoise(PAIRS, at=SITE)
+    lab.sweep(PAIRS, at=SITE)
+    assert lab.rehearsal().denoise(PAIRS, at=SITE).recovery(accuracy).question is not None
+
+
+def test_a_labs_name_does_not_change_when_its_model_is_opened() -> None:
+    class Loaded:
+        name = "organism:mine"
+
+    class Plain: ...
+
+    for model, name in ((Loaded(), "organism:mine"), (Plain(), "Plain")):
+        lab = Lab(model, "tokenizer")
+        assert lab.name == name
+        lab._backend = Recorder()  # type: ignore[assignment]
+        assert lab.name == name
+    assert Lab(Plain(), "tokenizer", name="mine").name == "mine"
+
+
+def test_counts_come_from_the_backend(lab: Lab) -> None:
+    lab.denoise(PAIRS, at=SITE).recovery(accuracy)
+    assert lab.counts == {"patched_runs": 1}
+
+
+# rehearsal
+
+READS: dict[str, Callable[[Lab], object]] = {
+    "an estimate": lambda lab: lab.denoise(PAIRS, at=SITE).recovery(accuracy).estimate,
+    "the number of pairs": lambda lab: lab.noise(PAIRS, at=SITE).drop(accuracy).n,
+    "the values": lambda lab: lab.ablate(PAIRS, at=SITE).drop(accuracy).measured,
+    "the neutrality of an effect": lambda lab: lab.denoise(PAIRS, at=SITE).recovery(accuracy).is_neutral,
+    "the neutrality of a patch": lambda lab: lab.denoise(PAIRS, at=SITE).is_neutral,
+    "a comparison": lambda lab: lab.denoise(PAIRS, at=SITE).recovery(accuracy) > 0.3,
+    "a difference's estimate": lambda lab: (
+        lab.denoise(PAIRS, at=SITE).recovery(accuracy) - lab.denoise(PAIRS, at=SITE).recovery(accuracy)
+    ).estimate,
+    "a sweep": lambda lab: lab.sweep(PAIRS, at=resid_post(range(3), every())).recovery(accuracy),
+    "the clean runs": lambda lab: lab.clean(PAIRS),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_reading_a_number_in_rehearsal_raises(rehearsed: Lab, read: Callable[[Lab], object]) -> None:
+    with pytest.raises(RehearsalRead, match="no numbers yet.*rehearsed.*exploratory and cannot be registered"):
+        read(rehearsed)
+
+
+def test_a_rehearsed_effect_answers_the_very_experiment_that_would_be_measured(lab: Lab, backend: Recorder) -> None:
+    def body(lab: Lab) -> Effect:
+        return lab.denoise(PAIRS, at=resid_post(9, last(span("subject")))).recovery(logit_diff)
+
+    rehearsed = body(lab.rehearsal())
+    assert not backend.asked
+    assert rehearsed.question == body(lab).question
+    assert isinstance(rehearsed.question, Experiment)
+    assert rehearsed.question.digest == backend.asked[0].digest
+
+
+def test_a_difference_is_known_in_rehearsal(rehearsed: Lab) -> None:
+    late = rehearsed.denoise(PAIRS, at=resid_post(9, last())).recovery(accuracy)
+    early = rehearsed.denoise(PAIRS, at=resid_post(2, last())).recovery(accuracy)
+    difference = late - early
+    assert difference.question == Difference(late.question, early.question)
+    assert difference.question is not None
+    assert difference.question.site == "resid_post L9 @ last() - resid_post L2 @ last()"
+    assert difference.question.canonical() != (early - late).question.canonical()  # type: ignore[union-attr]
+    assert [e.site for e in rehearsed.experiments] == ["resid_post L9 @ last()", "resid_post L2 @ last()"]
+
+
+def test_a_rehearsal_costs_nothing_and_loads_nothing(rehearsed: Lab) -> None:
+    before = set(sys.modules)
+    rehearsed.denoise(PAIRS, at=SITE).recovery(accuracy)
+    assert rehearsed.counts == {}
+    assert set(sys.modules) == before
+    assert rehearsed.rehearsal().name == "/no/such/model"

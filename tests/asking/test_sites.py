@@ -1,0 +1,81 @@
+"""Sites: one value per place, its cells, and what is no place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from causaltest.asking.positions import Position, every, last, span, thought
+from causaltest.asking.sites import Site, attn_out, embed, head, mlp_out, resid_post, resid_pre
+from causaltest.errors import SiteError
+
+BY_LAYER = [resid_pre, resid_post, attn_out, mlp_out]
+some = st.lists(st.integers(0, 20), min_size=1, max_size=4, unique=True)
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        (resid_post(6, thought(0)), "resid_post L6 @ thought 0"),
+        (resid_pre(range(12)), "resid_pre L0-11 @ every position"),
+        (attn_out([1, 3], last()), "attn_out L1, 3 @ last()"),
+        (mlp_out(2, span("subject")), "mlp_out L2 @ span('subject')"),
+        (head(9, 6), "head L9 H6 @ every position"),
+        (head(9, range(3), last()), "head L9 H0-2 @ last()"),
+        (embed(thought(4)), "embed @ thought 4"),
+        (embed(), "embed @ every position"),
+    ],
+)
+def test_a_site_reads_as_its_place(site: Site, words: str) -> None:
+    assert str(site) == words
+
+
+@pytest.mark.parametrize("where", BY_LAYER)
+@pytest.mark.parametrize("layer", [-1, True, "6", [], [3, -2], 6.0, None, [1.0]])
+def test_a_layer_that_is_no_whole_number_from_zero_is_refused(where: Callable[..., Site], layer: object) -> None:
+    with pytest.raises(SiteError, match="A layer is a whole number from 0, or several of them, and .* was given"):
+        where(layer)
+
+
+@pytest.mark.parametrize("number", [-1, True, [], 1.5])
+def test_a_head_that_is_no_whole_number_from_zero_is_refused(number: object) -> None:
+    with pytest.raises(SiteError, match="A head is a whole number from 0"):
+        head(3, number)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", [*BY_LAYER, lambda layer, at: head(layer, 0, at), lambda layer, at: embed(at)])
+@pytest.mark.parametrize("position", [3, "last", (0, 1), 0, ""])
+def test_a_position_that_is_none_is_refused(where: Callable[..., Site], position: object) -> None:
+    with pytest.raises(SiteError, match=r"takes a position such as last\(\) or index\(3\), and got"):
+        where(3, position)
+
+
+@pytest.mark.parametrize("where", BY_LAYER)
+def test_without_a_position_every_position_is_meant(where: Callable[..., Site]) -> None:
+    assert where(2) == where([2]) == where(2, every())
+
+
+def test_the_input_and_the_output_of_a_block_are_two_sites() -> None:
+    assert resid_pre(6, last()) != resid_post(6, last())
+
+
+@given(some, some, st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True))
+def test_the_cells_of_a_site_are_its_layers_heads_and_positions(
+    layers: list[int], heads: list[int], thoughts: list[int]
+) -> None:
+    cells = head(layers, heads, thought(thoughts)).cells()
+    assert cells == tuple(
+        tuple(tuple(head(layer, h, thought(k)) for k in thoughts) for h in heads) for layer in layers
+    )
+
+
+@given(some, st.sampled_from([every(), last(), span("s")]))
+def test_a_site_without_heads_has_one_row_per_layer(layers: list[int], position: Position) -> None:
+    assert resid_post(layers, position).cells() == tuple(((resid_post(layer, position),),) for layer in layers)
+
+
+def test_the_embedding_has_no_layer_and_one_row() -> None:
+    assert embed(thought(0, 1)).cells() == (((embed(thought(0)), embed(thought(1))),),)

@@ -1,0 +1,126 @@
+"""--causal-json, the summary table, and running in several processes."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+PROMISED = [
+    "id", "sentence", "verdict", "reason", "estimate", "lower", "upper", "threshold", "n", "clusters", "eligible",
+    "needed_n", "p_value", "p_adjusted", "family", "controls", "status", "seed", "model", "site",
+]  # fmt: skip
+
+BODY = """
+@claim("The reader holds the value.", at_least(0.5), id="reader")
+def test_reader(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
+
+@claim("The value stays at its token.", at_least(0.5), id="token")
+def test_token(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(2, span("value"))).recovery(accuracy)
+
+@claim("A dead end.", negligible(within=0.1), id="invalid")
+def test_invalid(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(0, last())).recovery(accuracy)
+"""
+
+
+def test_json_has_one_object_per_claim_with_the_promised_fields(claims, pytester):
+    claims(BODY, "--causal-json=sub/out.json")
+    written = json.loads((pytester.path / "sub" / "out.json").read_text())
+    assert [c["id"] for c in written] == ["invalid", "reader", "token"]
+    assert list(written[0])[: len(PROMISED)] == PROMISED
+    by_id = {c["id"]: c for c in written}
+    assert by_id["reader"]["verdict"] == "SUPPORTED"
+    assert by_id["token"]["verdict"] == "REFUTED"
+    assert by_id["invalid"]["verdict"] == "INVALID"
+    assert by_id["reader"]["estimate"] == 1.0
+    assert by_id["reader"]["model"] == "organism:planted"
+    assert by_id["reader"]["site"] == "resid_post L1 @ last()"
+    assert by_id["reader"]["clusters"] == 45
+    assert by_id["reader"]["controls"]["self_patch"] == {"moved": 0.0, "neutral": True}
+    assert by_id["invalid"]["lower"] is None
+
+
+def test_the_same_suite_gives_the_same_json_alone_and_on_two_workers(claims, pytester):
+    pytest.importorskip("xdist")
+    claims(BODY, "--causal-json=one.json")
+    claims(BODY, "--causal-json=two.json", "-n", "2")
+    one, two = (json.loads((pytester.path / name).read_text()) for name in ("one.json", "two.json"))
+    for claim in (*one, *two):
+        del claim["runs"]
+    assert one == two
+
+
+def test_verdict_and_numbers_do_not_depend_on_what_else_runs(claims, pytester):
+    claims(BODY, "--causal-json=all.json")
+    claims(BODY, "--causal-json=one.json", "-k", "reader")
+    everything, alone = (json.loads((pytester.path / name).read_text()) for name in ("all.json", "one.json"))
+    (reader,) = [c for c in everything if c["id"] == "reader"]
+    assert {**alone[0], "runs": 0} == {**reader, "runs": 0}
+
+
+def test_a_seed_given_by_hand_is_used_and_shown(claims, pytester):
+    result = claims(BODY, "--causal-json=a.json", "--causal-seed=1f3a", "-k", "token")
+    claims(BODY, "--causal-json=b.json", "-k", "token")
+    a, b = (json.loads((pytester.path / name).read_text())[0] for name in ("a.json", "b.json"))
+    assert a["seed"] != b["seed"]
+    result.stdout.fnmatch_lines(["*--causal-seed=1f3a"])
+
+
+def test_one_model_is_measured_in_place_of_another(claims, pytester):
+    body = '@claim("Swapped.", at_least(0.5), model="somewhere/else")\n' + BODY.split("\n", 2)[2]
+    claims(body, "--causal-json=out.json", "--causal-model", "somewhere/else=organism:planted", "-k", "reader")
+    assert json.loads((pytester.path / "out.json").read_text())[0]["model"] == "organism:planted"
+
+
+def test_the_table_has_a_row_per_claim_and_the_counts(claims):
+    result = claims(BODY)
+    result.stdout.fnmatch_lines(
+        [
+            "claim *estimate *bounds* n (clusters) *p corr *placebo *verdict *status",
+            "reader *1.000 *>= 0.5 *45 (45)*SUPPORTED*exploratory",
+            "token *0.000 *>= 0.5 *45 (45)*REFUTED*exploratory",
+            "1 supported, 1 refuted, 1 invalid · * patched runs in * forwards*",
+        ]
+    )
+
+
+def test_a_suite_without_claims_prints_nothing_of_ours(pytester):
+    pytester.makepyfile("def test_a():\n    pass\n")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*causal*claims*")
+
+
+def test_a_read_only_tree_is_no_obstacle(claims, pytester):
+    pytester.makepyfile(test_claims="")
+    result = claims(BODY, "-k", "reader")
+    pytester.path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "reader")
+    finally:
+        pytester.path.chmod(stat.S_IRWXU)
+    result.assert_outcomes(passed=1, deselected=2)
+
+
+def test_what_a_test_says_is_printed_in_the_report(claims):
+    result = claims('def test_a(causal_report):\n    causal_report.say("a map of everything")\n')
+    result.stdout.fnmatch_lines(["*causal claims*", "a map of everything"])
+
+
+def test_claims_in_a_class_are_judged(claims):
+    result = claims(
+        """
+class TestAll:
+    share = 0.34
+
+    @claim("In a class.", at_least(0.34))
+    def test_a(self):
+        assert self.share == 0.34
+        return given(VALUES)
+"""
+    )
+    result.assert_outcomes(passed=1)
