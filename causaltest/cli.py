@@ -56,3 +56,7 @@ def init(folder: Path) -> None:
         path.write_text(text, encoding="utf-8")
         click.echo(f"wrote {path}")
     click.echo(f"Run it: pytest {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
     except ImportError as error:
         raise CausaltestError("Figures need matplotlib: pip install 'causaltest[report]'.") from error
     rows, columns = sweep.shape
-    figure = Figure(figsize=(2.2 + 0.26 * columns, 1.6 + 0.26 * rows), layout="constrained")
+    figure = Figure(figsize=(max(4.8, 2.2 + 0.26 * columns), 1.8 + 0.26 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     bound = max(1.0, abs(sweep.estimate).max())
@@ -28,12 +29,22 @@ def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
         sweep.estimate, cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower", aspect="auto", interpolation="nearest"
     )
     mark_nothing_moved(axes, sweep)
-    axes.set_xticks(range(columns), sweep.columns, rotation=90 if columns > 8 else 0, fontsize=8)
+    what, labels = shared_word(sweep.columns)
+    axes.set_xticks(range(columns), labels, rotation=90 if max(map(len, labels)) > 3 else 0, fontsize=8)
+    axes.set_xlabel(what, fontsize=8)
     axes.set_yticks(range(rows), sweep.rows, fontsize=8)
     axes.set_title(f"{title}\nn = {sweep.n} pairs, exploratory; dots: the patch moved nothing", fontsize=9)
     figure.colorbar(image, ax=axes, label=sweep.summary.split(",")[0])
     figure.savefig(path, dpi=150)
     return path
+
+
+def shared_word(labels: Sequence[str]) -> tuple[str, list[str]]:
+    """`thought 0`, `thought 1` as the word for the axis and the rest for its ticks."""
+    words = {label.partition(" ")[0] for label in labels}
+    if len(labels) < 2 or len(words) > 1:
+        return "", list(labels)
+    return words.pop(), [label.partition(" ")[2] for label in labels]
 
 
 def mark_nothing_moved(axes: Any, sweep: SweepMap) -> None:

@@ -107,7 +107,7 @@ def needed(result: ClaimResult) -> str:
 
 def summary(results: Sequence[ClaimResult]) -> list[str]:
     """The table, the counts, and what it cost."""
-    header = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "placebo", "verdict", "status")
+    header = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "placebo", "distance", "verdict", "status")
     table = [header, *(cells(result) for result in results)]
     widths = [max(len(line[column]) for line in table) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
@@ -125,6 +125,7 @@ def cells(result: ClaimResult) -> tuple[str, ...]:
         f"{result.n} ({units})",
         "-" if result.p_adjusted is None else p_number(result.p_adjusted),
         number(placebo) if isinstance(placebo, float) else "-" if placebo is None else "waived",
+        "-" if result.controls.get("distance") is None else f"{result.controls['distance']:.3g}",
         result.verdict,
         result.status,
     )

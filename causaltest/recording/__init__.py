@@ -1,1 +1,0 @@
-"""Files that a person commits: registrations, the ledger, baselines."""
