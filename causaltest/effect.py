@@ -291,7 +291,8 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
     order = [where[pair_id] for pair_id in first.pair_ids]
     if first.clusters != (None if second.clusters is None else tuple(second.clusters[j] for j in order)):
         raise JudgementError(
-            "The two effects disagree on which pairs belong together: give both the same clusters, or iid=True for both."
+            "The two effects disagree on which pairs belong together: give both the same clusters, or say iid=True "
+            "of both."
         )
     if first.denominators is not None and second.denominators is not None:
         if any(d != second.denominators[j] for d, j in zip(first.denominators, order, strict=True)):

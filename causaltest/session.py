@@ -11,7 +11,7 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
-from causaltest.effect import Effect, Numbers, PositiveControl, Question, SelfPatch, Waived
+from causaltest.effect import Effect, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
 from causaltest.verdict import Outcome, Verdict
 

@@ -147,9 +147,7 @@ def test_neutrality_is_read_off_the_runs_where_they_are_known() -> None:
 
 # differences
 
-CONTINUOUS = st.lists(
-    st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.sampled_from("abc")), min_size=1, max_size=12
-)
+CONTINUOUS = st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.sampled_from("abc")), min_size=1, max_size=12)
 
 
 @given(CONTINUOUS, st.randoms(use_true_random=False))

@@ -64,12 +64,11 @@ def test_asking_loads_nothing_heavy() -> None:
 
 def test_a_suite_is_rehearsed_without_anything_heavy() -> None:
     code = (
-        "from causaltest import *\n"
+        "from causaltest import Lab, Pair, Pairs, accuracy, resid_post, thought\n"
         "lab = Lab.load('organism:ducks').rehearsal()\n"
         "pairs = Pairs([Pair(clean='a', corrupt='b', answer='c')], iid=True)\n"
         "print(lab.denoise(pairs, at=resid_post(6, thought(0))).recovery(accuracy).question.digest)"
     )
-    code = code.replace("from causaltest import *", "from causaltest import Lab, Pair, Pairs, accuracy, resid_post, thought")
     assert len(loaded_by(code)) == 1, "the digest that was printed, and no package"
 
 

@@ -120,13 +120,27 @@ class ModelBackend:
         return SweepMap(
             summary=cells[0].summary.split(" @ ")[0],
             rows=tuple(rows),
-            columns=tuple(columns),
+            columns=tuple(
+                self._labelled(cell, label) for cell, label in zip(cells[: len(columns)], columns, strict=True)
+            ),
             estimates=tuple(Effect(cell, n).estimate for cell, n in zip(cells, effects, strict=True)),
             distances=tuple(distances),
             n=len(effects[0].values),
             pairs_total=len(cells[0].patching.pairs),
             sites=tuple(cell.patching.sites[0] for cell in cells),
         )
+
+    def _labelled(self, cell: Experiment, label: str) -> str:
+        """A column's label, with the token that stands there where all clean prompts agree on it."""
+        position = cell.patching.sites[0].position
+        if position.kind != "index":
+            return label
+        chunks = self.references.chunks(cell.patching.pairs)
+        ids = {
+            p.clean.ids[position.numbers[0]] for c in chunks for p in c.pairs if position.numbers[0] < c.prompt_tokens
+        }
+        token = self.loaded.tokenizer.convert_ids_to_tokens(ids.pop()) if len(ids) == 1 else ""
+        return f"{label} {token}".strip()
 
     def spread(self, site: Site, pairs: Pairs) -> Site:
         """A sweep's site with `every()` spelled out as indices of the prompts' common length."""

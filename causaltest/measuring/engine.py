@@ -73,7 +73,8 @@ def run(
     """Run prompts of equal length [row, token] to `new_tokens` greedy answer tokens.
 
     `resume` is the same run unpatched: forwards that end before the first patched position are
-    taken from it, because a causal model computes the same there.
+    taken from it, because a causal model computes the same there. A run that kept no full cache
+    is not resumed from, and all forwards are computed.
 
     Raises MeasurementError when the run is longer than the model has positions, a patch did not
     fire exactly once per entry, or a logit is NaN or infinite.
@@ -140,9 +141,10 @@ class Progress:
         resume: Run | None,
     ) -> None:
         self.start = self.stop = self.forwards = 0
+        self.model = model
         self.patches = patches
         self.record = frozenset(record)
-        self.resume = resume
+        self.resume = resume if resume is not None and croppable(resume.cache) else None
         self.first = min((int(p.positions.min()) for p in patches if len(p.positions)), default=0)
         # Without the config, so that layers with a sliding window keep every position too: a run
         # resumes from a cropped cache, and what a window has dropped cannot be cropped.
@@ -163,7 +165,7 @@ class Progress:
             self.outputs.append(self.resume.outputs[len(self.outputs)])
         else:
             if self.resume is not None and self.start and not self.forwards:
-                self.cache = cropped(self.resume.cache, self.start, self.cache)
+                crop_into(self.cache, self.resume.cache, self.start)
             self.outputs.append(self.computed(embeddings, module))
         return self.outputs[-1]
 
@@ -177,7 +179,7 @@ class Progress:
         if self.mask is not None:
             seen = self.mask[:, :, self.start : self.stop, : self.stop]
             inputs["attention_mask"] = seen.expand(len(embeddings), -1, -1, -1)
-        if hasattr(module, "lm_head"):
+        if module is self.model.model:
             logits: Tensor = module(**inputs, logits_to_keep=1).logits
             return logits
         hidden: Tensor = module(**inputs).last_hidden_state[:, -1:]
@@ -220,15 +222,16 @@ class Progress:
         return {place: torch.cat(parts, dim=1) for place, parts in self.seen.items()}
 
 
-def cropped(full: DynamicCache | None, length: int, empty: DynamicCache) -> DynamicCache:
-    """The keys and values of the first `length` positions; the full cache stays as it is."""
-    if full is None:
-        raise MeasurementError("A run can only resume from a reference run, which keeps its cache.")
-    for index, layer in enumerate(full.layers):
-        if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
-            raise MeasurementError(f"Layer {index}'s cache cannot be cropped, so no run can resume from it.")
+def croppable(cache: DynamicCache | None) -> bool:
+    """Whether the cache holds every position of every layer; a sliding window's does not."""
+    return cache is not None and all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def crop_into(empty: DynamicCache, full: DynamicCache | None, length: int) -> None:
+    """Fills a cache with the keys and values of the first positions; the full one stays as it is."""
+    for index, layer in enumerate(full.layers if full is not None else ()):
+        assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
         empty.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
-    return empty
 
 
 def run_length(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.metrics import Metric
@@ -26,6 +27,8 @@ def tokens_needed(metric: Metric, pairs: Sequence[TokenPair]) -> int:
 
 def score(metric: Metric, model: LoadedModel, run: Run, pairs: Sequence[TokenPair]) -> tuple[float, ...]:
     """The metric of each row. Raises ClaimError when a pair lacks what the metric reads."""
+    # One transfer for all rows, where the model is not on the CPU.
+    run = replace(run, tokens=run.tokens.cpu(), logits=run.logits.cpu())
     return tuple(SCORERS[metric.name](metric, model, run, row, pair) for row, pair in enumerate(pairs))
 
 
@@ -34,9 +37,14 @@ def accuracy(_: Metric, __: LoadedModel, run: Run, row: int, pair: TokenPair) ->
 
 
 def exact_match(metric: Metric, model: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
-    return float(
-        extracted(metric, text_of(model.tokenizer, run.tokens[row].tolist())) == extracted(metric, pair.pair.answer)
-    )
+    wanted = extracted(metric, pair.pair.answer)
+    if wanted is None:
+        # No number would equal no number: every text without one would count as right.
+        raise ClaimError(
+            f"{pair.pair.id}: the answer {pair.pair.answer!r} holds no number, which "
+            'exact_match(extract="last_number") compares; use extract="text", or give the number.'
+        )
+    return float(extracted(metric, text_of(model.tokenizer, run.tokens[row].tolist())) == wanted)
 
 
 def logit(metric: Metric, _: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:

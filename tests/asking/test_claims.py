@@ -51,14 +51,14 @@ def test_a_claim_called_without_the_plugin_raises_instead_of_passing() -> None:
         measured.append(x)
         return EFFECT
 
-    with pytest.raises(ClaimError, match="'Ducks matter.' was called without the causaltest plugin.*-p causaltest"):
+    with pytest.raises(ClaimError, match=r"'Ducks matter.' was called without the causaltest plugin.*-p causaltest"):
         test_ducks(3)
     assert not measured
 
 
 @pytest.mark.parametrize("sentence", ["", "  \n", None, at_least(0.3), lambda: EFFECT])
 def test_a_claim_without_a_sentence_is_refused(sentence: Any) -> None:
-    with pytest.raises(ClaimError, match="A claim starts with a sentence, and .* was given"):
+    with pytest.raises(ClaimError, match=r"A claim starts with a sentence, and .* was given"):
         claim(sentence, PREDICTION)
 
 
@@ -72,7 +72,7 @@ def test_a_claim_around_a_hypothesis_test_is_refused_at_decoration() -> None:
     @given(st.integers())
     def test_law(x: int) -> None: ...
 
-    with pytest.raises(ClaimError, match="'Ducks matter.' is also a Hypothesis test.*not a sample of a population"):
+    with pytest.raises(ClaimError, match=r"'Ducks matter.' is also a Hypothesis test.*not a sample of a population"):
         claim("Ducks matter.", PREDICTION)(test_law)
 
 

@@ -233,8 +233,8 @@ READS: dict[str, Callable[[Lab], object]] = {
     "the neutrality of a patch": lambda lab: lab.denoise(PAIRS, at=SITE).is_neutral,
     "a comparison": lambda lab: lab.denoise(PAIRS, at=SITE).recovery(accuracy) > 0.3,
     "a difference's estimate": lambda lab: (
-        lab.denoise(PAIRS, at=SITE).recovery(accuracy) - lab.denoise(PAIRS, at=SITE).recovery(accuracy)
-    ).estimate,
+        (lab.denoise(PAIRS, at=SITE).recovery(accuracy) - lab.denoise(PAIRS, at=SITE).recovery(accuracy)).estimate
+    ),
     "a sweep": lambda lab: lab.sweep(PAIRS, at=resid_post(range(3), every())).recovery(accuracy),
     "the clean runs": lambda lab: lab.clean(PAIRS),
 }
@@ -242,7 +242,7 @@ READS: dict[str, Callable[[Lab], object]] = {
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_reading_a_number_in_rehearsal_raises(rehearsed: Lab, read: Callable[[Lab], object]) -> None:
-    with pytest.raises(RehearsalRead, match="no numbers yet.*rehearsed.*exploratory and cannot be registered"):
+    with pytest.raises(RehearsalRead, match=r"no numbers yet.*rehearsed.*exploratory and cannot be registered"):
         read(rehearsed)
 
 

@@ -41,7 +41,7 @@ def test_an_option_that_a_metric_has_not_is_refused_with_those_it_has(metric: Me
     "span", [(1, 0), (0, 0), (0, float("inf")), (float("nan"), 1), (0, 1, 2), (1,), 5, ("a", "b"), "01"]
 )
 def test_a_range_is_two_finite_numbers_the_smaller_first(span: object) -> None:
-    with pytest.raises(ClaimError, match="range=.* must be two finite numbers, the smaller first"):
+    with pytest.raises(ClaimError, match=r"range=.* must be two finite numbers, the smaller first"):
         logit(range=span)
 
 
@@ -52,11 +52,11 @@ def test_a_range_may_be_a_list_and_is_the_same_range() -> None:
 
 @pytest.mark.parametrize("extract", ["last_nunber", "number", None])
 def test_an_extraction_that_is_not_known_is_refused(extract: object) -> None:
-    with pytest.raises(ClaimError, match="extract=.*text.*last_number"):
+    with pytest.raises(ClaimError, match=r"extract=.*text.*last_number"):
         exact_match(extract=extract)
 
 
 @pytest.mark.parametrize("count", [0, -3, 2.5, None, True])
 def test_at_least_one_token_is_generated(count: object) -> None:
-    with pytest.raises(ClaimError, match="max_new_tokens=.*whole number from 1"):
+    with pytest.raises(ClaimError, match=r"max_new_tokens=.*whole number from 1"):
         exact_match(max_new_tokens=count)

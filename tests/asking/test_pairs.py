@@ -106,7 +106,7 @@ def test_something_else_than_a_pair_is_named() -> None:
 
 
 def test_two_pairs_with_one_id_are_refused_by_that_id() -> None:
-    with pytest.raises(PairsError, match="Two pairs have the id 'x'.*each is used once"):
+    with pytest.raises(PairsError, match=r"Two pairs have the id 'x'.*each is used once"):
         Pairs([replace(ONE, id="x"), replace(ONE, id="y"), replace(ONE, id="x")])
 
 

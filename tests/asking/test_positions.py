@@ -72,7 +72,7 @@ def test_an_edge_of_anything_but_a_span_is_refused(inner: Position) -> None:
 
 @pytest.mark.parametrize("occurrence", [-1, 1.0, True])
 def test_an_occurrence_is_counted_from_zero(occurrence: object) -> None:
-    with pytest.raises(PositionError, match="occurrence.*whole numbers from 0"):
+    with pytest.raises(PositionError, match=r"occurrence.*whole numbers from 0"):
         first("cat", occurrence=occurrence)  # type: ignore[arg-type]
 
 

@@ -40,7 +40,9 @@ def test_a_prediction_holds_on_its_own_side_only(threshold: float, effect: float
 
 @pytest.mark.parametrize("within", [0, -0.1, -0.0])
 def test_negligible_within_nothing_leaves_no_room(within: float) -> None:
-    with pytest.raises(ClaimError, match=rf"negligible\(within={within}\) leaves no room: no sample.*still call nothing"):
+    with pytest.raises(
+        ClaimError, match=rf"negligible\(within={within}\) leaves no room: no sample.*still call nothing"
+    ):
         negligible(within=within)
 
 

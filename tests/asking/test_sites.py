@@ -36,7 +36,7 @@ def test_a_site_reads_as_its_place(site: Site, words: str) -> None:
 @pytest.mark.parametrize("where", BY_LAYER)
 @pytest.mark.parametrize("layer", [-1, True, "6", [], [3, -2], 6.0, None, [1.0]])
 def test_a_layer_that_is_no_whole_number_from_zero_is_refused(where: Callable[..., Site], layer: object) -> None:
-    with pytest.raises(SiteError, match="A layer is a whole number from 0, or several of them, and .* was given"):
+    with pytest.raises(SiteError, match=r"A layer is a whole number from 0, or several of them, and .* was given"):
         where(layer)
 
 
@@ -67,9 +67,7 @@ def test_the_cells_of_a_site_are_its_layers_heads_and_positions(
     layers: list[int], heads: list[int], thoughts: list[int]
 ) -> None:
     cells = head(layers, heads, thought(thoughts)).cells()
-    assert cells == tuple(
-        tuple(tuple(head(layer, h, thought(k)) for k in thoughts) for h in heads) for layer in layers
-    )
+    assert cells == tuple(tuple(tuple(head(layer, h, thought(k)) for k in thoughts) for h in heads) for layer in layers)
 
 
 @given(some, st.sampled_from([every(), last(), span("s")]))

@@ -141,9 +141,7 @@ class Ducks:
     def ids(self, prompt: str) -> list[int]:
         return [self.words[word] for word in prompt.split()]
 
-    def generate(
-        self, prompt: str, new_tokens: int, changes: Sequence[Change] = ()
-    ) -> tuple[list[int], Tensor, Seen]:
+    def generate(self, prompt: str, new_tokens: int, changes: Sequence[Change] = ()) -> tuple[list[int], Tensor, Seen]:
         """Greedy tokens, the logits [step, vocabulary] that gave them, and the last forward.
 
         The sequence of input embeddings grows by one at every step, and all of it runs again.

@@ -8,8 +8,8 @@ import torch
 
 from causaltest import Lab, accuracy, embed, exact_match, head, index, logit_diff, resid_post, thought
 from causaltest.asking.interventions import zero
-from causaltest.asking.sites import attn_out, mlp_out, resid_pre
 from causaltest.asking.positions import Position, step
+from causaltest.asking.sites import attn_out, mlp_out, resid_pre
 from causaltest.errors import MeasurementError
 from causaltest.measuring import engine
 from causaltest.measuring.backend import open_backend
@@ -187,10 +187,13 @@ def test_a_run_does_not_change_the_run_that_it_resumes_from(ducks, twins):
     assert torch.equal(before[1], reference.logits)
 
 
-def test_a_run_without_a_cache_cannot_be_resumed(tiny_gpt2):
+def test_a_run_without_a_cache_is_not_resumed_from_and_all_is_computed(tiny_gpt2):
     model, ids = tiny_gpt2.backend.loaded, prompts(tiny_gpt2)
-    with pytest.raises(MeasurementError, match="resume from a reference run"):
-        run(model, ids, new_tokens=3, patches=[one_patch(positions=(6,))], resume=run(model, ids, new_tokens=3))
+    patches = [one_patch(positions=(6,))]
+    whole = run(model, ids, new_tokens=3, patches=patches)
+    resumed = run(model, ids, new_tokens=3, patches=patches, resume=run(model, ids, new_tokens=3))
+    assert torch.equal(resumed.logits, whole.logits)
+    assert resumed.forwards == whole.forwards == 3
 
 
 def test_attention_in_a_sliding_window_resumes_to_the_same_bits(plain, word_tokenizer, random_pairs):
@@ -236,11 +239,22 @@ def test_attention_in_a_sliding_window_resumes_to_the_same_bits(plain, word_toke
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_logit_that_is_no_number_is_an_error(new_gpt2, word_tokenizer, random_pairs, poison):
     model = new_gpt2()
+    lab = Lab(model, word_tokenizer(), name="poisoned")
+    assert lab.backend.model == "poisoned"
     with torch.no_grad():
         model.transformer.h[1].mlp.c_proj.bias[3] = poison
-    lab = Lab(model, word_tokenizer(), name="poisoned")
-    with pytest.raises(MeasurementError, match=r"poisoned gave a logit that is NaN or infinite \(first in row 0 of 3\)"):
+    with pytest.raises(
+        MeasurementError, match=r"poisoned gave a logit that is NaN or infinite \(first in row 0 of 3\)"
+    ):
         lab.denoise(random_pairs(), at=resid_post(0, index(0))).recovery(logit_diff)
+
+
+def test_weights_that_are_no_numbers_are_an_error_when_the_model_is_opened(new_gpt2, word_tokenizer):
+    model = new_gpt2()
+    with torch.no_grad():
+        model.transformer.wte.weight[1] = math.nan
+    with pytest.raises(MeasurementError, match="poisoned gave a logit that is NaN or infinite"):
+        _ = Lab(model, word_tokenizer(), name="poisoned").backend
 
 
 def test_a_patched_run_that_overflows_says_that_it_was_patched(tiny_gpt2):

@@ -74,7 +74,7 @@ def measured(tiny, experiment, pairs, direction, by, site):
     heads=few(HEADS - 1),
     positions=few(4),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_site_and_way_equals_one_hook_in_one_full_forward(
     request, plain, experiment, family, component, way, layers, heads, positions
 ):
@@ -90,9 +90,7 @@ def test_every_site_and_way_equals_one_hook_in_one_full_forward(
 @pytest.mark.parametrize("family", ["tiny_gpt2", "tiny_llama"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0]}-{way[1]}")
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_every_site_moves_the_answer_and_equals_the_plain_reference(
-    request, plain, experiment, family, component, way
-):
+def test_every_site_moves_the_answer_and_equals_the_plain_reference(request, plain, experiment, family, component, way):
     """Not left to chance: each component and way once, where the patch certainly does something."""
     tiny = request.getfixturevalue(family)
     direction, by = way

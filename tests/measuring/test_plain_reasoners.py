@@ -82,7 +82,7 @@ def test_every_component_of_a_thought_equals_the_plain_reference(
     layers = (6, 7, 9)
     site = head(layers, range(4), thought(0)) if component == "head" else SITE_OF[component](layers, thought(0))
     # The MLPs of a thought do little here; the tolerance of the comparison is 1e-4.
-    least = 1e-3 if component == "mlp_out" else 0.1
+    least = 3e-4 if component == "mlp_out" else 0.1
     assert check(plain, reference, ducks, two, experiment, site, direction, by) > least
 
 
@@ -110,7 +110,7 @@ def test_a_patched_answer_token_equals_the_plain_reference(plain, reference, duc
     ),
     way=st.sampled_from([("denoise", replace), ("noise", replace), ("ablate", zero)]),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_site_of_the_ducks_equals_the_plain_reference(
     plain, reference, ducks, two, experiment, component, layer, at, way
 ):

@@ -8,7 +8,8 @@ block says how many thoughts there are and which tokens begin and end them.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,18 @@ class ReasoningConfig:
 
 def is_codi(folder: Path) -> bool:
     """Whether a checkpoint folder declares latent reasoning in CODI's layout."""
-    config = folder / "config.json"
-    return config.is_file() and "reasoning" in json.loads(config.read_text(encoding="utf-8"))
+    return (folder / "config.json").is_file() and "reasoning" in read_config(folder)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds a {type(config).__name__}; a config is an object.")
+    return config
 
 
 def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
@@ -55,7 +66,7 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
 
     Raises ModelError when a weight is missing or left over, or the config's block is not understood.
     """
-    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    plain = read_config(folder)
     said = reasoning_config(plain, folder)
     config = AutoConfig.for_model(**{k: v for k, v in plain.items() if k not in ("reasoning", "routing")})
     state = merged(read_weights(folder), said.lora_alpha)
@@ -67,7 +78,7 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
     load_into(project, {k.removeprefix("prj."): v for k, v in state.items() if k.startswith("prj.")}, f"{name}'s prj")
     mask = None
     if "routing" in plain:
-        routing, layers, thoughts = Routing(**plain["routing"]), len(resolve_blocks(model)), said.thoughts
+        routing, layers, thoughts = routing_config(plain, folder), len(resolve_blocks(model)), said.thoughts
 
         def mask(prompt_tokens: int, total: int) -> Tensor:
             return routed_mask(routing, layers, prompt_tokens, thoughts, total)
@@ -86,17 +97,38 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
 
 
 def reasoning_config(plain: dict[str, Any], folder: Path) -> ReasoningConfig:
-    block = dict(plain["reasoning"])
-    layout = block.pop("layout", "codi")
     try:
-        if layout != "codi":
-            raise TypeError(f"layout {layout!r} is not known")
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
-        return ReasoningConfig(**given)
-    except TypeError as error:
+        return checked(dict(plain["reasoning"]))
+    except (TypeError, ValueError) as error:
         raise ModelError(
             f'{folder / "config.json"}: the "reasoning" block is not understood ({error}). It needs "layout": "codi", '
             '"thoughts": how many, "begin": [token ids], "end": [token ids], and may give "lora_alpha".'
+        ) from error
+
+
+def checked(block: dict[str, Any]) -> ReasoningConfig:
+    layout = block.pop("layout", "codi")
+    if layout != "codi":
+        raise ValueError(f"layout {layout!r} is not known")
+    given = ReasoningConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in block.items()})
+    if type(given.thoughts) is not int or given.thoughts < 1:
+        raise ValueError(f"thoughts is {given.thoughts!r}")
+    for name in ("begin", "end"):
+        ids = getattr(given, name)
+        if not isinstance(ids, tuple) or not ids or any(type(i) is not int for i in ids):
+            raise ValueError(f"{name} is {block[name]!r}")
+    if not isinstance(given.lora_alpha, int | float):
+        raise ValueError(f"lora_alpha is {given.lora_alpha!r}")
+    return given
+
+
+def routing_config(plain: dict[str, Any], folder: Path) -> Routing:
+    try:
+        return Routing(**plain["routing"])
+    except TypeError as error:
+        needed = ", ".join(field.name for field in fields(Routing))
+        raise ModelError(
+            f'{folder / "config.json"}: the "routing" block is not understood ({error}). It needs {needed}.'
         ) from error
 
 
@@ -105,9 +137,19 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     if (folder / "model.safetensors").is_file():
         return load_file(folder / "model.safetensors")
     if (folder / "pytorch_model.bin").is_file():
-        state: dict[str, Tensor] = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
-        return state
+        return read_bin(folder / "pytorch_model.bin")
     raise ModelError(f"{folder} holds neither model.safetensors nor pytorch_model.bin.")
+
+
+def read_bin(path: Path) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds more than tensors, or is damaged, and is not read: unpickling it could run code. "
+            "Save the weights as model.safetensors."
+        ) from error
+    return state
 
 
 def merged(state: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -120,8 +162,10 @@ def merged(state: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
         if not key.endswith(".lora_A.default.weight"):
             continue
         stem = key.removesuffix(".lora_A.default.weight")
-        up = state[f"{stem}.lora_B.default.weight"]
-        weight = plain[f"{stem}.weight"]
+        beside = f"{stem}.lora_B.default.weight", f"{stem}.weight"
+        if beside[0] not in state or beside[1] not in plain:
+            raise ModelError(f"The checkpoint holds {key}, and not {' and '.join(beside)} that belong to it.")
+        up, weight = state[beside[0]], plain[beside[1]]
         added = (alpha / down.shape[0]) * (up @ down)
         transposed = stem.rsplit(".", 1)[-1] in ("c_attn", "c_proj", "c_fc")
         plain[f"{stem}.weight"] = weight + (added.T if transposed else added)
@@ -129,7 +173,10 @@ def merged(state: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    result = module.load_state_dict(state, strict=False)
+    try:
+        result = module.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # a tensor of another shape
+        raise ModelError(f"{name}: the checkpoint does not fit its config. {error}") from error
     missing = [key for key in result.missing_keys if key != "lm_head.weight" or not tied(module)]
     if missing or result.unexpected_keys:
         raise ModelError(

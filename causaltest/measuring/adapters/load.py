@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from causaltest.errors import ModelError
 from causaltest.measuring.adapters.codi import is_codi, load_codi
 from causaltest.measuring.adapters.families import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.adapters.proof import proven
 
 ORGANISM = "organism:"
 ORGANISM_GROUP = "causaltest.organisms"
@@ -52,14 +54,13 @@ def load_decoder(name: str, revision: str | None) -> LoadedModel:
         model = AutoModelForCausalLM.from_pretrained(
             name, revision=revision, trust_remote_code=False, dtype=torch.float32
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
         raise ModelError(
             f"No model {name!r}{f' at revision {revision}' if revision else ''}: it is no organism (organism:NAME), "
             f"no folder here, and transformers could not load it: {str(error).splitlines()[0]}"
         ) from error
-    return wrap(
-        model.eval(), tokenizer, name, {"revision": str(getattr(model.config, "_commit_hash", None) or revision)}
-    )
+    commit = str(getattr(model.config, "_commit_hash", None) or revision)
+    return wrap(model.eval(), tokenizer, name, file_provenance(Path(name)) or {"revision": commit})
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
@@ -69,19 +70,24 @@ def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str
             f"{type(tokenizer).__name__} gives no character offsets, which positions by text need; "
             "load the fast tokenizer of this model."
         )
-    return LoadedModel(
-        name=name,
-        model=model,
-        tokenizer=tokenizer,
-        blocks=resolve_blocks(model),
-        heads=count_heads(model),
-        provenance=provenance or {},
+    return proven(
+        LoadedModel(
+            name=name,
+            model=model,
+            tokenizer=tokenizer,
+            blocks=resolve_blocks(model),
+            heads=count_heads(model),
+            provenance=provenance or {},
+        )
     )
 
 
 def file_provenance(folder: Path) -> dict[str, str]:
-    weights = folder / "model.safetensors"
-    return {"weights": sha256(weights)} if weights.is_file() else {}
+    """The weights by their hash, where they are one file."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return {"weights": sha256(folder / name)}
+    return {}
 
 
 def sha256(path: Path) -> str:

@@ -1,0 +1,141 @@
+"""Models by name: folders, organisms, and what is said when there is none."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from transformers import ByT5Tokenizer
+
+from causaltest import Lab, index, logit_diff, resid_post
+from causaltest.errors import ModelError
+from causaltest.measuring.adapters.load import check_sha256, load_model, sha256, wrap
+
+BOTH = ["tiny_gpt2", "tiny_llama"]
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """The hub out of reach."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def folder_of(tmp_path, request):
+    def save(family):
+        tiny = request.getfixturevalue(family)
+        tiny.model.save_pretrained(tmp_path / family)
+        tiny.tokenizer.save_pretrained(tmp_path / family)
+        return tmp_path / family
+
+    return save
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_a_checkpoint_folder_measures_like_the_objects_that_were_saved(folder_of, request, family):
+    tiny = request.getfixturevalue(family)
+    effect = Lab.load(str(folder_of(family))).denoise(tiny.pairs, at=resid_post(1, index(3))).recovery(logit_diff)
+    objects = Lab(tiny.model, tiny.tokenizer).denoise(tiny.pairs, at=resid_post(1, index(3))).recovery(logit_diff)
+    assert effect.measured.values == objects.measured.values
+    assert effect.measured.provenance["model"].endswith(family)
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_a_loaded_decoder_is_in_eval_mode_and_knows_its_shape(folder_of, family):
+    loaded = load_model(str(folder_of(family)))
+    assert not any(module.training for module in loaded.model.modules())
+    assert (len(loaded.blocks), loaded.heads) == (3, 4)
+    assert loaded.reasoning is None and loaded.mask is None
+    assert loaded.model.dtype == torch.float32
+
+
+def test_half_precision_weights_are_read_as_float32(tiny_gpt2, new_gpt2, tmp_path):
+    new_gpt2().to(torch.bfloat16).save_pretrained(tmp_path)
+    tiny_gpt2.tokenizer.save_pretrained(tmp_path)
+    assert load_model(str(tmp_path)).model.dtype == torch.float32
+
+
+def test_the_weights_of_a_folder_are_named_by_their_hash(folder_of):
+    folder = folder_of("tiny_gpt2")
+    assert load_model(str(folder)).provenance["weights"] == sha256(folder / "model.safetensors")
+
+
+def test_an_unknown_model_says_what_was_tried(offline):
+    with pytest.raises(ModelError) as told:
+        load_model("nobody/no-such-model@v2")
+    message = str(told.value)
+    assert "No model 'nobody/no-such-model' at revision v2" in message
+    assert "no organism" in message and "no folder" in message and "transformers could not load it" in message
+
+
+@pytest.mark.parametrize("name", ["./not/here", "/not/here", "~/not/here"])
+def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(name):
+    with pytest.raises(ModelError, match="There is no folder"):
+        load_model(name)
+
+
+def test_a_folder_without_a_config_says_so(tmp_path, offline):
+    with pytest.raises(ModelError, match="transformers could not load it"):
+        load_model(str(tmp_path))
+
+
+def test_a_config_that_is_no_json_is_a_model_error(tmp_path):
+    (tmp_path / "config.json").write_text("{not json")
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_model(str(tmp_path))
+
+
+def test_an_unknown_organism_lists_those_that_are_there():
+    with pytest.raises(ModelError, match=r"There is no organism 'geese'; there are \[.*'bypass'.*'ducks'.*'planted'"):
+        load_model("organism:geese")
+
+
+def test_nothing_is_loaded_before_a_number_is_asked_for():
+    lab = Lab.load("organism:geese")
+    lab.denoise.__self__.rehearsal()
+    assert lab.name == "organism:geese"
+
+
+def test_a_tokenizer_without_offsets_is_refused(new_gpt2):
+    with pytest.raises(ModelError, match=r"ByT5Tokenizer gives no character offsets.*fast tokenizer"):
+        wrap(new_gpt2(), ByT5Tokenizer(), "slow")
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(folder_of, tmp_path):
+    """The same for ordinary decoders as for reasoners: tensors only."""
+    folder = folder_of("tiny_gpt2")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(tmp_path / "touched"), protocol=2))
+    with pytest.raises(ModelError):
+        load_model(str(folder))
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_model_that_brings_its_own_code_is_refused(folder_of, tmp_path, offline):
+    folder = folder_of("tiny_gpt2")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Mine", "AutoModelForCausalLM": "mine.Mine"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\n")
+    with pytest.raises(ModelError):
+        load_model(str(folder))
+    assert not (tmp_path / "touched").exists()
+
+
+class Touch:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_hash_is_that_of_the_whole_file(tmp_path):
+    file = tmp_path / "weights"
+    file.write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert check_sha256(file, known) == known
+    with pytest.raises(ModelError, match=r"weights has SHA-256 ba7816bf8f01cfea\.\.\., and 0000000000000000\.\.\."):
+        check_sha256(file, "0" * 64)

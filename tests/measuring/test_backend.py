@@ -1,0 +1,298 @@
+"""The backend: the numbers of an effect, its controls, sweeps, and what it was measured on."""
+
+import pytest
+import torch
+
+from causaltest import (
+    Lab,
+    Pair,
+    Pairs,
+    Waived,
+    accuracy,
+    embed,
+    every,
+    exact_match,
+    index,
+    last,
+    logit,
+    logit_diff,
+    mean,
+    resid_post,
+    span,
+    thought,
+    zero,
+)
+from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.sites import attn_out, mlp_out
+from causaltest.effect import PositiveControl, SelfPatch
+from causaltest.errors import MeasurementError
+from causaltest.measuring import backend as room
+from causaltest.measuring import engine
+from causaltest.measuring.adapters.load import wrap
+from causaltest.measuring.backend import ModelBackend
+
+
+@pytest.fixture(scope="module")
+def lab(tiny_gpt2):
+    return Lab(tiny_gpt2.model, tiny_gpt2.tokenizer, name="tiny GPT-2")
+
+
+# The numbers
+
+
+def test_a_continuous_recovery_is_a_ratio_of_sums(lab, tiny_gpt2):
+    numbers = lab.denoise(tiny_gpt2.pairs, at=resid_post(1, last())).recovery(logit_diff).measured
+    clean, corrupt, patched = (numbers.references[arm] for arm in ("clean", "corrupt", "patched"))
+    assert numbers.kind == "ratio"
+    assert numbers.values == tuple(p - c for p, c in zip(patched, corrupt, strict=True))
+    assert numbers.denominators == tuple(a - b for a, b in zip(clean, corrupt, strict=True))
+    assert numbers.references["baseline"] == corrupt
+
+
+def test_a_continuous_drop_is_what_the_clean_run_lost(lab, tiny_gpt2):
+    numbers = lab.noise(tiny_gpt2.pairs, at=resid_post(1, last())).drop(logit_diff).measured
+    clean, corrupt, patched = (numbers.references[arm] for arm in ("clean", "corrupt", "patched"))
+    assert numbers.values == tuple(a - p for a, p in zip(clean, patched, strict=True))
+    assert numbers.denominators == tuple(a - b for a, b in zip(clean, corrupt, strict=True))
+    assert numbers.references["baseline"] == clean
+
+
+def test_patching_the_whole_last_position_late_gives_the_other_run(lab, tiny_gpt2):
+    """The last block's output at the last position decides the logits: recovery and drop are 1."""
+    assert lab.denoise(tiny_gpt2.pairs, at=resid_post(2, last())).recovery(logit_diff).estimate == pytest.approx(1)
+    assert lab.noise(tiny_gpt2.pairs, at=resid_post(2, last())).drop(logit_diff).estimate == pytest.approx(1)
+    numbers = lab.denoise(tiny_gpt2.pairs, at=resid_post(2, last())).recovery(logit).measured
+    assert numbers.references["patched"] == pytest.approx(numbers.references["clean"], abs=1e-5)
+
+
+def test_a_change_is_against_the_same_run_unpatched(lab, tiny_gpt2):
+    for verb, base in ((lab.denoise, "corrupt"), (lab.noise, "clean")):
+        numbers = verb(tiny_gpt2.pairs, at=resid_post(1, last())).change(logit_diff).measured
+        patched, unpatched = numbers.references["patched"], numbers.references[base]
+        assert numbers.values == tuple(p - u for p, u in zip(patched, unpatched, strict=True))
+        assert (numbers.kind, numbers.denominators) == ("continuous", None)
+
+
+def test_a_binary_recovery_counts_clean_answers(ducks, twins):
+    numbers = ducks.denoise(twins, at=resid_post(6, thought(0))).recovery(accuracy).measured
+    assert numbers.kind == "binary" and numbers.range == (0, 1)
+    assert numbers.values == numbers.references["patched"] == (1.0,) * len(twins)
+
+
+def test_a_binary_drop_counts_lost_answers(ducks, twins):
+    assert ducks.noise(twins, at=resid_post(6, thought(0))).drop(accuracy).estimate == 1.0
+    assert ducks.noise(twins, at=resid_post(7, span("number"))).drop(accuracy).estimate == 0.0
+
+
+def test_generated_text_and_tokens_agree(ducks, twins):
+    """exact_match of one token is accuracy, whatever is patched."""
+    for at in (resid_post(6, thought(0)), resid_post(3, index(9)), resid_post(8, thought(3))):
+        by_text = ducks.denoise(twins, at=at).recovery(exact_match(max_new_tokens=1)).measured
+        assert by_text.values == ducks.denoise(twins, at=at).recovery(accuracy).measured.values
+
+
+def test_a_range_clips_every_arm_and_bounds_the_effect(ducks, twins):
+    free = ducks.denoise(twins, at=resid_post(6, thought(0))).change(logit_diff).measured
+    held = ducks.denoise(twins, at=resid_post(6, thought(0))).change(logit_diff(range=(-3, 2))).measured
+    assert max(free.references["clean"]) > 2 and min(free.references["corrupt"]) < -3
+    for arm in ("clean", "corrupt", "patched"):
+        assert held.references[arm] == tuple(min(max(v, -3), 2) for v in free.references[arm])
+    assert held.range == (-5, 5)
+
+
+def test_a_pair_alone_is_measured(ducks, twins):
+    assert ducks.denoise(twins[0], at=resid_post(6, thought(0))).recovery(accuracy).estimate == 1.0
+
+
+def test_clusters_and_ids_are_those_of_the_pairs(ducks, twins, lab, tiny_gpt2):
+    numbers = ducks.denoise(twins, at=resid_post(6, thought(0))).recovery(accuracy).measured
+    assert (numbers.pair_ids, numbers.clusters) == (twins.ids, twins.clusters)
+    assert lab.denoise(tiny_gpt2.pairs, at=resid_post(1, last())).recovery(logit_diff).measured.clusters is None
+
+
+# The controls
+
+
+def test_an_effect_carries_its_controls(ducks, twins):
+    controls = ducks.denoise(twins, at=resid_post(6, thought(0))).recovery(accuracy).measured.controls
+    assert controls.self_patch == SelfPatch(0.0, 0.0)
+    assert isinstance(controls.positive, PositiveControl)
+    assert controls.positive.estimate == 1.0
+    assert len(controls.placebo) == len(twins)
+    assert all(0 <= p < 1 for p in controls.placebo)
+    assert min(controls.distance) > 0
+
+
+def test_a_placebo_is_neither_the_patch_nor_nothing(ducks, twins):
+    """Put in the runs, it moves the logits, and not to where the patch moves them."""
+    at = resid_post(6, thought(0))
+    numbers = ducks.denoise(twins, at=at).change(logit_diff).measured
+    for value, placebo in zip(numbers.values, numbers.controls.placebo, strict=True):
+        assert abs(placebo) > 1e-3
+        assert abs(placebo - value) > 1e-3
+
+
+def test_a_placebo_may_be_waived(ducks, twins):
+    controls = ducks.denoise(twins, at=resid_post(6, thought(0))).recovery(accuracy, placebo=False).measured.controls
+    assert isinstance(controls.placebo, Waived)
+    assert controls.self_patch == SelfPatch(0.0, 0.0)
+
+
+def test_one_pair_has_no_placebo(ducks, twins):
+    assert ducks.denoise(twins[0], at=resid_post(6, thought(0))).recovery(accuracy).measured.controls.placebo is None
+
+
+def test_placebos_are_drawn_from_the_seed(twins):
+    def placebo(seed):
+        lab = Lab.load("organism:ducks", seed=seed)
+        effect = lab.denoise(twins, at=resid_post(6, thought(0))).change(logit_diff)
+        return effect.measured.controls.placebo
+
+    assert placebo("1") == placebo("1")
+    assert placebo("1") != placebo("2")
+
+
+def test_an_ablation_has_a_placebo_too(ducks, twins):
+    for by in (zero, mean):
+        effect = ducks.ablate(twins, at=resid_post(6, thought(0)), by=by).change(logit_diff)
+        controls = effect.measured.controls
+        assert controls.self_patch == SelfPatch(0.0, 0.0)
+        assert max(abs(p) for p in controls.placebo) > 1e-3
+        assert effect.measured.values != controls.placebo
+
+
+def test_the_positive_control_patches_everything_there(lab, tiny_gpt2):
+    for site in (embed(index(0)), resid_post(0, index(0)), attn_out(2, index(0)), mlp_out(1, index(0))):
+        positive = lab.denoise(tiny_gpt2.pairs, at=site).recovery(logit_diff).measured.controls.positive
+        if site.component in ("embed", "resid_post"):
+            assert positive.estimate == pytest.approx(1, abs=1e-4)
+        else:
+            assert "L0-2" in positive.what
+        assert "everywhere" in positive.what
+
+
+def test_the_distance_is_euclidean_and_zero_where_nothing_differs(ducks, twins, lab, tiny_gpt2, plain):
+    assert set(ducks.denoise(twins, at=resid_post(5, thought(0))).recovery(accuracy).measured.controls.distance) == {0}
+    pairs = tiny_gpt2.pairs[::2]
+    controls = lab.denoise(pairs, at=resid_post(1, index(1, 4))).recovery(logit_diff).measured.controls
+    for pair, distance in zip(pairs, controls.distance, strict=True):
+        sides = [
+            plain.forward(tiny_gpt2.model, tiny_gpt2.tokenizer(t)["input_ids"]) for t in (pair.clean, pair.corrupt)
+        ]
+        a, b = (s.at["resid_post", 1][[1, 4]] for s in sides)
+        assert distance == pytest.approx(float((a - b).norm()), abs=1e-4)
+
+
+def test_a_model_with_dropout_on_fails_its_self_patch(new_gpt2, word_tokenizer, random_pairs):
+    """Train mode is refused at the door; a model that is switched to it later fails its control."""
+    model = new_gpt2(resid_pdrop=0.3)
+    lab = Lab(model, word_tokenizer())
+    assert (
+        lab.denoise(random_pairs(), at=resid_post(0, last())).recovery(logit_diff).measured.controls.self_patch.neutral
+    )
+    model.train()
+    effect = lab.denoise(random_pairs(), at=resid_post(1, last())).recovery(logit_diff)
+    assert not effect.measured.controls.self_patch.neutral
+
+
+# Sweeps
+
+
+def test_a_sweep_gives_what_each_site_gives_alone(lab, tiny_gpt2):
+    pairs = tiny_gpt2.pairs[::2]
+    found = lab.sweep(pairs, at=resid_post(range(3), every())).recovery(logit_diff)
+    assert found.shape == (3, 5)
+    for layer in range(3):
+        for at in range(5):
+            alone = lab.denoise(pairs, at=resid_post(layer, index(at))).recovery(logit_diff)
+            assert found.estimate[layer, at] == pytest.approx(alone.estimate)
+            assert found.distance[layer, at] == pytest.approx(sum(alone.measured.controls.distance) / 3)
+    assert found.estimate[2].tolist() == pytest.approx([0, 0, 0, 0, 1], abs=1e-5)
+    best = found.sites[int(found.estimate.argmax())]
+    assert found.best == best
+
+
+def test_a_sweep_of_every_position_needs_prompts_of_one_length(lab, tiny_gpt2):
+    with pytest.raises(MeasurementError, match=r"The prompts have \[5, 7\] tokens"):
+        lab.sweep(tiny_gpt2.pairs, at=resid_post(range(3), every())).recovery(logit_diff)
+
+
+def test_a_sweep_measures_no_controls(lab, tiny_gpt2, monkeypatch):
+    monkeypatch.setattr(ModelBackend, "_controls", None)
+    lab.sweep(tiny_gpt2.pairs, at=resid_post(range(2), last())).recovery(logit_diff)
+
+
+# What it was measured on
+
+
+def test_provenance_says_what_was_measured(ducks, twins):
+    effect = ducks.denoise(twins, at=resid_post(6, thought(0))).recovery(accuracy)
+    said = effect.measured.provenance
+    assert said["model"] == "organism:ducks"
+    assert (said["dtype"], said["device"]) == ("float32", "cpu")
+    assert said["torch"] == torch.__version__
+    assert len(said["weights"]) == 64
+    assert said["experiment"] == effect.question.digest
+
+
+def test_a_neutral_run_says_so_and_a_patch_that_moves_does_not(ducks, twins):
+    assert ducks.denoise(twins, at=resid_post(5, thought(0))).is_neutral
+    assert not ducks.denoise(twins, at=resid_post(6, thought(0))).is_neutral
+
+
+def test_counts_add_up(tiny_gpt2, forwards):
+    backend = ModelBackend(wrap(tiny_gpt2.model, tiny_gpt2.tokenizer, "counted"))
+    lab = Lab(name="counted", backend=backend)
+    counted = forwards(tiny_gpt2.model.transformer)
+    lab.denoise(tiny_gpt2.pairs, at=resid_post(1, last())).recovery(logit_diff)
+    lab.ablate(tiny_gpt2.pairs, at=resid_post(1, last())).drop(logit_diff)
+    assert lab.counts["forwards"] == len(counted)
+    assert lab.counts["reference_runs"] == 2 * len(tiny_gpt2.pairs)
+
+
+def test_the_patched_run_has_the_batch_shapes_of_its_reference(tiny_gpt2, experiment, monkeypatch):
+    """Bits depend on batch shapes, so a patched run that was batched otherwise would not be comparable."""
+    shapes = []
+    real = engine.run
+
+    def spy(model, prompts, **more):
+        shapes.append((tuple(prompts.shape), "patches" in more))
+        return real(model, prompts, **more)
+
+    monkeypatch.setattr(room, "run", spy)
+    monkeypatch.setattr("causaltest.measuring.references.run", spy)
+    backend = ModelBackend(wrap(tiny_gpt2.model, tiny_gpt2.tokenizer, "spied"))
+    backend.measure(experiment(tiny_gpt2.pairs, "denoise", resid_post(1, last()), logit_diff))
+    references = [shape for shape, patched in shapes if not patched]
+    assert references == [(3, 5), (3, 7)] * 2
+    assert [shape for shape, patched in shapes if patched] == [(3, 5), (3, 7)]
+
+
+def test_each_direction_patches_its_own_side(ducks, twins):
+    """Patching everything everywhere gives the other run whole, from either side."""
+    from causaltest.asking.positions import Position
+
+    everywhere = resid_post(0, Position("everywhere"))
+    into_corrupt = ducks.denoise(twins, at=everywhere).change(logit_diff).measured.references
+    assert into_corrupt["patched"] == into_corrupt["clean"]
+    into_clean = ducks.noise(twins, at=everywhere).change(logit_diff).measured.references
+    assert into_clean["patched"] == into_clean["corrupt"]
+
+
+def test_an_experiment_without_controls_has_none(ducks, twins):
+    asked = Experiment(
+        Patching("organism:ducks", "denoise", twins, (resid_post(6, thought(0)),)), "recovery", accuracy, controls=False
+    )
+    controls = ducks.backend.measure(asked).measured.controls
+    assert (controls.self_patch, controls.placebo, controls.positive) == (None, None, None)
+
+
+def test_pairs_of_one_cluster_still_get_a_placebo(lab):
+    pairs = Pairs(
+        [
+            Pair(clean="the cat sat", corrupt="the dog sat", answer="one", corrupt_answer="two", cluster="all"),
+            Pair(clean="a hen ran", corrupt="a fox ran", answer="three", corrupt_answer="four", cluster="all"),
+        ]
+    )
+    controls = lab.denoise(pairs, at=resid_post(0, index(1))).change(logit_diff).measured.controls
+    assert all(abs(p) > 0 for p in controls.placebo)

@@ -1,0 +1,249 @@
+"""The terminal report: the facts of a verdict are on the page, and nothing missing breaks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from causaltest.asking.claims import Claim
+from causaltest.asking.predictions import at_least
+from causaltest.effect import Effect
+from causaltest.reporting.terminal import WIDTH, number, p_number, section, summary
+from causaltest.session import ClaimResult, Family, decide
+
+
+def judged(recovered: int = 5, size: int = 3, **more: Any) -> ClaimResult:
+    """The retracted pilot: 5 of 9 recovered, the placebo 4 of 9, three layers tested."""
+    values = [1] * recovered + [0] * (9 - recovered)
+    effect = Effect.from_values(values, kind="binary", iid=True, placebo=[1] * 4 + [0] * 5)
+    result = decide(
+        Claim("Layer 11 is causally involved.", at_least(0.5, expecting=0.7), lambda: effect),
+        {},
+        nodeid="claims/test_pilot.py::test_pilot[11]",
+        claim_id="pilot",
+        family=Family("claims/test_pilot.py", size),
+        seed="0",
+    )
+    return dataclasses.replace(result, **more)
+
+
+def line_of(text: str, label: str) -> str:
+    """A row of the section, its wrapped lines joined."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"  {label} "))
+    stop = next((i for i in range(start + 1, len(lines)) if lines[i][2:3].strip()), len(lines))
+    return " ".join(" ".join(lines[start:stop]).removeprefix(f"  {label} ").split())
+
+
+# the retracted pilot
+
+
+def test_the_pilots_section_opens_with_verdict_status_sentence_and_prediction() -> None:
+    head, sentence, prediction, *_ = section(judged()).splitlines()
+    assert head == "CLAIM pilot  INCONCLUSIVE  [exploratory: not registered]"
+    assert sentence.strip() == '"Layer 11 is causally involved."'
+    assert prediction.strip() == "given values  >= 0.5"
+
+
+@pytest.mark.parametrize(
+    ("label", "facts"),
+    [
+        ("observed", ["5/9 = 0.556", "bounds [0.193, 0.878]", "exact binomial", "alpha 0.05/3", "3 claims"]),
+        ("p", ["0.500", "corrected 1.000"]),
+        ("eligible", ["9 of 9 pairs", "declared independent"]),
+        ("controls", ["placebo 0.444", "positive control waived: measured outside causaltest"]),
+        (
+            "to decide",
+            [
+                "716 pairs if the truth is 0.556",
+                "55 pairs if you expect 0.700",
+                "80% power, this family",
+                "(634: the published two-sided normal formula, no family)",
+            ],
+        ),
+        ("because", ["Observed 5 of 9 independent pairs", "do not settle whether the effect is >= 0.5"]),
+        ("note", ["self-patch waived: measured outside causaltest"]),
+        ("reproduce", ["pytest 'claims/test_pilot.py::test_pilot[11]' --causal-seed=0"]),
+    ],
+)
+def test_the_pilots_section_has_the_essential_facts(label: str, facts: list[str]) -> None:
+    line = line_of(section(judged()), label)
+    for fact in facts:
+        assert fact in line
+
+
+def test_the_pilots_row_in_the_table() -> None:
+    banner, _, header, row, _, totals = summary([judged()])
+    assert banner.endswith("seed 0")
+    assert header.split()[:2] == ["claim", "estimate"]
+    for fact in ("pilot", "0.556", "[0.193, 0.878]", ">= 0.5", "9 (iid)", "1.000", "0.444", "INCONCLUSIVE"):
+        assert fact in row
+    assert totals == "1 inconclusive"
+
+
+# section
+
+
+@pytest.mark.parametrize("verdict", ["SUPPORTED", "REFUTED"])
+def test_a_decided_claim_needs_no_more_pairs(verdict: str) -> None:
+    assert "to decide" not in section(judged(verdict=verdict))
+
+
+def test_the_share_is_said_of_binary_effects_only() -> None:
+    assert "5/9" not in line_of(section(judged(kind="continuous")), "observed")
+
+
+def test_a_claim_alone_has_no_family() -> None:
+    text = section(judged(size=1))
+    assert "alpha 0.05)" in line_of(text, "observed")
+    assert "80% power, no family" in line_of(text, "to decide")
+
+
+def test_clusters_and_exclusions_are_said() -> None:
+    line = line_of(section(judged(clusters=4, pairs_total=12, excluded={"clean run wrong": 3})), "eligible")
+    assert line == "9 of 12 pairs, 4 clusters; 3 excluded: clean run wrong"
+
+
+def test_failed_controls_are_shouted() -> None:
+    controls = {
+        "self_patch": {"moved": 0.25, "neutral": False},
+        "placebo": 0.5,
+        "positive": {"estimate": 0.125, "passed": False, "site": "everywhere"},
+        "distance": 3.14159,
+    }
+    line = line_of(section(judged(controls=controls)), "controls")
+    assert line == (
+        "self-patch MOVED the run by 0.250 · placebo 0.500 · positive control 0.125 FAILED · patch distance 3.14"
+    )
+    controls["self_patch"] = {"moved": 0.0, "neutral": True}
+    controls["positive"] = {"estimate": 0.875, "passed": True, "site": "everywhere"}
+    line = line_of(section(judged(controls=controls)), "controls")
+    assert line.startswith("self-patch neutral · placebo 0.500 · positive control 0.875 · ")
+
+
+def test_an_invalid_claim_says_why_and_shows_no_empty_brackets() -> None:
+    invalid = judged(verdict="INVALID", lower=None, upper=None, procedures=[], p_value=None, reason="NaN in 'p1'.")
+    text = section(invalid)
+    assert "because     NaN in 'p1'." in text
+    assert "(, " not in text and "()" not in text
+    assert line_of(text, "observed") == "5/9 = 0.556 bounds - (alpha 0.05/3: family claims/test_pilot.py, 3 claims)"
+
+
+@pytest.mark.parametrize(
+    "nodeid", ["a.py::b", "a.py::b[x y]", "a.py::b[it's]", 'a.py::b["$HOME"]', "a b.py::c[`ls`-*]", "a.py::b[|]"]
+)
+def test_the_command_to_reproduce_is_the_same_words_in_a_shell(nodeid: str) -> None:
+    line = section(judged(nodeid=nodeid, suite_seed="my seed")).splitlines()[-1]
+    assert shlex.split(line) == ["reproduce", "pytest", nodeid, "--causal-seed=my seed"]
+
+
+def test_long_texts_are_wrapped_and_commands_are_not() -> None:
+    text = section(judged(reason="word " * 100, nodeid="a.py::" + "b" * 200))
+    *wrapped, command = text.splitlines()
+    assert max(map(len, wrapped)) <= WIDTH
+    assert len(command) > WIDTH
+
+
+floats = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(max_size=8)
+ABSENT: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(["estimate", "lower", "upper", "alpha", "p_value", "p_adjusted", "expecting"], floats),
+    **dict.fromkeys(["clusters", "needed_n"], st.none() | st.integers(0, 99)),
+    **dict.fromkeys(["n", "eligible", "pairs_total"], st.integers(0, 99)),
+    **dict.fromkeys(["model", "site"], st.none() | texts),
+    "kind": st.sampled_from([None, "binary", "continuous", "ratio"]),
+    "verdict": st.sampled_from(["SUPPORTED", "REFUTED", "INCONCLUSIVE", "INVALID"]),
+    "family_size": st.integers(1, 3),
+    "needed": st.dictionaries(texts, st.none() | st.integers(0, 9), max_size=2),
+    "excluded": st.dictionaries(texts, st.integers(1, 9), max_size=2),
+    "procedures": st.lists(texts, max_size=2),
+    "notes": st.lists(texts, max_size=2),
+    "reason": texts,
+    "question": texts,
+    "provenance": st.dictionaries(st.sampled_from(["weights", "dtype"]), texts, max_size=2),
+    "runs": st.dictionaries(st.sampled_from(["patched_runs", "forwards", "reused_runs"]), st.integers(0, 9)),
+    "controls": st.fixed_dictionaries(
+        {},
+        optional={
+            "self_patch": st.none() | texts | st.fixed_dictionaries({"moved": floats, "neutral": st.booleans()}),
+            "placebo": floats | texts,
+            "positive": st.none() | texts | st.fixed_dictionaries({"estimate": floats, "passed": st.booleans()}),
+            "distance": floats,
+        },
+    ),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=ABSENT))
+def test_whatever_is_missing_the_report_is_still_written(given: dict[str, Any]) -> None:
+    result = dataclasses.replace(BARE, **given)
+    assert section(result).startswith(f"CLAIM {result.id}  {result.verdict}  [exploratory: not registered]")
+    assert section(result).splitlines()[-1].split() == ["reproduce", "pytest", "a.py::b", "--causal-seed=0"]
+    assert result.verdict in summary([result, result])[3]
+
+
+BARE = ClaimResult("a", "a.py::b", "Ducks.", ">= 0.5", 0.5, "INVALID", "None counted.", suite_seed="0")
+
+
+# summary
+
+
+def test_the_table_counts_every_verdict_and_what_it_cost() -> None:
+    verdicts = ["SUPPORTED", "SUPPORTED", "REFUTED", "INCONCLUSIVE", "INVALID"]
+    runs = {"patched_runs": 10, "forwards": 2, "reused_runs": 1}
+    lines = summary([judged(verdict=verdict, runs=runs) for verdict in verdicts])
+    assert lines[-1] == (
+        "2 supported, 1 refuted, 1 inconclusive, 1 invalid · 50 patched runs in 10 forwards "
+        "(5 clean and corrupt runs reused)"
+    )
+    assert len(lines) == 5 + len(verdicts)
+
+
+def test_the_banner_names_each_model_once_with_its_weights() -> None:
+    where = {"weights": "abcdef0123", "dtype": "float32", "device": "cpu"}
+    ducks = judged(model="organism:ducks", provenance=where)
+    other = judged(model="org/name", provenance={"dtype": "float32", "device": "cpu"})
+    banner = summary([ducks, ducks, other])[0]
+    assert "organism:ducks@abcdef, org/name (float32, cpu) · seed 0" in banner
+
+
+def cell_of(result: ClaimResult, column: str) -> str:
+    _, _, header, row, *_ = summary([result])
+    start = header.index(column)
+    return row[start:].split("  ")[0].strip()
+
+
+@pytest.mark.parametrize(("placebo", "cell"), [(None, "-"), ("waived: no time", "waived"), (0.25, "0.250")])
+def test_the_placebo_of_each_claim_is_in_the_table(placebo: Any, cell: str) -> None:
+    assert cell_of(judged(controls={"placebo": placebo}), "placebo") == cell
+
+
+@pytest.mark.parametrize(("distance", "cell"), [(None, "-"), (0.0, "0"), (2.828427, "2.83")])
+def test_the_patch_distance_of_each_claim_is_in_the_table(distance: float | None, cell: str) -> None:
+    assert cell_of(judged(controls={"distance": distance}), "distance") == cell
+
+
+def test_the_columns_line_up() -> None:
+    _, _, header, *rows, _, _ = summary([judged(), judged(id="a much longer id")])
+    assert {row.index("INCONCLUSIVE") for row in rows} == {header.index("verdict")}
+
+
+# numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "?"), (0.0, "0.000"), (0.5, "0.500"), (-0.0625, "-0.062"), (0.0004, "0.0004"), (1234.5, "1.23e+03")],
+)
+def test_a_number_has_three_decimals_or_three_digits(value: float | None, words: str) -> None:
+    assert number(value) == words
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.5, "0.500"), (0.001, "0.001"), (0.00012, "1.2e-04"), (0.0, "0.0e+00")])
+def test_a_small_p_value_is_not_rounded_to_zero(p: float, words: str) -> None:
+    assert p_number(p) == words
