@@ -229,24 +229,23 @@ class Effect:
         return Effect(question, paired_difference(self.numbers, other.numbers))
 
     def __gt__(self, threshold: float) -> Verdict:
-        from causaltest.judging.judge import judge_comparison  # a late door: docs/decisions/0002
-
-        return judge_comparison(self, ">", threshold)
+        return self._compared(">", threshold)
 
     def __ge__(self, threshold: float) -> Verdict:
-        from causaltest.judging.judge import judge_comparison
-
-        return judge_comparison(self, ">=", threshold)
+        return self._compared(">=", threshold)
 
     def __lt__(self, threshold: float) -> Verdict:
-        from causaltest.judging.judge import judge_comparison
-
-        return judge_comparison(self, "<", threshold)
+        return self._compared("<", threshold)
 
     def __le__(self, threshold: float) -> Verdict:
-        from causaltest.judging.judge import judge_comparison
+        return self._compared("<=", threshold)
 
-        return judge_comparison(self, "<=", threshold)
+    def _compared(self, sign: Literal[">", ">=", "<", "<="], threshold: float) -> Verdict:
+        from causaltest.judging.judge import judge_comparison  # a late door: docs/decisions/0002
+
+        if isinstance(threshold, Effect):
+            raise ClaimError(f"Two effects are compared by their paired difference: (first - second) {sign} 0.")
+        return judge_comparison(self, sign, threshold)
 
     def __bool__(self) -> bool:
         raise ClaimError(

@@ -114,7 +114,7 @@ def decide(
         id=claim_id,
         nodeid=nodeid,
         family=family.name,
-        status_reason=NOT_REGISTERED if rehearsed is not None else CHOSE_BY_NUMBER,
+        status_reason=NOT_REGISTERED if kept_to(rehearsed, effect) else CHOSE_BY_NUMBER,
         suite_seed=seed,
         runs={name: n - before[name] for name, n in counted(labs).items()},
     )
@@ -134,6 +134,15 @@ def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Effect | None:
         # A body that cannot run at all fails again, and is reported, when it is measured.
         return None
     return effect if isinstance(effect, Effect) else None
+
+
+def kept_to(rehearsed: Effect | None, measured: Effect | None) -> bool:
+    """Whether the body measured the experiment that it had named before it saw a number."""
+    if rehearsed is None:
+        return False
+    if measured is None or rehearsed.question is None or measured.question is None:
+        return True
+    return rehearsed.question.canonical() == measured.question.canonical()
 
 
 def returned_effect(claim: Claim, returned: object) -> Effect:

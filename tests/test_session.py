@@ -21,7 +21,7 @@ from causaltest.asking.positions import thought
 from causaltest.asking.predictions import Prediction, at_least, at_most
 from causaltest.asking.sites import resid_post
 from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
-from causaltest.errors import ClaimError, MeasurementError
+from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
 from causaltest.session import CHOSE_BY_NUMBER, NOT_REGISTERED, ClaimResult, Family, decide, judging_seed, rehearse
 
 PAIRS = Pairs([Pair(clean=f"{i} ducks", corrupt="no ducks", answer=str(i), cluster=f"c{i}") for i in range(40)])
@@ -327,3 +327,25 @@ def test_a_result_comes_back_from_json_as_it_was(result: ClaimResult) -> None:
 def test_json_never_holds_nan() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         dataclasses.replace(decided(lab=lab_of(numbers())), estimate=math.nan).to_json()
+
+
+def test_a_body_that_hides_what_it_read_is_still_seen_to_choose_by_a_number():
+    """Swallowing RehearsalRead leaves another experiment than the one that was rehearsed."""
+
+    def body(lab: Lab) -> Effect:
+        try:
+            looked = lab.denoise(PAIRS, at=resid_post(1, thought(0))).recovery(accuracy).estimate
+        except RehearsalRead:
+            looked = 0.0
+        return lab.denoise(PAIRS, at=resid_post(1 if looked > 0.5 else 2, thought(0))).recovery(accuracy)
+
+    lab = Lab(name="fixed", backend=Fixed(numbers()))
+    result = decide(
+        Claim("s", at_least(0.1), body),
+        {"lab": lab},
+        nodeid="n",
+        claim_id="c",
+        family=Family("f", 1),
+        seed="0",
+    )
+    assert result.status_reason == CHOSE_BY_NUMBER

@@ -13,6 +13,7 @@ import transformers
 from torch import Tensor
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
+from causaltest.asking.interventions import zero
 from causaltest.asking.metrics import Metric, accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
@@ -110,6 +111,7 @@ class ModelBackend:
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
+        component = cells[0].patching.sites[0].component
         effects, distances = [], []
         for cell in cells:
             ready = self._prepare(cell.patching, cell.metric)
@@ -118,7 +120,7 @@ class ModelBackend:
             far = displacement(ready).distances()
             distances.append(sum(far) / len(far))
         return SweepMap(
-            summary=cells[0].summary.split(" @ ")[0],
+            summary=f"{cells[0].quantity}({cells[0].metric}), {cells[0].patching.direction} {component}",
             rows=tuple(rows),
             columns=tuple(
                 self._labelled(cell, label) for cell, label in zip(cells[: len(columns)], columns, strict=True)
@@ -293,7 +295,11 @@ class ModelBackend:
     def _positive(self, experiment: Experiment) -> PositiveControl | None:
         """The same patch at every position; components of a block at every layer too."""
         sites = tuple(dict.fromkeys(self._everywhere(site) for site in experiment.patching.sites))
-        ready = self._prepare(replace(experiment.patching, sites=sites), experiment.metric)
+        patching = replace(experiment.patching, sites=sites)
+        if patching.direction == "ablate":
+            # Prompts of several lengths have no mean at every position; zeros ask the same of the hook.
+            patching = replace(patching, intervention=zero)
+        ready = self._prepare(patching, experiment.metric)
         arms = self._arms(ready, self._patched(ready, ready.values))
         quantity: Quantity = "recovery" if experiment.patching.direction == "denoise" else "drop"
         whole = replace(experiment, quantity=quantity)

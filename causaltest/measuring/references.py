@@ -15,8 +15,8 @@ from causaltest.measuring.prompts import Chunk, tokenise
 Side = Literal["clean", "corrupt"]
 
 RECORDED: tuple[Component, ...] = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head")
-CACHE_BYTES = 1 << 30
-"""Up to here the reference runs of one set of pairs keep every component; above it, those asked for."""
+CACHE_BYTES = 768 << 20
+"""Up to here, all sets of pairs together, reference runs keep every component; then those asked for."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class References:
         self._model = model
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
         self._kept: dict[tuple[str, Side, int], Reference] = {}
+        self._reserved: dict[tuple[str, int], int] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
@@ -50,7 +51,7 @@ class References:
         if kept is not None and wanted <= kept.recorded:
             self.reused += len(pairs)
             return kept
-        if self._bytes(pairs, new_tokens) <= CACHE_BYTES:
+        if self._everything_fits(pairs, new_tokens):
             wanted = frozenset(RECORDED)
         elif kept is not None:
             wanted |= kept.recorded
@@ -61,6 +62,15 @@ class References:
         self.runs += len(pairs)
         self._kept[key] = Reference(runs, wanted)
         return self._kept[key]
+
+    def _everything_fits(self, pairs: Pairs, new_tokens: int) -> bool:
+        """Whether both sides of these pairs may keep every component, beside those that do already."""
+        key = (pairs.digest, new_tokens)
+        others = sum(size for other, size in self._reserved.items() if other != key)
+        fits = others + self._bytes(pairs, new_tokens) <= CACHE_BYTES
+        if fits:
+            self._reserved[key] = self._bytes(pairs, new_tokens)
+        return fits
 
     def _bytes(self, pairs: Pairs, new_tokens: int) -> int:
         """What both sides take when every component is recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
     figure = Figure(figsize=(max(4.8, 2.2 + 0.26 * columns), 1.8 + 0.26 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    bound = max(1.0, abs(sweep.estimate).max())
+    known = [abs(e) for e in sweep.estimates if math.isfinite(e)]
+    bound = max([1.0, *known])
     image = axes.imshow(
         sweep.estimate, cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower", aspect="auto", interpolation="nearest"
     )

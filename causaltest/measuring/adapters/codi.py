@@ -110,7 +110,8 @@ def checked(block: dict[str, Any]) -> ReasoningConfig:
     layout = block.pop("layout", "codi")
     if layout != "codi":
         raise ValueError(f"layout {layout!r} is not known")
-    given = ReasoningConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in block.items()})
+    fields_given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
+    given = ReasoningConfig(**fields_given)
     if type(given.thoughts) is not int or given.thoughts < 1:
         raise ValueError(f"thoughts is {given.thoughts!r}")
     for name in ("begin", "end"):
