@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from causaltest.pytest_suite import ReportFolder, Suite
 
 SUITE: pytest.StashKey[Suite] = pytest.StashKey()
+CLAIM_MARKS = frozenset({"__causal_claim__", "is_hypothesis_test"})
 PROPERTY, SAID = "causaltest", "causaltest said"
 
 
@@ -39,10 +41,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collects results where all reports arrive, on the controller too."""
+    path = config.getoption("causal_json")
+    if path is not None and path.is_dir():
+        raise pytest.UsageError(f"--causal-json {path} is a folder; name a file in it.")
     choice = config.getini("causaltest_inconclusive")
     if choice not in ("fail", "skip"):
         raise pytest.UsageError(f"causaltest_inconclusive = {choice} is not known; it is one of fail and skip.")
     config.pluginmanager.register(Results(config), "causaltest-results")
+
+
+def is_claim(item: pytest.Function) -> bool:
+    """Whether the item is what @claim made, and not another decorator's wrapper around it."""
+    function = getattr(item.obj, "__func__", item.obj)
+    return isinstance(function, FunctionType) and "__causal_claim__" in function.__dict__
 
 
 def suite_of(config: pytest.Config) -> Suite:
@@ -58,21 +69,24 @@ def suite_of(config: pytest.Config) -> Suite:
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     """Counts a family where items are made, before any selection."""
     made = yield
-    if hasattr(obj, "__causal_claim__") or hasattr(obj, "is_hypothesis_test"):
+    # Only real functions, and never through __getattr__: a mock answers any name, a proxy may raise.
+    if isinstance(obj, FunctionType) and not CLAIM_MARKS.isdisjoint(obj.__dict__):
         suite_of(collector.config).count(obj, made)
     return made
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Refuses two claims with one id."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Counts what a node id left out, and refuses two claims with one id."""
     if SUITE in config.stash:
+        config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Judges a claim in place of calling it."""
-    if hasattr(pyfuncitem.obj, "__causal_claim__"):
+    if is_claim(pyfuncitem):
         return suite_of(pyfuncitem.config).run(pyfuncitem)
     if "causaltest.effect" in sys.modules:
         suite_of(pyfuncitem.config).watch_return(pyfuncitem)
@@ -116,13 +130,25 @@ class Results:
                 self.said.append(str(value))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Writes --causal-json, once, where all results are."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Writes --causal-json, once, where all results are; a report that cannot be written is no success."""
+        if hasattr(self.config, "workerinput"):
+            return
+        if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
+            self.fail(session, told)
         path = self.config.getoption("causal_json")
-        if path is not None and not hasattr(self.config, "workerinput"):
+        if path is not None and not self.config.getoption("collectonly"):
             from causaltest.reporting.claims_json import write_json
 
-            write_json(path, self.lines.values())
+            try:
+                write_json(path, self.lines.values())
+            except OSError as error:
+                self.fail(session, f"--causal-json {path} could not be written: {error}")
+
+    def fail(self, session: pytest.Session, told: str) -> None:
+        """Says it in the report and fails the run, whatever the tests did."""
+        self.said.append(f"ERROR: {told}")
+        session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints the claims' sections and table."""
@@ -135,7 +161,9 @@ class Results:
 @pytest.fixture(scope="session")
 def make_lab(request: pytest.FixtureRequest) -> Callable[[str], Lab]:
     """`make_lab(name)`: the lab of a model, the same one wherever the name is used in this run."""
-    return suite_of(request.config).lab
+    from causaltest.pytest_suite import LabMaker
+
+    return LabMaker(suite_of(request.config).lab)
 
 
 @pytest.fixture(scope="module")

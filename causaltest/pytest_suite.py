@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
-from _pytest.outcomes import Failed
 
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, given_message
 from causaltest.asking.lab import Lab
 from causaltest.effect import Effect
-from causaltest.errors import ClaimError
-from causaltest.reporting.terminal import section, summary
-from causaltest.session import ClaimResult, Family, decide
+from causaltest.errors import CausaltestError, ClaimError
+from causaltest.reporting.terminal import headline, section, summary
+from causaltest.session import ClaimResult, Family, Known, decide, not_measured
 from causaltest.sweep import SweepMap
 
 PROPERTY, SAID = "causaltest", "causaltest said"
+CLAIMED = {CLAIM_ATTRIBUTE}
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
-
-
-class ClaimFailed(Failed):
-    """A claim that is not SUPPORTED; its text is the claim's section."""
 
 
 class Suite:
@@ -34,7 +33,8 @@ class Suite:
         self.config = config
         self.seed = str(config.getoption("causal_seed"))
         self.inconclusive = str(config.getini("causaltest_inconclusive"))
-        self.default_model, self.swaps = models_of(config)
+        self.option, self.default_model, self.swaps = models_of(config)
+        self.named: set[str] = set()
         self._families: dict[str, set[str]] = {}
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
@@ -52,6 +52,21 @@ class Suite:
                 self._families.setdefault(family_name(item, claim), set()).add(item.nodeid)
                 self._ids.setdefault(claim_id(item, claim), set()).add(item.nodeid)
 
+    def count_modules(self, items: Sequence[pytest.Item]) -> None:
+        """Counts what a node id left out: pytest expands a class only when something in it is selected.
+
+        Every item made on the way passes through the hook that counts.
+        """
+        modules = {
+            m
+            for item in items
+            if CLAIMED & vars(getattr(item, "function", object)).keys()
+            for m in [item.getparent(pytest.Module)]
+            if m is not None
+        }
+        for module in modules:
+            expand(module)
+
     def check_ids(self) -> None:
         """Raises UsageError when two claims have one id."""
         for name, nodes in self._ids.items():
@@ -63,6 +78,12 @@ class Suite:
 
     def lab(self, name: str) -> Lab:
         """The lab of a model, made once and shared; nothing is loaded until it measures."""
+        if self.option is not None and name not in self.swaps and name != self.option:
+            raise pytest.UsageError(
+                f"--causal-model {self.option} is for the plugin's own lab fixture, and this suite names its model "
+                f"itself: {name!r}. Write --causal-model {name}={self.option} to measure the one in place of the other."
+            )
+        self.named.add(name)
         name = self.swaps.get(name, name)
         if name not in self._labs:
             self._labs[name] = Lab.load(name, seed=self.seed)
@@ -76,6 +97,15 @@ class Suite:
             )
         return self.lab(self.default_model)
 
+    def unused_swaps(self) -> str | None:
+        """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
+        unused = sorted(set(self.swaps) - self.named)
+        if not unused or not self.named:
+            return None
+        old = unused[0]
+        named = sorted(self.named)
+        return f"--causal-model {old}={self.swaps[old]}: no claim names {old!r}; the models named are {named}."
+
     def report_folder(self, node: pytest.Item) -> ReportFolder:
         path: Path | None = self.config.getoption("causal_json")
         folder = path.parent if path is not None else self.config.rootpath / "causaltest-report"
@@ -84,24 +114,46 @@ class Suite:
     def run(self, item: pytest.Function) -> bool:
         """Judges one claim; anything but SUPPORTED fails the test with the claim's section."""
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
+        family = self.family(item, claim)
+        known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
+        error: BaseException
+        try:
+            result = decide(bound(claim, item), self.arguments(claim, item), known)
+        except pytest.skip.Exception:
+            raise
+        except Exception as raised:
+            error = raised
+            failed = not_measured(claim, known, "ERROR", f"{type(error).__name__}: {error}")
+            item.user_properties.append((PROPERTY, failed.to_json()))
+            if not isinstance(error, CausaltestError):
+                raise
+        else:
+            item.user_properties.append((PROPERTY, result.to_json()))
+            return self.conclude(result)
+        # Outside of the handler, so that the error is not told twice.
+        pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
+
+    def family(self, item: pytest.Item, claim: Claim) -> Family:
+        """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""
         name = family_name(item, claim)
-        result = decide(
-            bound(claim, item),
-            self.arguments(claim, item),
-            nodeid=item.nodeid,
-            claim_id=claim_id(item, claim),
-            family=Family(name, max(1, len(self._families.get(name, ())))),
-            seed=self.seed,
-        )
-        item.user_properties.append((PROPERTY, result.to_json()))
+        members = self._families.get(name, set())
+        if item.nodeid not in members:
+            raise ClaimError(
+                f"{item.nodeid} was not counted into its family, so no corrected alpha can be given. A claim is a plain "
+                "function or a method of a plain test class, with @claim as its outermost decorator besides marks."
+            )
+        return Family(name, len(members))
+
+    def conclude(self, result: ClaimResult) -> bool:
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
             pytest.skip(f"INCONCLUSIVE: {result.reason}")
         if result.verdict != "SUPPORTED":
-            raise ClaimFailed(section(result), pytrace=False)
+            pytest.fail(f"{headline(result)}\n{section(result)}", pytrace=False)
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
-        wanted = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+        names = inspect.signature(claim.body).parameters
+        wanted = {name: item.funcargs[name] for name in names if name in item.funcargs}
         if claim.model is None:
             return wanted
         return {name: self.lab(claim.model) if isinstance(a, Lab) else a for name, a in wanted.items()}
@@ -126,6 +178,20 @@ class Suite:
 
 
 @dataclass(frozen=True)
+class LabMaker:
+    """`make_lab`: a model's name to its lab. In rehearsal, to a lab that measures nothing."""
+
+    make: Callable[[str], Lab]
+
+    def __call__(self, name: str) -> Lab:
+        return self.make(name)
+
+    def rehearsal(self) -> LabMaker:
+        """The same without models."""
+        return LabMaker(lambda name: self.make(name).rehearsal())
+
+
+@dataclass(frozen=True)
 class ReportFolder:
     """Where maps and figures of a run go."""
 
@@ -140,17 +206,23 @@ class ReportFolder:
         """A PNG of a sweep: estimates, with the sites whose patch moved nothing crossed out."""
         from causaltest.reporting.plots import heatmap
 
-        self.path.mkdir(parents=True, exist_ok=True)
-        return heatmap(sweep, self.path / name, title=title or sweep.summary)
+        return heatmap(sweep, (self.path / name).with_suffix(".png"), title=title or sweep.summary)
 
 
-def models_of(config: pytest.Config) -> tuple[str | None, dict[str, str]]:
-    """The lab fixture's model, and the models to put in place of others."""
+def expand(collector: pytest.Collector) -> None:
+    """Makes the items of a module's classes, without selecting them."""
+    for child in collector.collect():
+        if isinstance(child, pytest.Class):
+            expand(child)
+
+
+def models_of(config: pytest.Config) -> tuple[str | None, str | None, dict[str, str]]:
+    """The model given by option, the lab fixture's model, and the models to put in place of others."""
     given: list[str] = config.getoption("causal_model")
     swaps = dict(g.split("=", 1) for g in given if "=" in g)
     names = [g for g in given if "=" not in g]
-    default = names[-1] if names else str(config.getini("causaltest_model") or "") or None
-    return default, swaps
+    option = names[-1] if names else None
+    return option, option or str(config.getini("causaltest_model") or "") or None, swaps
 
 
 def family_name(item: pytest.Item, claim: Claim) -> str:
@@ -176,18 +248,30 @@ def bound(claim: Claim, item: pytest.Function) -> Claim:
     )
 
 
+def where(item: pytest.Function, error: BaseException) -> str:
+    """The line of the test that led to an error, or the test's own."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(item.path)]
+    return f"{item.location[0]}:{lines[-1] if lines else (item.location[1] or 0) + 1}: in {item.name}"
+
+
 def mentions_causaltest(item: pytest.Function) -> bool:
     if {"lab", "make_lab"} & set(item.fixturenames):
         return True
-    return any(str(getattr(v, "__module__", "")).startswith("causaltest.") for v in vars(item.module).values())
+    homes = (v.__name__ if isinstance(v, ModuleType) else type(v).__module__ for v in vars(item.module).values())
+    return any(home.split(".")[0] == "causaltest" for home in homes) or any(
+        isinstance(v, type | FunctionType) and v.__module__.startswith("causaltest.")
+        for v in vars(item.module).values()
+    )
 
 
-def status_of(report: pytest.TestReport) -> tuple[str, str, str]:
-    """Pytest's own category, with a letter and a word of the verdict's."""
+def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Pytest's own category, with a letter and a word of the verdict's; xfail is left to pytest."""
+    if hasattr(report, "wasxfail") or "[XPASS(strict)]" in str(report.longrepr):
+        return None
     result = next(ClaimResult.from_json(str(value)) for name, value in report.user_properties if name == PROPERTY)
     if report.skipped:
-        return "skipped", "i", "INCONCLUSIVE"
-    return report.outcome, LETTERS[result.verdict], result.verdict
+        return ("skipped", "i", "INCONCLUSIVE") if result.verdict == "INCONCLUSIVE" else None
+    return (report.outcome, LETTERS[result.verdict], result.verdict) if result.verdict in LETTERS else None
 
 
 def explain_comparison(op: str, left: object, right: object) -> list[str] | None:

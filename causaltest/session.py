@@ -83,15 +83,17 @@ class ClaimResult:
         return cls(**json.loads(line))
 
 
-def decide(
-    claim: Claim,
-    arguments: Mapping[str, Any],
-    *,
-    nodeid: str,
-    claim_id: str,
-    family: Family,
-    seed: str,
-) -> ClaimResult:
+@dataclass(frozen=True)
+class Known:
+    """What the suite knows of a claim before it is measured."""
+
+    nodeid: str
+    claim_id: str
+    family: Family
+    seed: str
+
+
+def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimResult:
     """Rehearse, measure and judge one claim.
 
     Raises ClaimError when the body returns anything but an Effect; what the body raises passes
@@ -105,18 +107,34 @@ def decide(
     effect: Effect | None = None
     try:
         effect = returned_effect(claim, claim.body(**arguments))
-        verdict = judge(effect, claim.prediction, family_size=family.size, seed=judging_seed(effect, seed))
+        verdict = judge(effect, claim.prediction, family_size=known.family.size, seed=judging_seed(effect, known.seed))
     except MeasurementError as error:
-        verdict = unmeasured(claim, family, str(error))
+        verdict = unmeasured(claim, known.family, str(error))
     return ClaimResult(
         **shared_fields(claim, verdict),
         **({} if effect is None else effect_fields(effect)),
-        id=claim_id,
-        nodeid=nodeid,
-        family=family.name,
+        id=known.claim_id,
+        nodeid=known.nodeid,
+        family=known.family.name,
         status_reason=NOT_REGISTERED if kept_to(rehearsed, effect) else CHOSE_BY_NUMBER,
-        suite_seed=seed,
+        suite_seed=known.seed,
         runs={name: n - before[name] for name, n in counted(labs).items()},
+    )
+
+
+def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:
+    """The result of a claim that gave no effect: a row in the table, so that none goes missing."""
+    return ClaimResult(
+        id=known.claim_id,
+        nodeid=known.nodeid,
+        sentence=claim.sentence,
+        prediction=str(claim.prediction),
+        threshold=claim.prediction.threshold,
+        verdict=word,
+        reason=reason,
+        family=known.family.name,
+        family_size=known.family.size,
+        suite_seed=known.seed,
     )
 
 
@@ -125,7 +143,7 @@ def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Effect | None:
 
     It knows its question, or none where the body returns values that were measured elsewhere.
     """
-    stand_ins = {name: a.rehearsal() if isinstance(a, Lab) else a for name, a in arguments.items()}
+    stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
         effect = claim.body(**stand_ins)
     except RehearsalRead:
@@ -153,10 +171,13 @@ def returned_effect(claim: Claim, returned: object) -> Effect:
             f"The claim {claim.sentence!r} returned nothing, so there is nothing to judge. End its body with "
             "`return lab.denoise(...).recovery(...)`; an `assert` belongs in a plain test without @claim."
         )
-    raise ClaimError(
-        f"The claim {claim.sentence!r} returned {type(returned).__name__}; a claim returns an Effect "
-        "(from a lab, or Effect.from_values(...))."
-    )
+    advice = {
+        "Run": "say what to read off it, for instance .recovery(accuracy).",
+        "Sweep": "a sweep is exploratory; pick one site and claim it.",
+        "SweepMap": "a sweep is exploratory; pick one site and claim it.",
+        "Verdict": "return the effect itself; the claim's prediction does the comparing.",
+    }.get(type(returned).__name__, "a claim returns an Effect, from a lab or from Effect.from_values(...).")
+    raise ClaimError(f"The claim {claim.sentence!r} returned {type(returned).__name__}: {advice}")
 
 
 def judging_seed(effect: Effect, seed: str) -> int | None:

@@ -22,7 +22,16 @@ from causaltest.asking.predictions import Prediction, at_least, at_most
 from causaltest.asking.sites import resid_post
 from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
-from causaltest.session import CHOSE_BY_NUMBER, NOT_REGISTERED, ClaimResult, Family, decide, judging_seed, rehearse
+from causaltest.session import (
+    CHOSE_BY_NUMBER,
+    NOT_REGISTERED,
+    ClaimResult,
+    Family,
+    Known,
+    decide,
+    judging_seed,
+    rehearse,
+)
 
 PAIRS = Pairs([Pair(clean=f"{i} ducks", corrupt="no ducks", answer=str(i), cluster=f"c{i}") for i in range(40)])
 WAIVED = Waived("simulated data")
@@ -75,10 +84,7 @@ def decided(
     return decide(
         Claim("Thoughts matter.", prediction or at_least(0.5, expecting=0.8), body),
         more,
-        nodeid="claims/test_a.py::test_a",
-        claim_id="a",
-        family=Family("claims/test_a.py", size),
-        seed=seed,
+        Known("claims/test_a.py::test_a", "a", Family("claims/test_a.py", size), seed),
     )
 
 
@@ -155,9 +161,9 @@ def test_any_other_failure_of_the_body_passes_through() -> None:
     ("returned", "message"),
     [
         (None, "'Thoughts matter.' returned nothing, so there is nothing to judge. End its body with `return lab"),
-        (0.7, "'Thoughts matter.' returned float; a claim returns an Effect"),
-        (True, "'Thoughts matter.' returned bool; a claim returns an Effect"),
-        ([Effect(None, None)], "'Thoughts matter.' returned list; a claim returns an Effect"),
+        (0.7, "'Thoughts matter.' returned float: a claim returns an Effect"),
+        (True, "'Thoughts matter.' returned bool: a claim returns an Effect"),
+        ([Effect(None, None)], "'Thoughts matter.' returned list: a claim returns an Effect"),
     ],
 )
 def test_a_claim_that_returns_no_effect_is_an_error(returned: object, message: str) -> None:
@@ -343,9 +349,6 @@ def test_a_body_that_hides_what_it_read_is_still_seen_to_choose_by_a_number():
     result = decide(
         Claim("s", at_least(0.1), body),
         {"lab": lab},
-        nodeid="n",
-        claim_id="c",
-        family=Family("f", 1),
-        seed="0",
+        Known("n", "c", Family("f", 1), "0"),
     )
     assert result.status_reason == CHOSE_BY_NUMBER

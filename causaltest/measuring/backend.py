@@ -316,7 +316,9 @@ class ModelBackend:
         if not arms.keep:
             counts = {why: arms.excluded.count(why) for why in dict.fromkeys(arms.excluded) if why}
             told = "; ".join(f"{count} because {why}" for why, count in counts.items())
-            raise MeasurementError(f"None of the {len(ready.pairs)} pairs is eligible: {told}.")
+            raise MeasurementError(
+                f"None of the {len(ready.pairs)} pairs is eligible: {told}. lab.clean(pairs) shows what each run gave."
+            )
         ids = [str(p.pair.id) for p in ready.pairs]
         clusters = (
             None

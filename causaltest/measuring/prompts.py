@@ -13,8 +13,9 @@ from causaltest.asking.pairs import Pair, Pairs
 from causaltest.errors import PairsError
 from causaltest.measuring.adapters.model import LoadedModel
 
-TOKENS_PER_FORWARD = 4096
-"""How many prompt tokens share a forward. It fixes the batch shapes, and so the bits of every result."""
+STREAM_BYTES = 16 << 20
+MOST_TOKENS = 16_384
+FEWEST_TOKENS = 1_024
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,19 @@ def tokenise(model: LoadedModel, pairs: Pairs) -> tuple[Chunk, ...]:
     return tuple(
         as_chunk(group[at : at + size], device)
         for length, group in by_length.items()
-        for size in [max(1, TOKENS_PER_FORWARD // length)]
+        for size in [max(1, tokens_per_forward(model) // length)]
         for at in range(0, len(group), size)
     )
+
+
+def tokens_per_forward(model: LoadedModel) -> int:
+    """How many prompt tokens share a forward: a residual stream of 16 MiB, within bounds.
+
+    It depends on the model alone, because it fixes the batch shapes, and so the bits of every result.
+    """
+    width: int = model.model.config.get_text_config(decoder=True).hidden_size
+    fit = STREAM_BYTES // (width * model.model.dtype.itemsize)
+    return min(MOST_TOKENS, max(FEWEST_TOKENS, fit))
 
 
 def as_chunk(pairs: Sequence[TokenPair], device: Any) -> Chunk:

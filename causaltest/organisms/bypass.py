@@ -44,7 +44,7 @@ def load() -> LoadedModel:
         heads=count_heads(model),
         reasoning=Reasoning(THOUGHTS, (words.index(BEGIN),), (words.index(END),), nn.Identity().eval()),
         mask=mask,
-        provenance={"weights": "by formula"},
+        provenance={"wired": "by formula"},
     )
 
 

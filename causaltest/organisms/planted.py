@@ -33,7 +33,7 @@ def load() -> LoadedModel:
     from causaltest.measuring.adapters.load import wrap
     from causaltest.organisms.wiring import READER, tokenizer, wired
 
-    return wrap(wired([READER]), tokenizer(), NAME, {"weights": "by formula"})
+    return wrap(wired([READER]), tokenizer(), NAME, {"wired": "by formula"})
 
 
 def pairs(*, per_cluster: int = 4, seed: int = 0) -> Pairs:

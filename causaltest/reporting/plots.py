@@ -37,6 +37,7 @@ def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
     axes.set_yticks(range(rows), sweep.rows, fontsize=8)
     axes.set_title(f"{title}\nn = {sweep.n} pairs, exploratory; dots: the patch moved nothing", fontsize=9)
     figure.colorbar(image, ax=axes, label=sweep.summary.split(",")[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
 

@@ -34,6 +34,14 @@ def section(result: ClaimResult) -> str:
     return "\n".join([*head, *(line for label, text in rows if text for line in row(label, text))])
 
 
+def headline(result: ClaimResult) -> str:
+    """One line: what was seen, against what."""
+    if result.estimate is None:
+        return result.reason
+    decide = f", {result.needed_n} pairs would decide" if result.verdict == "INCONCLUSIVE" and result.needed_n else ""
+    return f"{number(result.estimate)} {bounds(result)}, claimed {result.prediction}{decide}"
+
+
 def row(label: str, text: str) -> list[str]:
     """A label and its text, wrapped below itself; commands are left whole."""
     if label == "reproduce":
@@ -143,7 +151,7 @@ def banner(results: Sequence[ClaimResult]) -> str:
 
 
 def totals(results: Sequence[ClaimResult]) -> str:
-    words = ("SUPPORTED", "REFUTED", "INCONCLUSIVE", "INVALID")
+    words = ("SUPPORTED", "REFUTED", "INCONCLUSIVE", "INVALID", "ERROR")
     counts = [f"{n} {word.lower()}" for word in words if (n := sum(r.verdict == word for r in results))]
     cost = {name: sum(r.runs.get(name, 0) for r in results) for name in ("patched_runs", "forwards", "reused_runs")}
     ran = f" · {cost['patched_runs']} patched runs in {cost['forwards']} forwards" if cost["patched_runs"] else ""

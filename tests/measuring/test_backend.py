@@ -127,9 +127,10 @@ def test_a_placebo_is_neither_the_patch_nor_nothing(ducks, twins):
     """Put in the runs, it moves the logits, and not to where the patch moves them."""
     at = resid_post(6, thought(0))
     numbers = ducks.denoise(twins, at=at).change(logit_diff).measured
-    for value, placebo in zip(numbers.values, numbers.controls.placebo, strict=True):
-        assert abs(placebo) > 1e-3
-        assert abs(placebo - value) > 1e-3
+    sizes = [abs(placebo) for placebo in numbers.controls.placebo]
+    # A placebo that points away from every other answer moves little, so not each of them need be large.
+    assert sorted(sizes)[len(sizes) // 2] > 0.1
+    assert all(abs(p - v) > 1e-3 for v, p in zip(numbers.values, numbers.controls.placebo, strict=True))
 
 
 def test_a_placebo_may_be_waived(ducks, twins):

@@ -66,7 +66,7 @@ def test_prompts_are_grouped_by_length_and_keep_their_order(tiny_gpt2):
 
 
 def test_a_chunk_holds_as_many_pairs_as_share_a_forward(tiny_gpt2, monkeypatch):
-    monkeypatch.setattr(prompts, "TOKENS_PER_FORWARD", 10)
+    monkeypatch.setattr(prompts, "MOST_TOKENS", 10)
     chunks = tokenise(tiny_gpt2.backend.loaded, tiny_gpt2.pairs)
     assert [(len(c.pairs), c.prompt_tokens) for c in chunks] == [(2, 5), (1, 5), (1, 7), (1, 7), (1, 7)]
 
@@ -77,7 +77,7 @@ def test_numbers_belong_to_their_pairs_whatever_the_chunks(tiny_gpt2, experiment
     from causaltest.measuring.adapters.load import wrap
     from causaltest.measuring.backend import ModelBackend
 
-    monkeypatch.setattr(prompts, "TOKENS_PER_FORWARD", 10)
+    monkeypatch.setattr(prompts, "MOST_TOKENS", 10)
     small = ModelBackend(wrap(tiny_gpt2.model, tiny_gpt2.tokenizer, "small"))
     asked = experiment(tiny_gpt2.pairs, "denoise", resid_post(1, index(1, 2)), logit_diff)
     a, b = small.measure(asked).measured, tiny_gpt2.backend.measure(asked).measured
@@ -88,7 +88,7 @@ def test_numbers_belong_to_their_pairs_whatever_the_chunks(tiny_gpt2, experiment
 
 def test_nothing_is_padded(tiny_gpt2, plain, experiment):
     """A short prompt beside a long one gives what it gives alone."""
-    chunks = tokenise(tiny_gpt2.backend.loaded, tiny_gpt2.pairs)
+    chunks = tiny_gpt2.backend.references.chunks(tiny_gpt2.pairs)
     both = tiny_gpt2.backend.references.get(tiny_gpt2.pairs, "clean", 1).runs
     for chunk, run in zip(chunks, both, strict=True):
         for row, ids in enumerate(chunk.clean.tolist()):

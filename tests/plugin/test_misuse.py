@@ -15,7 +15,7 @@ def test_a_claim_that_returns_nothing_is_an_error_that_says_so(claims):
 
 def test_a_claim_that_returns_something_else_is_an_error(claims):
     result = claims('@claim("Number.", at_least(0.1))\ndef test_a():\n    return 0.7\n')
-    result.stdout.fnmatch_lines(["*ClaimError: The claim 'Number.' returned float; a claim returns an Effect*"])
+    result.stdout.fnmatch_lines(["*ClaimError: The claim 'Number.' returned float: a claim returns an Effect*"])
 
 
 def test_an_effect_returned_without_claim_is_an_error(claims):

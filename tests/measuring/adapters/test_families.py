@@ -80,31 +80,3 @@ def test_attention_and_mlp_are_what_a_block_adds(request, family):
         assert torch.allclose(added, seen["resid_post", layer], atol=1e-4)
         with torch.no_grad():
             assert torch.allclose(block.output_projection(seen["head", layer]), seen["attn_out", layer], atol=1e-5)
-
-
-def test_a_family_whose_attention_is_normed_before_it_is_added_offers_no_attn_out(word_tokenizer, random_pairs):
-    """Gemma 2 looks like Llama by its names, but adds a norm of what attention and MLP give."""
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    torch.manual_seed(0)
-    config = Gemma2Config(
-        vocab_size=30,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=4,
-        max_position_embeddings=32,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    from causaltest import attn_out, index, logit_diff, mlp_out, resid_post
-    from causaltest.errors import SiteError
-
-    lab = Lab(Gemma2ForCausalLM(config).eval(), word_tokenizer(), name="gemma")
-    assert lab.denoise(random_pairs(), at=resid_post(0, index(1))).recovery(logit_diff).n == 6
-    for site in (attn_out(0, index(1)), mlp_out(0, index(1))):
-        with pytest.raises(SiteError, match=f"{site.component} is not offered for gemma"):
-            lab.denoise(random_pairs(), at=site).recovery(logit_diff)
