@@ -102,6 +102,8 @@ class Numbers:
     denominators: tuple[float, ...] | None = None
     """For kind "ratio": the effect is sum(values) / sum(denominators)."""
     controls: Controls = Controls()
+    clipped: float = 0.0
+    """Share of pairs of which some value lay outside the metric's range and was clipped."""
     pairs_total: int = 0
     excluded: tuple[Exclusion, ...] = ()
     references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -276,7 +278,7 @@ class Difference:
 
 
 def paired_difference(first: Numbers, second: Numbers) -> Numbers:
-    """Per-pair differences; the control of a difference is its other arm."""
+    """Per-pair differences, with the controls of both arms."""
     missing = set(first.pair_ids) ^ set(second.pair_ids)
     if missing:
         named = ", ".join(sorted(missing)[:5])
@@ -311,15 +313,42 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
         denominators=first.denominators,
         controls=Controls(
             self_patch=worse_self_patch(first.controls.self_patch, second.controls.self_patch),
-            placebo=Waived("the control of a difference is its other arm"),
-            positive=Waived("the control of a difference is its other arm"),
-            distance=first.controls.distance,
+            placebo=placebo_of_difference(first.controls.placebo, second.controls.placebo, order),
+            positive=worse_positive(first.controls.positive, second.controls.positive),
+            distance=smaller_distances(first.controls.distance, second.controls.distance, order),
         ),
         pairs_total=first.pairs_total,
         excluded=first.excluded,
         references={"first": first.values, "second": tuple(second.values[j] for j in order)},
         provenance=first.provenance,
     )
+
+
+def placebo_of_difference(
+    first: tuple[float, ...] | Waived | None, second: tuple[float, ...] | Waived | None, order: Sequence[int]
+) -> tuple[float, ...] | Waived | None:
+    """What the placebos of both arms differ by; where an arm has none, the other arm is the control."""
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return tuple(a - second[j] for a, j in zip(first, order, strict=True))
+    return Waived("the control of a difference is its other arm")
+
+
+def worse_positive(
+    first: PositiveControl | Waived | None, second: PositiveControl | Waived | None
+) -> PositiveControl | Waived | None:
+    """The arm whose control is further from what it needs."""
+    if isinstance(first, PositiveControl) and isinstance(second, PositiveControl):
+        return first if first.estimate - first.needed <= second.estimate - second.needed else second
+    return first if isinstance(first, PositiveControl) else second
+
+
+def smaller_distances(
+    first: tuple[float, ...] | None, second: tuple[float, ...] | None, order: Sequence[int]
+) -> tuple[float, ...] | None:
+    """Per pair, the arm that was moved less: a null of a difference needs both to have been moved."""
+    if first is None or second is None:
+        return first if second is None else tuple(second[j] for j in order)
+    return tuple(min(a, second[j]) for a, j in zip(first, order, strict=True))
 
 
 def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waived | None) -> SelfPatch | Waived | None:

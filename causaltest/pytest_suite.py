@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, given_message
+from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
 from causaltest.asking.lab import Lab
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError
@@ -114,6 +114,12 @@ class Suite:
     def run(self, item: pytest.Function) -> bool:
         """Judges one claim; anything but SUPPORTED fails the test with the claim's section."""
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
+        function = getattr(item.obj, "__func__", item.obj)
+        if getattr(function, WRAPPER_ATTRIBUTE, None) is not function:
+            raise ClaimError(
+                f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
+                "below it, a decorator wraps the body."
+            )
         family = self.family(item, claim)
         known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
@@ -139,7 +145,7 @@ class Suite:
         members = self._families.get(name, set())
         if item.nodeid not in members:
             raise ClaimError(
-                f"{item.nodeid} was not counted into its family, so no corrected alpha can be given. A claim is a plain "
+                f"{item.nodeid} was not counted into its family, so no corrected alpha can be given. A claim is a "
                 "function or a method of a plain test class, with @claim as its outermost decorator besides marks."
             )
         return Family(name, len(members))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -185,7 +186,26 @@ def test_a_difference_keeps_both_arms_and_waives_the_controls_that_the_other_arm
     assert difference.references == {"first": (1, 0, 1), "second": (0, 0, 1)}
     assert (difference.kind, difference.range) == ("continuous", (-1, 1))
     assert difference.controls.placebo == Waived("the control of a difference is its other arm")
-    assert difference.controls.positive == Waived("the control of a difference is its other arm")
+
+
+def test_a_difference_keeps_what_both_arms_controlled() -> None:
+    late, early = (
+        Effect(
+            None,
+            dataclasses.replace(
+                given_values([1, 0, 1], placebo=placebo).measured,
+                controls=Controls(SelfPatch(0, 0), placebo, PositiveControl(estimate, 0.5, "all"), distance),
+            ),
+        )
+        for placebo, estimate, distance in (
+            ((0.5, 0.0, 1.0), 1.0, (2.0, 0.0, 1.0)),
+            ((0.25, 0.0, 0.0), 0.1, (1.0, 3.0, 0.0)),
+        )
+    )
+    controls = (late - early).measured.controls
+    assert controls.placebo == (0.25, 0.0, 1.0)
+    assert controls.positive == PositiveControl(0.1, 0.5, "all")
+    assert controls.distance == (1.0, 0.0, 0.0)
 
 
 def test_a_difference_has_a_range_only_where_both_arms_have_one() -> None:

@@ -14,6 +14,8 @@ from causaltest.errors import ClaimError
 P = ParamSpec("P")
 
 CLAIM_ATTRIBUTE = "__causal_claim__"
+WRAPPER_ATTRIBUTE = "__causal_wrapper__"
+"""The function that claim made: a decorator outside of it copies the mark, and is not this function."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def claim(
             )
 
         setattr(undecided, CLAIM_ATTRIBUTE, declared)
+        setattr(undecided, WRAPPER_ATTRIBUTE, undecided)
         return undecided
 
     return decorate

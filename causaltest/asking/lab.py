@@ -13,7 +13,7 @@ from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.sites import Site
 from causaltest.effect import Effect, SelfPatch
-from causaltest.errors import ClaimError, SiteError
+from causaltest.errors import ClaimError, ModelError, SiteError
 from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Lab:
         self._objects = (model, tokenizer)
         self._name = name
         self._backend = backend
+        self._refused: ModelError | None = None
         self._experiments: list[Experiment] = []
         self.seed = seed
 
@@ -81,7 +82,14 @@ class Lab:
         if self._backend is None:
             from causaltest.measuring.backend import open_backend  # a late door: docs/decisions/0002
 
-            self._backend = open_backend(self._name, *self._objects)
+            if self._refused is not None:
+                raise self._refused
+            try:
+                self._backend = open_backend(self._name, *self._objects)
+            except ModelError as error:
+                # A model that cannot be loaded is not tried again for every claim.
+                self._refused = error
+                raise
         return self._backend
 
     def rehearsal(self) -> Lab:
@@ -155,6 +163,10 @@ class Run:
         return self.lab.backend.moved(self.patching).neutral
 
     def _read(self, quantity: Quantity, metric: Metric, placebo: bool) -> Effect:
+        if not isinstance(metric, Metric):
+            raise ClaimError(
+                f"{quantity} takes a metric such as accuracy or logit_diff, without quotes, and got {metric!r}."
+            )
         draws = PLACEBO_DRAWS if placebo else 0
         experiment = Experiment(self.patching, quantity, metric, placebo_draws=draws, seed=self.lab.seed)
         return self.lab._measure(experiment)

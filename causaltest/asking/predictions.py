@@ -56,8 +56,8 @@ class Prediction:
 
     @property
     def needs_placebo(self) -> bool:
-        """A claim that something matters must beat a patch that should not."""
-        return self.relation in ("at_least", "greater_than")
+        """A claim that something matters, in either direction, must beat a patch that should not."""
+        return self.relation in ("at_least", "greater_than") or (self.relation == "at_most" and self.threshold < 0)
 
     @property
     def needs_positive_control(self) -> bool:

@@ -28,7 +28,7 @@ from causaltest.judging.paired import ENUMERATED_UNITS, SIGN_FLIP, beats, units_
 from causaltest.judging.power import Plan, needed_pairs, normal_two_sided
 from causaltest.judging.rules import Rule, bounds_by, rule_for
 from causaltest.judging.sample import Sample, sample_of, seed_of
-from causaltest.judging.validity import control_notes, weak_denominators, why_invalid
+from causaltest.judging.validity import control_notes, positive_control_failed, weak_denominators, why_invalid
 from causaltest.verdict import Outcome, Verdict
 
 Sign = Literal[">", ">=", "<", "<="]
@@ -92,6 +92,13 @@ def judge(
 
     Raises RehearsalRead when the effect has no numbers, JudgementError for a family of none.
     """
+    if not isinstance(effect, Effect):
+        raise JudgementError(
+            f"judge takes an Effect, and got {type(effect).__name__}; a lab's run becomes one by .recovery(metric), "
+            "and numbers of your own by Effect.from_values(...)."
+        )
+    if not isinstance(prediction, Prediction):
+        raise JudgementError(f"judge takes a prediction such as at_least(0.3), and got {prediction!r}.")
     numbers = effect.measured
     settings = settings_for(numbers, prediction, family_size=family_size, seed=seed, resamples=resamples)
     broken = why_invalid(numbers, prediction)
@@ -105,7 +112,10 @@ def judge(
     if minimum_units is not None:
         rule = dataclasses.replace(rule, minimum_units=minimum_units)
     evidence = weigh(numbers, sample, rule, settings)
-    return verdict_of(numbers, evidence, settings)
+    verdict = verdict_of(numbers, evidence, settings)
+    dead = positive_control_failed(numbers) if verdict.outcome is Outcome.REFUTED else None
+    # Where not even the positive control has an effect, a lack of one refutes nothing.
+    return verdict if dead is None else invalid(effect, settings, dead)
 
 
 def judge_comparison(effect: Effect, sign: Sign, threshold: float) -> Verdict:
@@ -156,6 +166,8 @@ def placebo_p_of(sample: Sample, settings: Settings) -> float:
     """Paired and one-sided: whether the units exceed their own placebo."""
     assert sample.placebo is not None  # called where the placebo is a tuple
     differences = sample.totals_of(sample.values - sample.placebo)
+    if settings.prediction.relation == "at_most":
+        differences = -differences
     return beats(differences, resamples=settings.resamples, seed=settings.seed)
 
 

@@ -58,20 +58,12 @@ def arms_rule(sample: Sample) -> Rule:
 def rule_without_spread(sample: Sample) -> Rule:
     """Every unit equals the estimate: a sample without spread is no proof, so t and BCa are left out.
 
-    The betting bound needs no spread, only a range. Without a range one case is left: a ratio
-    whose numerators are all zero, as at a site that cannot matter. There num - X * den still
-    varies with the measured denominators, and t on it is a test like any other; it cannot know
-    of a kind of pair that was never drawn, and the note says how rare such pairs must be.
+    The betting bound needs no spread, only a range. Without a range nothing can be said: how rare
+    the kinds of pair are that were not drawn, and how large their effect is, both stay open.
     """
     if has_usable_range(sample):
         return Rule((BETTING,), FEWEST_UNITS, ("no spread: judged by the betting bound alone, which needs none",))
-    if sample.kind == "ratio" and all_zero(sample) and np.ptp(sample.weights) > 0:
-        return Rule((STUDENT,), FEWEST_UNITS_UNBOUNDED, (unbounded_note(sample), all_zero_note(sample)))
     return Rule((), FEWEST_UNITS_UNBOUNDED)
-
-
-def all_zero(sample: Sample) -> bool:
-    return bool(np.abs(sample.values).max() <= sample.rounding)
 
 
 def has_usable_range(sample: Sample) -> bool:
@@ -85,14 +77,6 @@ def has_usable_range(sample: Sample) -> bool:
 def unbounded_note(sample: Sample) -> str:
     why = "the denominators leave the declared range" if sample.range is not None else "no range is declared"
     return f"coverage is approximate: {why}, so rare extreme pairs are not allowed for"
-
-
-def all_zero_note(sample: Sample) -> str:
-    share = 1 - 0.05 ** (1 / sample.units)
-    return (
-        "every numerator is zero: the spread tested is that of the denominators, and a kind of unit rarer "
-        f"than {100 * share:.2g} % may have been missed (95 % confidence)"
-    )
 
 
 def bounds_by(

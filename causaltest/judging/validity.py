@@ -79,19 +79,28 @@ def hook_may_be_dead(numbers: Numbers, prediction: Prediction) -> str | None:
     """A claim that nothing happens must show that something could have."""
     if not prediction.needs_positive_control:
         return None
+    return positive_control_failed(numbers) or nothing_was_moved(numbers)
+
+
+def positive_control_failed(numbers: Numbers) -> str | None:
     control = numbers.controls.positive
-    if isinstance(control, PositiveControl) and not control.passed:
-        return (
-            f"The positive control failed: {control.what} gave {control.estimate:.3g}, and {control.needed:.3g} is "
-            "needed. Where nothing has an effect, the lack of one says nothing about this site."
-        )
-    distance = numbers.controls.distance
-    if distance is not None and all(d == 0 for d in distance):
-        return (
-            "The patched vectors equal those that they replace (distance 0 in every pair): a null with distance "
-            "zero proves nothing. Choose pairs whose activations differ at this site."
-        )
-    return None
+    if not isinstance(control, PositiveControl) or control.passed:
+        return None
+    return (
+        f"The positive control failed: {control.what} gave {control.estimate:.3g}, and {control.needed:.3g} is "
+        "needed. Where nothing has an effect, the lack of one says nothing about this site."
+    )
+
+
+def nothing_was_moved(numbers: Numbers) -> str | None:
+    """Every pair must be moved: pairs that are not would water an effect down to a null."""
+    still = sum(d == 0 for d in numbers.controls.distance or ())
+    if not still:
+        return None
+    return (
+        f"In {still} of {len(numbers.values)} pairs the patched vectors equal those that they replace (distance 0): a "
+        "null with distance zero proves nothing. Choose pairs whose activations differ at this site."
+    )
 
 
 def weak_denominators(sample: Sample) -> str | None:
@@ -114,7 +123,11 @@ def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
         wanted["placebo"] = numbers.controls.placebo
     if prediction.needs_positive_control:
         wanted["positive control"] = numbers.controls.positive
-    return tuple(
+    clipped = (
+        f"in {numbers.clipped:.0%} of the pairs a value lay outside the metric's range and was clipped: what is judged "
+        "is the clipped metric",
+    )
+    return (clipped if numbers.clipped else ()) + tuple(
         f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
         for name, control in wanted.items()
         if control is None or isinstance(control, Waived)

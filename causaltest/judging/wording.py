@@ -74,7 +74,8 @@ def without_spread(sample: Sample, prediction: Prediction) -> str:
     return (
         f"Each of {sample.units} {units_of(sample)} gave {number(sample.estimate)}: a sample without spread is "
         f"degenerate, and no procedure can say how near the effect is to {prediction.threshold:g}. Declare the "
-        "metric's range, so that the betting bound can judge."
+        "metric's range, one that you would have named before looking, as in logit_diff(range=(-20, 20)): then the "
+        "betting bound can judge."
     )
 
 

@@ -19,10 +19,10 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
 from causaltest.asking.sites import Site
 from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
-from causaltest.errors import MeasurementError
+from causaltest.errors import MeasurementError, ModelError, PositionError
 from causaltest.measuring import patches
 from causaltest.measuring.adapters.load import load_model, wrap
-from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.adapters.model import LoadedModel, refuse_training
 from causaltest.measuring.clean_runs import CleanRun, CleanRuns
 from causaltest.measuring.eligibility import reasons
 from causaltest.measuring.engine import Run, run
@@ -36,6 +36,7 @@ from causaltest.sweep import SweepMap
 POSITIVE_CONTROL_NEEDS = 0.5
 EVERYWHERE = Position("everywhere")
 SIDES: tuple[Side, Side] = ("clean", "corrupt")
+OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"
 T = TypeVar("T")
 
 
@@ -95,6 +96,7 @@ class ModelBackend:
         self.references = References(model)
         self.counts = Counts()
         self._measured: dict[str, Effect] = {}
+        self._as_loaded = fingerprint(model)
 
     @property
     def model(self) -> str:
@@ -105,6 +107,7 @@ class ModelBackend:
 
         Raises MeasurementError when no pair is eligible, a patch did not fire, or a run gave NaN.
         """
+        self._refuse_changed()
         if experiment.digest not in self._measured:
             self._measured[experiment.digest] = self._measure(experiment)
         return self._measured[experiment.digest]
@@ -197,6 +200,15 @@ class ModelBackend:
             "reused_runs": self.references.reused,
         }
 
+    def _refuse_changed(self) -> None:
+        """Raises ModelError when the model is not as it was loaded: its kept runs would be another model's."""
+        refuse_training(self.loaded.model, self.loaded.name)
+        if fingerprint(self.loaded) != self._as_loaded:
+            raise ModelError(
+                f"The weights of {self.loaded.name} changed since it was loaded, and its clean runs were kept from "
+                "before. Make a new Lab of the changed model."
+            )
+
     def _measure(self, experiment: Experiment) -> Effect:
         ready = self._prepare(experiment.patching, experiment.metric)
         arms = self._arms(ready, self._patched(ready, ready.values))
@@ -204,14 +216,18 @@ class ModelBackend:
         return Effect(experiment, self._numbers(experiment, ready, arms, controls))
 
     def _prepare(self, patching: Patching, metric: Metric) -> Prepared:
+        self._refuse_changed()
         for site in patching.sites:
             self.loaded.check(site)
         pairs = patching.pairs
         chunks = self.references.chunks(pairs)
-        new_tokens = max(
-            tokens_needed(metric, [p for c in chunks for p in c.pairs]),
-            1 + max((k for s in patching.sites if s.position.kind == "step" for k in s.position.numbers), default=0),
-        )
+        new_tokens = tokens_needed(metric, [p for c in chunks for p in c.pairs])
+        late = [k for s in patching.sites if s.position.kind == "step" for k in s.position.numbers if k >= new_tokens]
+        if late:
+            raise PositionError(
+                f"step({late[0]}) comes after the last token that {metric} reads here (it reads {new_tokens}), so a "
+                f"patch there cannot matter. The steps are 0 to {new_tokens - 1}."
+            )
         components = {site.component for site in patching.sites}
         clean = self.references.get(pairs, "clean", new_tokens, components)
         corrupt = self.references.get(pairs, "corrupt", new_tokens, components)
@@ -261,14 +277,28 @@ class ModelBackend:
         clean, corrupt, changed = (
             self._scores(ready.metric, runs, ready.chunks) for runs in (ready.clean.runs, ready.corrupt.runs, patched)
         )
-        return Arms(clean, corrupt, changed, reasons(ready.metric, ready.pairs, clean, corrupt))
+        return Arms(
+            clean,
+            corrupt,
+            changed,
+            reasons(ready.metric, ready.pairs, clean, corrupt),
+            self._clipped(ready, patched) if ready.metric.range is not None else [False] * len(clean),
+        )
+
+    def _clipped(self, ready: Prepared, patched: Sequence[Run]) -> list[bool]:
+        """Per pair, whether any of its three values lay outside the metric's range."""
+        low, high = ready.metric.range or (0.0, 0.0)
+        free = replace(ready.metric, range=None)
+        runs = (ready.clean.runs, ready.corrupt.runs, patched)
+        columns = [self._scores(free, side, ready.chunks) for side in runs]
+        return [any(not low <= value <= high for value in values) for values in zip(*columns, strict=True)]
 
     def _controls(self, experiment: Experiment, ready: Prepared, arms: Arms) -> Controls:
         moves = displacement(ready)
         return Controls(
             self_patch=SelfPatch(furthest(self._patched(ready, ready.own), ready.base.runs), 0.0),
             placebo=self._placebo(experiment, ready, arms, moves),
-            positive=self._positive(experiment),
+            positive=self._positive(experiment) if not whole_stream(ready, self.loaded) else Waived(OWN_CONTROL),
             distance=tuple(arms.eligible(moves.distances())),
         )
 
@@ -281,7 +311,13 @@ class ModelBackend:
         clusters = [p.pair.cluster or str(p.pair.id) for p in ready.pairs]
         sizes = [len(v) for v in moves.base]
         usable = [bool(torch.linalg.vector_norm(v) > 0) for v in moves.natural]
-        if len(ready.pairs) < 2:
+        unplaced = [
+            i
+            for i, j in enumerate(patches.partners(clusters, sizes, usable, random.Random(0)))
+            if j is None and i in set(arms.keep) and float(torch.dist(moves.base[i], moves.patched[i])) > 0
+        ]
+        if unplaced:
+            # A pair left as it is would let the effect beat its placebo for free.
             return None
         total = [0.0] * len(arms.keep)
         for draw in range(experiment.placebo_draws):
@@ -301,10 +337,17 @@ class ModelBackend:
             patching = replace(patching, intervention=zero)
         ready = self._prepare(patching, experiment.metric)
         arms = self._arms(ready, self._patched(ready, ready.values))
+        what = " + ".join(map(str, sites))
+        if patching.direction == "ablate" and experiment.metric.kind == "continuous":
+            # Zeros everywhere bring a logit to about zero and no further: ask how far of the way it went.
+            went = sum(abs(arms.clean[i] - arms.patched[i]) for i in arms.keep)
+            return PositiveControl(
+                went / (sum(abs(arms.clean[i]) for i in arms.keep) or 1.0), POSITIVE_CONTROL_NEEDS, what
+            )
         quantity: Quantity = "recovery" if experiment.patching.direction == "denoise" else "drop"
         whole = replace(experiment, quantity=quantity)
         estimate = Effect(whole, self._numbers(whole, ready, arms, Controls())).estimate
-        return PositiveControl(estimate, POSITIVE_CONTROL_NEEDS, " + ".join(map(str, sites)))
+        return PositiveControl(estimate, POSITIVE_CONTROL_NEEDS, what)
 
     def _everywhere(self, site: Site) -> Site:
         if site.component in ("embed", "resid_pre", "resid_post"):
@@ -335,6 +378,7 @@ class ModelBackend:
             range=effect_range(experiment),
             denominators=tuple(arms.clean[i] - arms.corrupt[i] for i in arms.keep) if ratio else None,
             controls=controls,
+            clipped=sum(arms.clipped[i] for i in arms.keep) / len(arms.keep),
             pairs_total=len(ready.pairs),
             excluded=tuple(Exclusion(i, why) for i, why in zip(ids, arms.excluded, strict=True) if why),
             references={
@@ -369,6 +413,7 @@ class Arms:
     corrupt: list[float]
     patched: list[float]
     excluded: list[str | None]
+    clipped: list[bool]
 
     @property
     def keep(self) -> list[int]:
@@ -415,15 +460,33 @@ def displacement(ready: Prepared) -> Displacement:
         natural = [p - b for p, b in zip(patched, base, strict=True)]
     else:
         # An ablation has no other run: nature's difference is that between two pairs' clean runs.
-        natural = [between(base, i) for i in range(len(base))]
+        clusters = [p.pair.cluster for p in ready.pairs]
+        natural = [between(base, clusters, i) for i in range(len(base))]
     return Displacement(base, patched, natural)
 
 
-def between(vectors: Sequence[Tensor], i: int) -> Tensor:
-    """The difference to the next pair of the same shape."""
-    others = [*vectors[i + 1 :], *vectors[:i]]
-    other = next((o for o in others if o.shape == vectors[i].shape), vectors[i])
-    return other - vectors[i]
+def between(vectors: Sequence[Tensor], clusters: Sequence[str | None], i: int) -> Tensor:
+    """The difference to another pair of the same shape, from another cluster where one differs; else zero."""
+    others = [j for j in (*range(i + 1, len(vectors)), *range(i)) if vectors[j].shape == vectors[i].shape]
+    others.sort(key=lambda j: clusters[j] == clusters[i])
+    differences = (vectors[j] - vectors[i] for j in others)
+    return next((d for d in differences if bool(d.any())), torch.zeros_like(vectors[i]))
+
+
+def whole_stream(ready: Prepared, model: LoadedModel) -> bool:
+    """Whether the patch covers every position of a residual stream or embedding: its own positive control."""
+    for chunk, spots in zip(ready.chunks, ready.spots, strict=True):
+        total = layout(model, chunk.prompt_tokens, ready.new_tokens).total
+        for spot in spots:
+            stream = spot.component in ("embed", "resid_pre", "resid_post")
+            if not stream or any(len(set(at)) < total for at in spot.positions):
+                return False
+    return True
+
+
+def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
+    """Where each weight lies and how often it was written to in place: cheap, and changed by any training."""
+    return tuple((p.data_ptr(), p._version) for p in model.model.parameters())
 
 
 def furthest(runs: Sequence[Run], references: Sequence[Run]) -> float:

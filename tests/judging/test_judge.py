@@ -180,12 +180,8 @@ def test_a_ratio_without_spread():
     perfect = effect(below, "ratio", denominators=below, clusters=CLUSTERS)
     assert "degenerate" in judge(perfect, at_least(0.9)).reason
     zero = effect(0 * below, "ratio", denominators=below, clusters=CLUSTERS)
-    verdict = judge(zero, negligible(within=0.05))
-    assert (verdict.outcome, verdict.procedures) == (Outcome.SUPPORTED, (STUDENT,))
-    assert any("every numerator is zero" in note and "4.6 %" in note for note in verdict.notes)
-    assert judge(zero, at_least(0.05)).outcome is Outcome.REFUTED
-    few = effect(0 * below[:49], "ratio", denominators=below[:49])
-    assert judge(few, negligible(within=0.05)).outcome is Outcome.INCONCLUSIVE
+    assert "degenerate" in judge(zero, negligible(within=0.05)).reason
+    assert judge(zero, at_least(0.05)).outcome is Outcome.INCONCLUSIVE
     constant = effect([0.0] * 60, "ratio", denominators=[2.0] * 60)
     assert "degenerate" in judge(constant, negligible(within=0.05)).reason
 

@@ -69,20 +69,24 @@ def test_values_outside_their_range():
     said_invalid(effect(range=(0.0, 0.5)), at_least(0.3), "outside the declared range [0, 0.5]")
 
 
-def test_a_failed_positive_control_invalidates_nulls_only():
+def test_a_failed_positive_control_invalidates_nulls_and_refutations():
     controls = {"positive": PositiveControl(0.1, 0.5, "patching every position")}
     said_invalid(effect(controls=controls), negligible(within=0.9), "patching every position gave 0.1")
     said_invalid(effect(controls=controls), at_most(0.9), "The positive control failed")
     assert judge(effect(controls=controls), at_least(0.3)).outcome is Outcome.SUPPORTED
+    said_invalid(effect((0.0,) * 60, kind="binary", controls=controls), at_least(0.3), "The positive control failed")
 
 
 def test_distance_zero_proves_nothing():
-    zeros, below = (0.0,) * 60, tuple(RNG.uniform(2, 5, 60))
+    zeros = (0.0,) * 60
     controls = {"positive": PositiveControl(1.0, 0.5, "patching every position")}
-    still = effect(zeros, kind="ratio", denominators=below, controls={**controls, "distance": zeros})
-    said_invalid(still, negligible(within=0.05), "a null with distance zero proves nothing")
-    moved = effect(zeros, kind="ratio", denominators=below, controls={**controls, "distance": (*zeros[:-1], 3.0)})
-    assert judge(moved, negligible(within=0.05)).outcome is Outcome.SUPPORTED
+    still = effect(zeros, kind="binary", controls={**controls, "distance": zeros})
+    said_invalid(still, negligible(within=0.1), "In 60 of 60 pairs")
+    one = effect(zeros, kind="binary", controls={**controls, "distance": (*(3.0,) * 59, 0.0)})
+    said_invalid(one, negligible(within=0.1), "In 1 of 60 pairs")
+    moved = effect(zeros, kind="binary", controls={**controls, "distance": (3.0,) * 60})
+    assert judge(moved, negligible(within=0.1)).outcome is Outcome.SUPPORTED
+    assert judge(still, at_least(0.3)).outcome is Outcome.REFUTED
 
 
 def test_denominators_not_clearly_above_zero():

@@ -25,11 +25,12 @@ from causaltest import (
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.sites import attn_out, mlp_out
 from causaltest.effect import PositiveControl, SelfPatch
-from causaltest.errors import MeasurementError
+from causaltest.errors import MeasurementError, ModelError
 from causaltest.measuring import backend as room
 from causaltest.measuring import engine
 from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.backend import ModelBackend
+from causaltest.organisms import planted
 
 
 @pytest.fixture(scope="module")
@@ -184,16 +185,63 @@ def test_the_distance_is_euclidean_and_zero_where_nothing_differs(ducks, twins, 
         assert distance == pytest.approx(float((a - b).norm()), abs=1e-4)
 
 
-def test_a_model_with_dropout_on_fails_its_self_patch(new_gpt2, word_tokenizer, random_pairs):
-    """Train mode is refused at the door; a model that is switched to it later fails its control."""
+def test_a_model_that_is_switched_to_train_mode_later_is_refused(new_gpt2, word_tokenizer, random_pairs):
     model = new_gpt2(resid_pdrop=0.3)
     lab = Lab(model, word_tokenizer())
-    assert (
-        lab.denoise(random_pairs(), at=resid_post(0, last())).recovery(logit_diff).measured.controls.self_patch.neutral
-    )
+    effect = lab.denoise(random_pairs(), at=resid_post(0, last())).recovery(logit_diff)
+    assert effect.measured.controls.self_patch.neutral
     model.train()
-    effect = lab.denoise(random_pairs(), at=resid_post(1, last())).recovery(logit_diff)
-    assert not effect.measured.controls.self_patch.neutral
+    with pytest.raises(ModelError, match="train mode"):
+        lab.denoise(random_pairs(), at=resid_post(1, last())).recovery(logit_diff)
+
+
+def test_a_model_whose_weights_changed_is_refused(new_gpt2, word_tokenizer, random_pairs):
+    """Its kept clean runs, and its kept effects, would be another model's."""
+    model = new_gpt2()
+    lab = Lab(model, word_tokenizer())
+    asked = lab.denoise(random_pairs(), at=resid_post(0, last()))
+    asked.recovery(logit_diff)
+    with torch.no_grad():
+        model.transformer.h[1].mlp.c_proj.bias.add_(1.0)
+    with pytest.raises(ModelError, match=r"changed since it was loaded.*Make a new Lab"):
+        asked.recovery(logit_diff)
+
+
+def test_an_effect_without_partners_has_no_placebo(lab, tiny_gpt2):
+    """Left as they are, pairs without a partner would let the effect beat its placebo for free."""
+    site = resid_post(1, index(1))
+    alone = lab.denoise(Pairs([tiny_gpt2.pairs[0]], iid=True), at=site).change(logit_diff)
+    assert alone.measured.controls.placebo is None
+    together = lab.denoise(tiny_gpt2.pairs[::2], at=site).change(logit_diff)
+    assert isinstance(together.measured.controls.placebo, tuple)
+
+
+def test_a_patch_of_the_whole_stream_says_that_it_is_its_own_control(lab, tiny_gpt2):
+    pairs = tiny_gpt2.pairs[::2]
+    whole = lab.denoise(pairs, at=resid_post(1, every())).recovery(logit_diff)
+    assert whole.estimate == pytest.approx(1.0, abs=1e-4)
+    assert isinstance(whole.measured.controls.positive, Waived)
+    assert "by construction" in whole.measured.controls.positive.why
+    part = lab.denoise(pairs, at=resid_post(1, index(0, 1))).recovery(logit_diff)
+    assert isinstance(part.measured.controls.positive, PositiveControl)
+
+
+def test_the_share_of_clipped_pairs_is_kept(tiny_gpt2, experiment):
+    pairs = tiny_gpt2.pairs[::2]
+    wide, narrow = (
+        tiny_gpt2.backend.measure(
+            experiment(pairs, "denoise", resid_post(1, index(1)), logit_diff(range=(-edge, edge)))
+        ).measured
+        for edge in (1e3, 1e-6)
+    )
+    assert (wide.clipped, narrow.clipped) == (0.0, 1.0)
+
+
+def test_the_positive_control_of_an_ablation_asks_how_far_the_logit_went(tiny_gpt2, experiment):
+    """Zeros everywhere bring a logit difference to about zero: a whole way, not half of one."""
+    lab = Lab.load("organism:planted")
+    effect = lab.ablate(planted.pairs(per_cluster=1), at=resid_post(2, last())).drop(logit_diff)
+    assert effect.measured.controls.positive.estimate == pytest.approx(1.0)
 
 
 # Sweeps

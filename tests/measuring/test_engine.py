@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from causaltest import Lab, accuracy, embed, exact_match, head, index, logit_diff, resid_post, thought
+from causaltest import Lab, accuracy, embed, exact_match, head, index, resid_post, thought
 from causaltest.asking.interventions import zero
 from causaltest.asking.positions import Position, step
 from causaltest.asking.sites import attn_out, mlp_out, resid_pre
@@ -237,7 +237,7 @@ def test_attention_in_a_sliding_window_resumes_to_the_same_bits(plain, word_toke
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_a_logit_that_is_no_number_is_an_error(new_gpt2, word_tokenizer, random_pairs, poison):
+def test_a_logit_that_is_no_number_is_an_error(new_gpt2, word_tokenizer, poison):
     model = new_gpt2()
     lab = Lab(model, word_tokenizer(), name="poisoned")
     assert lab.backend.model == "poisoned"
@@ -246,7 +246,7 @@ def test_a_logit_that_is_no_number_is_an_error(new_gpt2, word_tokenizer, random_
     with pytest.raises(
         MeasurementError, match=r"poisoned gave a logit that is NaN or infinite \(first in row 0 of 3\)"
     ):
-        lab.denoise(random_pairs(), at=resid_post(0, index(0))).recovery(logit_diff)
+        run(lab.backend.loaded, torch.tensor([[1, 2], [3, 4], [5, 6]]), new_tokens=1)
 
 
 def test_weights_that_are_no_numbers_are_an_error_when_the_model_is_opened(new_gpt2, word_tokenizer):

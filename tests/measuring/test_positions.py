@@ -133,11 +133,10 @@ def test_a_sixth_thought_of_six_is_refused_by_name(ducks, twins):
             ducks.denoise(twins, at=site).recovery(logit)
 
 
-def test_a_step_that_was_asked_for_is_generated(tiny_gpt2):
+def test_a_step_after_what_the_metric_reads_is_refused(tiny_gpt2):
     lab = Lab(tiny_gpt2.model, tiny_gpt2.tokenizer)
-    effect = lab.denoise(tiny_gpt2.pairs, at=resid_post(1, step(3))).change(logit)
-    # The logit is read at step 0, which comes before.
-    assert set(effect.measured.values) == {0.0}
+    with pytest.raises(PositionError, match=r"step\(3\) comes after the last token that logit reads.*cannot matter"):
+        lab.denoise(tiny_gpt2.pairs, at=resid_post(1, step(3))).change(logit)
 
 
 def test_a_step_beyond_the_run_is_refused(pair):

@@ -77,3 +77,49 @@ def test_a_parametrised_claim_carries_its_parameters_in_its_id(claims, pytester)
     )
     assert claims(body, "--causal-json=out.json").ret == 0
     assert {"mine[1]", "mine[2]"} <= {c["id"] for c in json.loads((pytester.path / "out.json").read_text())}
+
+
+CLASSES = """
+@claim("At the top.", at_least(0.45))
+def test_top():
+    return given(VALUES)
+
+class TestA:
+    @claim("In A.", at_least(0.45))
+    def test_a(self):
+        return given(VALUES)
+
+class TestB:
+    @claim("In B.", at_least(0.45))
+    @pytest.mark.parametrize("n", range(5))
+    def test_b(self, n):
+        return given(VALUES)
+"""
+
+
+@pytest.mark.parametrize("selection", [[], ["test_claims.py::test_top"], ["test_claims.py::TestA"], ["-k", "test_b"]])
+def test_classes_that_a_node_id_left_out_are_counted(claims, pytester, selection):
+    """pytest expands a class only when something in it is selected."""
+    assert claims(CLASSES, "--causal-json=out.json", *selection).ret == 0
+    assert set(families(pytester.path / "out.json").values()) == {7}
+
+
+def test_a_decorator_outside_of_claim_is_refused_and_not_skipped(claims):
+    result = claims(
+        """
+import functools
+
+def outer(function):
+    @functools.wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+    return inner
+
+@outer
+@claim("Wrapped.", at_least(0.1))
+def test_a():
+    return given(VALUES)
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*another decorator stands outside of @claim*"])

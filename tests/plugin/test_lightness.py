@@ -44,3 +44,28 @@ def test_a_judged_claim_does_load_them(pytester):
     )
     run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-s"], capture_output=True, text=True, check=False)
     assert "scipy" in run.stdout and "torch" not in run.stdout, run.stdout + run.stderr
+
+
+def test_mocks_and_proxies_in_a_test_module_are_left_alone(pytester):
+    """A mock answers any attribute, and a lazy proxy may raise on one."""
+    pytester.makepyfile(
+        """
+from unittest.mock import MagicMock, call
+
+class Proxy:
+    def __getattr__(self, name):
+        raise RuntimeError("working outside of a request")
+
+request_of_something = Proxy()
+test_mock = MagicMock()
+
+def test_a():
+    assert call
+"""
+    )
+    alone = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:causaltest"], capture_output=True, text=True
+    )
+    ours = subprocess.run([sys.executable, "-m", "pytest", "-q"], capture_output=True, text=True)
+    assert ours.returncode == alone.returncode
+    assert "causaltest" not in ours.stdout

@@ -124,3 +124,73 @@ class TestAll:
 """
     )
     result.assert_outcomes(passed=1)
+
+
+RAISES = """
+@claim("No such layer.", at_least(0.1), id="broken")
+def test_a(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(9, last())).recovery(accuracy)
+"""
+
+
+def test_a_claim_that_raises_keeps_its_row_and_names_the_users_line(claims, pytester):
+    result = claims(RAISES, "--causal-json=out.json")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["SiteError: organism:planted has no layer 9: its layers are 0 to 3.", "*.py:*: in test_a"]
+    )
+    result.stdout.fnmatch_lines(["broken *ERROR*", "1 error*"])
+    result.stdout.no_fnmatch_line("*positions.py*")
+    (written,) = json.loads((pytester.path / "out.json").read_text())
+    assert (written["id"], written["verdict"], written["estimate"]) == ("broken", "ERROR", None)
+
+
+def test_an_expected_failure_is_left_to_pytest(claims):
+    body = BODY.replace('@claim("The value stays', '@pytest.mark.xfail(reason="known")\n@claim("The value stays')
+    result = claims(body, "-ra", "-k", "token or reader")
+    result.assert_outcomes(passed=1, xfailed=1)
+    result.stdout.fnmatch_lines(["XFAIL *test_token*"])
+
+
+def test_a_json_path_that_is_a_folder_is_refused_before_anything_runs(claims, pytester):
+    result = claims(BODY, f"--causal-json={pytester.path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--causal-json * is a folder; name a file in it.*"])
+
+
+def test_a_json_that_cannot_be_written_loses_no_report(claims):
+    result = claims(BODY, "--causal-json=/proc/nowhere/out.json", "-k", "reader")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["ERROR: --causal-json * could not be written: *", "reader *SUPPORTED*"])
+
+
+def test_collecting_only_overwrites_no_report(claims, pytester):
+    claims(BODY, "--causal-json=out.json", "-k", "reader")
+    before = (pytester.path / "out.json").read_text()
+    claims(BODY, "--causal-json=out.json", "--collect-only")
+    assert (pytester.path / "out.json").read_text() == before
+
+
+def test_a_model_option_that_the_suite_overrides_is_refused(claims):
+    result = claims(BODY, "--causal-model=organism:bypass", "-k", "reader")
+    result.stdout.fnmatch_lines(["*Write --causal-model organism:planted=organism:bypass*"])
+    assert result.ret != 0
+
+
+def test_a_model_swap_that_nothing_names_is_an_error(claims):
+    result = claims(BODY, "--causal-model=organism:plantd=organism:bypass", "-k", "reader")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["ERROR: *no claim names 'organism:plantd'; the models named are *organism:planted*"])
+
+
+def test_a_body_that_makes_its_own_lab_is_rehearsed_without_a_model(claims, pytester):
+    body = """
+@claim("Looked first.", at_least(0.5), id="looked")
+def test_a(make_lab, pairs):
+    lab = make_lab("organism:planted")
+    best = lab.sweep(pairs, at=resid_post(range(4), last())).recovery(accuracy).best
+    return lab.denoise(pairs, at=best).recovery(accuracy)
+"""
+    claims(body, "--causal-json=out.json")
+    (written,) = json.loads((pytester.path / "out.json").read_text())
+    assert "reads a number" in written["status_reason"]

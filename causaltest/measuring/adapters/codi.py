@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from causaltest.errors import ModelError
+from causaltest.errors import ModelError, PairsError
 from causaltest.measuring.adapters.families import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel, Reasoning
+from causaltest.measuring.adapters.proof import PROBE_TOKENS, proven
 from causaltest.measuring.adapters.routing import ROUTED_ATTENTION, Routing, routed_mask
 
 CODI_PREFIX = "codi.base_model.model."
@@ -76,14 +77,21 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
     project = projection(config.hidden_size)
     load_into(model, {k.removeprefix(CODI_PREFIX): v for k, v in state.items() if k.startswith(CODI_PREFIX)}, name)
     load_into(project, {k.removeprefix("prj."): v for k, v in state.items() if k.startswith("prj.")}, f"{name}'s prj")
-    mask = None
+    mask, probe_tokens = None, PROBE_TOKENS
     if "routing" in plain:
         routing, layers, thoughts = routing_config(plain, folder), len(resolve_blocks(model)), said.thoughts
 
+        probe_tokens = routing.segments * routing.segment_tokens
+
         def mask(prompt_tokens: int, total: int) -> Tensor:
+            if prompt_tokens < probe_tokens:
+                raise PairsError(
+                    f"{name} reads prompts of {routing.segments} segments of {routing.segment_tokens} tokens each, and "
+                    f"this one has {prompt_tokens} tokens. For the ducks, draw pairs with ducks.twins()."
+                )
             return routed_mask(routing, layers, prompt_tokens, thoughts, total)
 
-    return LoadedModel(
+    loaded = LoadedModel(
         name=name,
         model=model.eval(),
         tokenizer=AutoTokenizer.from_pretrained(folder),
@@ -94,6 +102,7 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
         mask=mask,
         provenance=provenance or {},
     )
+    return proven(loaded, probe_tokens=probe_tokens)
 
 
 def reasoning_config(plain: dict[str, Any], folder: Path) -> ReasoningConfig:

@@ -23,10 +23,10 @@ TOLERANCE = 1e-3
 
 
 @torch.inference_mode()
-def proven(model: LoadedModel) -> LoadedModel:
+def proven(model: LoadedModel, *, probe_tokens: int = PROBE_TOKENS) -> LoadedModel:
     """The model with every component disabled that does not hold in some layer."""
     vocabulary = cast(nn.Embedding, model.model.get_input_embeddings()).num_embeddings
-    prompt = torch.arange(1, PROBE_TOKENS + 1, device=model.model.device)[None] % vocabulary
+    prompt = torch.arange(1, probe_tokens + 1, device=model.model.device)[None] % vocabulary
     seen = run(
         model, prompt, new_tokens=1, record=("resid_pre", "attn_out", "mlp_out", "head", "resid_post")
     ).activations

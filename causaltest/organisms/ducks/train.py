@@ -194,7 +194,7 @@ def save_tokenizer(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write the checkpoint to")
+    parser.add_argument("--out", type=Path, default=Path("ducks-checkpoint"), help="the folder to write to")
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
     model, project = train(options.steps)

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -213,7 +214,7 @@ class Touch:
         self.path = path
 
     def __reduce__(self):
-        return (open, (str(self.path), "w"))
+        return (Path.touch, (self.path,))
 
 
 def test_a_folder_without_weights_says_which_files_it_could_hold(checkpoint):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -129,7 +130,7 @@ class Touch:
         self.path = path
 
     def __reduce__(self):
-        return (open, (str(self.path), "w"))
+        return (Path.touch, (self.path,))
 
 
 def test_a_hash_is_that_of_the_whole_file(tmp_path):
