@@ -221,6 +221,14 @@ class Effect:
             return all(abs(a - b) <= tolerance for a, b in zip(numbers.references["patched"], base, strict=True))
         return all(abs(v) <= tolerance for v in numbers.values)
 
+    def __repr__(self) -> str:
+        what = "given values" if self.question is None else self.question.summary
+        if self.numbers is None:
+            return f"Effect({what}: rehearsed, no numbers)"
+        clusters = self.numbers.clusters
+        units = "declared independent" if clusters is None else f"in {len(set(clusters))} clusters"
+        return f"Effect({what}: {self.estimate:.4g}, {self.n} pairs {units})"
+
     def __sub__(self, other: Effect) -> Effect:
         """The paired difference. Raises JudgementError when the two are not about the same pairs."""
         if not isinstance(other, Effect):

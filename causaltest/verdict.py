@@ -48,6 +48,9 @@ class Verdict:
     """Pairs needed under other assumptions, each with its label."""
     seed: int | None = None
 
+    def __str__(self) -> str:
+        return "\n".join([f"{self.outcome} ({self.prediction}): {self.reason}", *(f"note: {n}" for n in self.notes)])
+
     def __bool__(self) -> bool:
         if self.outcome is Outcome.SUPPORTED:
             return True

@@ -327,3 +327,8 @@ def test_a_comparison_is_a_verdict(compare: Callable[[Effect], Any], outcome: st
 def test_a_rehearsed_effect_has_no_number_to_read(read: Callable[[Effect], object]) -> None:
     with pytest.raises(RehearsalRead, match="has no numbers yet"):
         read(REHEARSED)
+
+
+def test_an_effect_is_printed_in_one_line() -> None:
+    assert repr(given_values([1, 0, 1])) == "Effect(given values: 0.6667, 3 pairs declared independent)"
+    assert repr(Effect(None, None)) == "Effect(given values: rehearsed, no numbers)"

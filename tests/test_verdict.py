@@ -45,3 +45,12 @@ def test_an_undecided_verdict_fails_both_assert_and_assert_not(outcome: Outcome)
 def test_an_outcome_is_its_own_word() -> None:
     assert [str(o) for o in Outcome] == ["SUPPORTED", "REFUTED", "INCONCLUSIVE", "INVALID"]
     assert Outcome.SUPPORTED == "SUPPORTED"
+
+
+def test_a_verdict_is_printed_with_its_reason_and_notes():
+    from causaltest import Effect, Waived, at_least, judge
+
+    effect = Effect.from_values([1] * 40, kind="binary", iid=True, placebo=Waived("a test"))
+    text = str(judge(effect, at_least(0.5)))
+    assert text.startswith("SUPPORTED (>= 0.5): Observed 40 of 40")
+    assert "note: placebo waived: a test" in text

@@ -63,6 +63,9 @@ class Lab:
         """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use."""
         return cls(name=name, seed=seed)
 
+    def __repr__(self) -> str:
+        return f"Lab({self.name})"
+
     @property
     def name(self) -> str:
         """What reports call the model."""
