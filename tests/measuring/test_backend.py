@@ -9,10 +9,12 @@ from causaltest import (
     Pairs,
     Waived,
     accuracy,
+    at_least,
     embed,
     every,
     exact_match,
     index,
+    judge,
     last,
     logit,
     logit_diff,
@@ -193,6 +195,18 @@ def test_a_model_that_is_switched_to_train_mode_later_is_refused(new_gpt2, word_
     model.train()
     with pytest.raises(ModelError, match="train mode"):
         lab.denoise(random_pairs(), at=resid_post(1, last())).recovery(logit_diff)
+
+
+def test_a_model_that_answers_differently_each_time_fails_its_self_patch(new_gpt2, word_tokenizer, random_pairs):
+    model = new_gpt2()
+    lab = Lab(model, word_tokenizer())
+    site = resid_post(0, last())
+    assert lab.denoise(random_pairs(), at=site).recovery(logit_diff).measured.controls.self_patch.neutral
+    noise = model.transformer.h[2].register_forward_hook(lambda _, __, out: out + 0.1 * torch.randn_like(out))
+    effect = lab.denoise(random_pairs(), at=site).change(logit_diff)
+    noise.remove()
+    assert not effect.measured.controls.self_patch.neutral
+    assert judge(effect, at_least(0.1)).outcome == "INVALID"
 
 
 def test_a_model_whose_weights_changed_is_refused(new_gpt2, word_tokenizer, random_pairs):
