@@ -174,8 +174,10 @@ def placebo_p_of(sample: Sample, settings: Settings) -> float:
 def verdict_of(numbers: Numbers, evidence: Evidence, settings: Settings) -> Verdict:
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
     p = max(p_of(prediction, bound), evidence.placebo_p or 0.0)
-    needed_n, needed = pairs_needed(evidence, settings)
     finding = finding_of(evidence, settings)
+    needed_n, needed = pairs_needed(evidence, settings)
+    if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:
+        needed_n, needed = None, {}
     next_step = wording.next_step(needed_n, prediction.expecting, at_estimate(needed), sample.estimate)
     return Verdict(
         outcome=finding.outcome,

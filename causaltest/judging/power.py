@@ -56,7 +56,7 @@ class Plan:
 
 def needed_pairs(sample: Sample, rule: Rule, plan: Plan, *, uses_placebo: bool) -> int | None:
     """The pairs by which every procedure of the rule reaches the power wanted; None: it cannot be said."""
-    if plan.gap <= 0 or not rule.procedures:
+    if plan.gap <= 0 or not rule.procedures or beyond_range(sample, plan.truth):
         return None
     per_unit = sample.n / sample.units
     answers = [pairs_for(procedure, sample, plan) for procedure in rule.procedures]
@@ -66,6 +66,13 @@ def needed_pairs(sample: Sample, rule: Rule, plan: Plan, *, uses_placebo: bool) 
     if len(wanted) < len(answers):
         return None
     return max(*wanted, math.ceil(rule.minimum_units * per_unit))
+
+
+def beyond_range(sample: Sample, truth: float) -> bool:
+    """Whether no sample of this kind could have that mean."""
+    if sample.range is None or sample.kind == "ratio":
+        return False
+    return not sample.range[0] <= truth <= sample.range[1]
 
 
 def pairs_for(procedure: str, sample: Sample, plan: Plan) -> int | None:

@@ -257,3 +257,15 @@ def test_a_verdict_is_quick():
     started = time.perf_counter()
     judge(subject, at_least(0.3))
     assert time.perf_counter() - started < 1.0
+
+
+def test_pairs_are_not_counted_where_more_of_them_would_not_help():
+    numbers = [1.0] * 55 + [0.0] * 5
+    verdict = judge(effect(numbers, "binary", placebo=None), at_least(0.5, expecting=0.8))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert (verdict.needed_n, dict(verdict.needed)) == (None, {})
+
+
+def test_an_effect_beyond_the_range_needs_no_number_of_pairs():
+    verdict = judge(effect(noise(0.1), range=(-1, 1)), at_least(0.9, expecting=1.2))
+    assert verdict.needed_n is None

@@ -51,7 +51,8 @@ def check(plain, reference, ducks, pairs, experiment, site, direction="denoise",
                     changes.append(plain.Change(site.component, layer, position, vector, h))
         tokens, logits, _ = reference.generate(mine, NEW_TOKENS, changes)
         assert run.tokens[row].tolist() == tokens
-        assert torch.allclose(run.logits[row], logits, atol=1e-4, rtol=0)
+        # A layer norm of a stream of zeros divides by almost nothing, which magnifies rounding.
+        assert torch.allclose(run.logits[row], logits, atol=1e-3 if by == zero else 1e-4, rtol=0)
         moved = max(moved, float((logits[0] - unpatched[0]).abs().max()))
     return moved
 

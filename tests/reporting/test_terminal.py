@@ -14,7 +14,7 @@ from causaltest.asking.claims import Claim
 from causaltest.asking.predictions import at_least
 from causaltest.effect import Effect
 from causaltest.reporting.terminal import WIDTH, number, p_number, section, summary
-from causaltest.session import ClaimResult, Family, decide
+from causaltest.session import ClaimResult, Family, Known, decide
 
 
 def judged(recovered: int = 5, size: int = 3, **more: Any) -> ClaimResult:
@@ -24,10 +24,7 @@ def judged(recovered: int = 5, size: int = 3, **more: Any) -> ClaimResult:
     result = decide(
         Claim("Layer 11 is causally involved.", at_least(0.5, expecting=0.7), lambda: effect),
         {},
-        nodeid="claims/test_pilot.py::test_pilot[11]",
-        claim_id="pilot",
-        family=Family("claims/test_pilot.py", size),
-        seed="0",
+        Known("claims/test_pilot.py::test_pilot[11]", "pilot", Family("claims/test_pilot.py", size), "0"),
     )
     return dataclasses.replace(result, **more)
 
