@@ -101,6 +101,12 @@ def test_a_range_clips_every_arm_and_bounds_the_effect(ducks, twins):
     for arm in ("clean", "corrupt", "patched"):
         assert held.references[arm] == tuple(min(max(v, -3), 2) for v in free.references[arm])
     assert held.range == (-5, 5)
+    outside = [
+        any(not -3 <= free.references[arm][i] <= 2 for arm in ("clean", "corrupt", "patched"))
+        for i in range(len(free.values))
+    ]
+    assert held.clipped == sum(outside) / len(outside)
+    assert free.clipped == 0
 
 
 def test_a_pair_alone_is_measured(ducks, twins):

@@ -59,11 +59,11 @@ def test_above_the_budget_only_what_is_asked_for_is_kept(backend, one_length, mo
     monkeypatch.setattr(references, "CACHE_BYTES", 0)
     counted = forwards(backend.loaded.model.transformer)
     first = backend.references.get(one_length, "clean", 1, {"attn_out"})
-    assert {component for component, _ in first.runs[0].activations} == {"attn_out"}
+    assert {component for component, _ in first.runs[0].activations} == {*references.ALWAYS, "attn_out"}
     assert backend.references.get(one_length, "clean", 1, {"attn_out"}) is first
     assert len(counted) == 1
     second = backend.references.get(one_length, "clean", 1, {"mlp_out"})
-    assert {component for component, _ in second.runs[0].activations} == {"attn_out", "mlp_out"}
+    assert {component for component, _ in second.runs[0].activations} == {*references.ALWAYS, "attn_out", "mlp_out"}
     assert len(counted) == 2
     backend.references.get(one_length, "clean", 1, {"attn_out"})
     assert len(counted) == 2
@@ -72,14 +72,14 @@ def test_above_the_budget_only_what_is_asked_for_is_kept(backend, one_length, mo
 def test_a_block_input_asks_for_the_output_of_the_block_before_too(backend, one_length, monkeypatch):
     monkeypatch.setattr(references, "CACHE_BYTES", 0)
     kept = backend.references.get(one_length, "clean", 1, {"resid_pre"})
-    assert kept.recorded == {"resid_pre", "resid_post"}
+    assert kept.recorded == {"embed", "resid_pre", "resid_post"}
 
 
 def test_the_budget_counts_both_sides_of_all_pairs(backend, one_length, monkeypatch):
     """Three pairs, five positions, two sides, 19 vectors of 16 float32 each."""
     needed = 3 * 5 * 2 * (1 + 6 * 3) * 16 * 4
     monkeypatch.setattr(references, "CACHE_BYTES", needed - 1)
-    assert backend.references.get(one_length, "clean", 1, {"attn_out"}).recorded == {"attn_out"}
+    assert backend.references.get(one_length, "clean", 1, {"attn_out"}).recorded == {*references.ALWAYS, "attn_out"}
     monkeypatch.setattr(references, "CACHE_BYTES", needed)
     assert backend.references.get(one_length, "corrupt", 1, {"attn_out"}).recorded == frozenset(references.RECORDED)
 
