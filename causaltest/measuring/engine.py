@@ -219,7 +219,8 @@ class Progress:
                 )
 
     def recorded(self) -> dict[Place, Tensor]:
-        return {place: torch.cat(parts, dim=1) for place, parts in self.seen.items()}
+        # Each place's parts go as soon as they are joined, so that a run is never held twice.
+        return {place: torch.cat(self.seen.pop(place), dim=1) for place in list(self.seen)}
 
 
 def croppable(cache: DynamicCache | None) -> bool:

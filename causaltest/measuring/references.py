@@ -57,6 +57,9 @@ class References:
             wanted = frozenset(RECORDED)
         elif kept is not None:
             wanted |= kept.recorded
+        # What is repeated with more components is let go first, so that it is not held twice.
+        kept = None
+        self._kept.pop(key, None)
         runs = tuple(
             run(self._model, getattr(chunk, side), new_tokens=new_tokens, record=wanted) for chunk in self.chunks(pairs)
         )
