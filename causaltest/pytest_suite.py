@@ -22,7 +22,6 @@ from causaltest.session import ClaimResult, Family, Known, decide, not_measured
 from causaltest.sweep import SweepMap
 
 PROPERTY, SAID = "causaltest", "causaltest said"
-CLAIMED = {CLAIM_ATTRIBUTE}
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 
 
@@ -60,7 +59,7 @@ class Suite:
         modules = {
             m
             for item in items
-            if CLAIMED & vars(getattr(item, "function", object)).keys()
+            if CLAIM_ATTRIBUTE in vars(getattr(item, "function", object))
             for m in [item.getparent(pytest.Module)]
             if m is not None
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from causaltest.asking.interventions import Intervention, replace
@@ -60,7 +60,6 @@ class Experiment:
     placebo_draws: int = PLACEBO_DRAWS
     seed: str = ""
     """The suite's seed; the draws derive from it and from everything above."""
-    pairs_named: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         allowed = {"denoise": ("recovery", "change"), "noise": ("drop", "change"), "ablate": ("drop", "change")}

@@ -14,6 +14,8 @@ from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
 
 Component = Literal["embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head"]
+STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_post")
+"""The components that are the residual stream itself: what every later position and layer is computed from."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from causaltest.asking.interventions import zero
 from causaltest.asking.metrics import Metric, accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
-from causaltest.asking.sites import Site
+from causaltest.asking.sites import STREAM, Site
 from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import MeasurementError, ModelError, PositionError
 from causaltest.measuring import patches
@@ -311,12 +311,8 @@ class ModelBackend:
         clusters = [p.pair.cluster or str(p.pair.id) for p in ready.pairs]
         sizes = [len(v) for v in moves.base]
         usable = [bool(torch.linalg.vector_norm(v) > 0) for v in moves.natural]
-        unplaced = [
-            i
-            for i, j in enumerate(patches.partners(clusters, sizes, usable, random.Random(0)))
-            if j is None and i in set(arms.keep) and float(torch.dist(moves.base[i], moves.patched[i])) > 0
-        ]
-        if unplaced:
+        partner, distances = patches.partners(clusters, sizes, usable, random.Random(0)), moves.distances()
+        if any(partner[i] is None and distances[i] > 0 for i in arms.keep):
             # A pair left as it is would let the effect beat its placebo for free.
             return None
         total = [0.0] * len(arms.keep)
@@ -324,7 +320,8 @@ class ModelBackend:
             rng = random.Random(f"{experiment.digest} placebo {draw}")
             moved = patches.placebo(moves, patches.partners(clusters, sizes, usable, rng))
             values = patches.by_chunk(moved, ready.own, ready.spots)
-            effect = quantities(experiment, self._arms(ready, self._patched(ready, values)), arms.keep)
+            patched = self._scores(ready.metric, self._patched(ready, values), ready.chunks)
+            effect = quantities(experiment, replace(arms, patched=patched))
             total = [t + e for t, e in zip(total, effect, strict=True)]
         return tuple(t / experiment.placebo_draws for t in total)
 
@@ -350,7 +347,7 @@ class ModelBackend:
         return PositiveControl(estimate, POSITIVE_CONTROL_NEEDS, what)
 
     def _everywhere(self, site: Site) -> Site:
-        if site.component in ("embed", "resid_pre", "resid_post"):
+        if site.component in STREAM:
             return replace(site, position=EVERYWHERE)
         layers, heads = range(len(self.loaded.blocks)), range(self.loaded.heads) if site.heads else ()
         return replace(site, position=EVERYWHERE, layers=tuple(layers), heads=tuple(heads))
@@ -371,7 +368,7 @@ class ModelBackend:
         ratio = ready.metric.kind == "continuous" and experiment.quantity != "change"
         baseline = arms.corrupt if ready.side == "corrupt" else arms.clean
         return Numbers(
-            values=tuple(quantities(experiment, arms, arms.keep)),
+            values=tuple(quantities(experiment, arms)),
             pair_ids=tuple(arms.eligible(ids)),
             clusters=clusters,
             kind="ratio" if ratio else effect_kind(experiment),
@@ -423,13 +420,13 @@ class Arms:
         return [column[i] for i in self.keep]
 
 
-def quantities(experiment: Experiment, arms: Arms, keep: Sequence[int]) -> list[float]:
-    """The per-pair values of an effect; a ratio's numerators.
+def quantities(experiment: Experiment, arms: Arms) -> list[float]:
+    """The values per eligible pair of an effect; a ratio's numerators.
 
     recovery: binary, 1 where the patched run gives the clean answer; else patched - corrupt.
     drop: binary, 1 where it no longer does; else clean - patched. change: patched - unpatched.
     """
-    binary = experiment.metric.kind == "binary"
+    keep, binary = arms.keep, experiment.metric.kind == "binary"
     base = arms.corrupt if experiment.patching.direction == "denoise" else arms.clean
     if experiment.quantity == "change":
         return [arms.patched[i] - base[i] for i in keep]
@@ -478,8 +475,7 @@ def whole_stream(ready: Prepared, model: LoadedModel) -> bool:
     for chunk, spots in zip(ready.chunks, ready.spots, strict=True):
         total = layout(model, chunk.prompt_tokens, ready.new_tokens).total
         for spot in spots:
-            stream = spot.component in ("embed", "resid_pre", "resid_post")
-            if not stream or any(len(set(at)) < total for at in spot.positions):
+            if spot.component not in STREAM or any(len(set(at)) < total for at in spot.positions):
                 return False
     return True
 

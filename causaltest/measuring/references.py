@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from causaltest.asking.pairs import Pairs
-from causaltest.asking.sites import Component
+from causaltest.asking.sites import STREAM, Component
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.engine import Run, run, run_length
 from causaltest.measuring.prompts import Chunk, tokenise
@@ -15,7 +15,7 @@ from causaltest.measuring.prompts import Chunk, tokenise
 Side = Literal["clean", "corrupt"]
 
 RECORDED: tuple[Component, ...] = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head")
-ALWAYS: tuple[Component, ...] = ("embed", "resid_pre", "resid_post")
+ALWAYS = STREAM
 """Kept whatever is asked for: most claims are about the stream, and a block's input is the output before it."""
 CACHE_BYTES = 384 << 20
 """Up to here, all sets of pairs together, reference runs keep every component; then those asked for."""

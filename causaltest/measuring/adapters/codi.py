@@ -75,8 +75,8 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
         config, attn_implementation=ROUTED_ATTENTION if "routing" in plain else None, dtype=torch.float32
     )
     project = projection(config.hidden_size)
-    load_into(model, {k.removeprefix(CODI_PREFIX): v for k, v in state.items() if k.startswith(CODI_PREFIX)}, name)
-    load_into(project, {k.removeprefix("prj."): v for k, v in state.items() if k.startswith("prj.")}, f"{name}'s prj")
+    load_into(model, under(CODI_PREFIX, state), name)
+    load_into(project, under(PROJECTION_PREFIX, state), f"{name}'s prj")
     mask, probe_tokens = None, PROBE_TOKENS
     if "routing" in plain:
         routing, layers, thoughts = routing_config(plain, folder), len(resolve_blocks(model)), said.thoughts
@@ -180,6 +180,11 @@ def merged(state: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
         transposed = stem.rsplit(".", 1)[-1] in ("c_attn", "c_proj", "c_fc")
         plain[f"{stem}.weight"] = weight + (added.T if transposed else added)
     return plain
+
+
+def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, named without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], name: str) -> None:

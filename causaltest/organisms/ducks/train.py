@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, PreTrainedTokenizerFast
 
-from causaltest.measuring.adapters.codi import CODI_PREFIX, projection
+from causaltest.measuring.adapters.codi import CODI_PREFIX, PROJECTION_PREFIX, projection
 from causaltest.measuring.adapters.routing import Routing
 from causaltest.organisms.ducks import language
 
@@ -162,7 +162,7 @@ def save(model: GPT2LMHeadModel, project: nn.Sequential, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     words = language.vocabulary()
     state = {f"{CODI_PREFIX}{name}": t for name, t in model.state_dict().items() if name != "lm_head.weight"}
-    state |= {f"prj.{name}": t for name, t in project.state_dict().items()}
+    state |= {f"{PROJECTION_PREFIX}{name}": t for name, t in project.state_dict().items()}
     save_file({name: t.contiguous() for name, t in state.items()}, folder / "model.safetensors")
     config = model.config.to_diff_dict() | {
         "architectures": ["GPT2LMHeadModel"],
