@@ -7,7 +7,11 @@ BIN := $(VENV)/bin
 # are many times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: claims test check format clean
+# The peers bring a hundred packages along, so they have an environment of their own.
+BENCH_VENV ?= build/bench-venv
+BENCH_BIN := $(BENCH_VENV)/bin
+
+.PHONY: claims test check format bench clean
 
 # The worked example: measure and judge the claims about the shipped model.
 claims: $(VENV)/.claims
@@ -27,12 +31,17 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
-	rm -rf $(VENV) causaltest-report
+# This engine beside nnsight, pyvene, TransformerLens and plain hooks: writes docs/benchmarks.md.
+# BENCH='--only residual-plain --repeat 5' prints one row instead; BENCH=--help says more.
+bench: $(BENCH_VENV)/.bench
+	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
-$(BIN)/python:
+clean:
+	rm -rf $(VENV) $(BENCH_VENV) causaltest-report
+
+$(BIN)/python $(BENCH_BIN)/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"causaltest needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}: run make PYTHON=python3.12"'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@:/bin/python=)
 
 # torch first and alone: its version under the constraints decides what the others may bring along.
 $(VENV)/.claims: $(BIN)/python pyproject.toml constraints.txt
@@ -42,4 +51,9 @@ $(VENV)/.claims: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.claims
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(BENCH_VENV)/.bench: $(BENCH_BIN)/python pyproject.toml constraints.txt benchmarks/constraints.txt
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/constraints.txt -e '.[bench]'
 	touch $@

@@ -37,9 +37,14 @@ if TYPE_CHECKING:
     from causaltest.asking.sites import attn_out as attn_out
     from causaltest.asking.sites import embed as embed
     from causaltest.asking.sites import head as head
+    from causaltest.asking.sites import k as k
     from causaltest.asking.sites import mlp_out as mlp_out
+    from causaltest.asking.sites import neuron as neuron
+    from causaltest.asking.sites import q as q
+    from causaltest.asking.sites import resid_mid as resid_mid
     from causaltest.asking.sites import resid_post as resid_post
     from causaltest.asking.sites import resid_pre as resid_pre
+    from causaltest.asking.sites import v as v
     from causaltest.effect import Effect as Effect
     from causaltest.effect import Waived as Waived
     from causaltest.errors import CausaltestError as CausaltestError
@@ -59,7 +64,20 @@ _HOMES = {
     "asking.pairs": ("Pair", "Pairs"),
     "asking.positions": ("every", "first", "index", "last", "span", "step", "thought"),
     "asking.predictions": ("Prediction", "at_least", "at_most", "greater_than", "negligible"),
-    "asking.sites": ("Site", "attn_out", "embed", "head", "mlp_out", "resid_post", "resid_pre"),
+    "asking.sites": (
+        "Site",
+        "attn_out",
+        "embed",
+        "head",
+        "k",
+        "mlp_out",
+        "neuron",
+        "q",
+        "resid_mid",
+        "resid_post",
+        "resid_pre",
+        "v",
+    ),
     "effect": ("Effect", "Waived"),
     "errors": ("CausaltestError",),
     "judging.judge": ("judge",),

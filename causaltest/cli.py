@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -56,6 +57,18 @@ def init(folder: Path) -> None:
         path.write_text(text, encoding="utf-8")
         click.echo(f"wrote {path}")
     click.echo(f"Run it: pytest {folder}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def plan(arguments: tuple[str, ...]) -> None:
+    """Print what measuring the claims takes, before any of it runs: `causaltest plan claims/`.
+
+    Takes what pytest takes: paths, -k, --causal-model, --causal-memory.
+    """
+    import pytest
+
+    sys.exit(pytest.main(["--causal-plan", "-q", "--no-summary", *arguments]))
 
 
 if __name__ == "__main__":

@@ -104,11 +104,19 @@ class Numbers:
     controls: Controls = Controls()
     clipped: float = 0.0
     """Share of pairs of which some value lay outside the metric's range and was clipped."""
+    rounding: float = 0.0
+    """How far rounding may move a value, measured on unpatched runs."""
     pairs_total: int = 0
     excluded: tuple[Exclusion, ...] = ()
     references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Per pair, the metric itself in the "clean", "corrupt" and "patched" runs."""
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rounding < math.inf:
+            raise JudgementError(
+                f"rounding={self.rounding}: how far rounding may move a value is 0 or more, and finite."
+            )
 
 
 @dataclass(frozen=True)
@@ -215,7 +223,7 @@ class Effect:
         """True when no pair moved by more than the rounding measured beside it."""
         numbers = self.measured
         own = numbers.controls.self_patch
-        tolerance = own.tolerance if isinstance(own, SelfPatch) else 0.0
+        tolerance = max(own.tolerance if isinstance(own, SelfPatch) else 0.0, numbers.rounding)
         if "patched" in numbers.references:
             base = numbers.references["baseline"]
             return all(abs(a - b) <= tolerance for a, b in zip(numbers.references["patched"], base, strict=True))
@@ -303,8 +311,9 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             "The two effects disagree on which pairs belong together: give both the same clusters, or say iid=True "
             "of both."
         )
+    rounding = first.rounding + second.rounding
     if first.denominators is not None and second.denominators is not None:
-        if any(d != second.denominators[j] for d, j in zip(first.denominators, order, strict=True)):
+        if any(abs(d - second.denominators[j]) > rounding for d, j in zip(first.denominators, order, strict=True)):
             raise JudgementError("The two ratios have different denominators: use the same metric and pairs for both.")
     values = tuple(v - second.values[j] for v, j in zip(first.values, order, strict=True))
     spread = None
@@ -325,6 +334,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             positive=worse_positive(first.controls.positive, second.controls.positive),
             distance=smaller_distances(first.controls.distance, second.controls.distance, order),
         ),
+        rounding=rounding,
         pairs_total=first.pairs_total,
         excluded=first.excluded,
         references={"first": first.values, "second": tuple(second.values[j] for j in order)},

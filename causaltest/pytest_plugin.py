@@ -6,6 +6,7 @@ notice that the plugin is there.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -34,6 +35,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the model of the lab fixture, or OLD=NEW to measure NEW wherever a claim names OLD",
     )
     group.addoption("--causal-seed", default="0", metavar="SEED", help="enters every random draw (default: 0)")
+    group.addoption(
+        "--causal-memory",
+        default="1GB",
+        metavar="SIZE",
+        help="memory for measuring, above the model's own: 800MB, 4GB (default: 1GB)",
+    )
+    group.addoption(
+        "--causal-dtype",
+        choices=("float32", "bfloat16", "float16", "float64"),
+        default="float32",
+        help="what models named by a string are loaded in (default: float32)",
+    )
+    group.addoption(
+        "--causal-plan", action="store_true", help="print what measuring the claims takes, and measure nothing"
+    )
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
@@ -47,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     choice = config.getini("causaltest_inconclusive")
     if choice not in ("fail", "skip"):
         raise pytest.UsageError(f"causaltest_inconclusive = {choice} is not known; it is one of fail and skip.")
+    if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_memory")), re.IGNORECASE):
+        raise pytest.UsageError(
+            f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
+        )
     config.pluginmanager.register(Results(config), "causaltest-results")
 
 
@@ -81,6 +101,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if SUITE in config.stash:
         config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
+        if config.getoption("causal_plan"):
+            plain = [item for item in items if not (isinstance(item, pytest.Function) and is_claim(item))]
+            config.hook.pytest_deselected(items=plain)
+            items[:] = [item for item in items if item not in plain]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Rehearses all claims of the run, so that they are planned and measured together."""
+    config = session.config
+    if SUITE in config.stash and session.items and not (config.option.collectonly or config.option.setupplan):
+        config.stash[SUITE].foresee(
+            [item for item in session.items if isinstance(item, pytest.Function) and is_claim(item)], session.items[0]
+        )
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -152,7 +187,9 @@ class Results:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints the claims' sections and table."""
-        if self.lines or self.said:
+        if SUITE in self.config.stash and self.config.getoption("causal_plan"):
+            self.config.stash[SUITE].write_plan(terminalreporter)
+        elif self.lines or self.said:
             from causaltest.pytest_suite import write_summary
 
             write_summary(terminalreporter, self.lines.values(), self.said)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
+from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
+from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError
+from causaltest.foresight import rehearse_all
 from causaltest.reporting.terminal import headline, section, summary
-from causaltest.session import ClaimResult, Family, Known, decide, not_measured
+from causaltest.session import ClaimResult, Family, Known, decide, not_measured, rehearse
 from causaltest.sweep import SweepMap
 
 PROPERTY, SAID = "causaltest", "causaltest said"
@@ -37,6 +42,32 @@ class Suite:
         self._families: dict[str, set[str]] = {}
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
+        self.settings = settings_of(config)
+        self.plans_only = bool(config.getoption("causal_plan"))
+
+    def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
+        """Rehearses claims that are not alone, before any is measured."""
+        if len(items) > 1 and not self.plans_only:
+            rehearse_all(items, self.rehearse, then)
+
+    def rehearse(self, item: pytest.Function) -> None:
+        claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
+        rehearse(bound(claim, item), self.arguments(claim, item))
+
+    def write_plan(self, reporter: pytest.TerminalReporter) -> None:
+        """What measuring takes, model by model. Nothing is measured."""
+        reporter.section("causal plan")
+        total = Cost()
+        for name, lab in self._labs.items():
+            try:
+                cost = lab.cost()
+            except CausaltestError as error:
+                reporter.write_line(f"{name}: {type(error).__name__}: {error}")
+                continue
+            total += cost
+            reporter.write_line(f"{name}: {cost}")
+        if len(self._labs) > 1:
+            reporter.write_line(f"together: {total}")
 
     def count(self, obj: object, made: Any) -> None:
         """Enters the items made of one function into their family and under their ids."""
@@ -85,7 +116,7 @@ class Suite:
         self.named.add(name)
         name = self.swaps.get(name, name)
         if name not in self._labs:
-            self._labs[name] = Lab.load(name, seed=self.seed)
+            self._labs[name] = Lab.load(name, seed=self.seed, settings=self.settings)
         return self._labs[name]
 
     def default_lab(self) -> Lab:
@@ -120,6 +151,9 @@ class Suite:
                 "below it, a decorator wraps the body."
             )
         family = self.family(item, claim)
+        if self.plans_only:
+            self.rehearse(item)
+            return True
         known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
         try:
@@ -203,6 +237,10 @@ class ReportFolder:
     path: Path
     _properties: list[tuple[str, object]]
 
+    def rehearsal(self) -> ReportFolder:
+        """A folder that nobody sees, for a body that is only rehearsed."""
+        return ReportFolder(self.path, [])
+
     def say(self, text: str) -> None:
         """Prints a text in the report's section, also when the test passes or runs on a worker."""
         self._properties.append((SAID, text))
@@ -219,6 +257,29 @@ def expand(collector: pytest.Collector) -> None:
     for child in collector.collect():
         if isinstance(child, pytest.Class):
             expand(child)
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """What the options say of measuring; progress goes to the terminal behind pytest's capture."""
+    quiet = config.option.verbose < 0 or hasattr(config, "workerinput")
+    return Settings(
+        memory=memory_bytes(str(config.getoption("causal_memory"))),
+        dtype=config.getoption("causal_dtype"),
+        progress=False if quiet else real_stderr(config),
+    )
+
+
+def real_stderr(config: pytest.Config) -> TextIO | bool:
+    """Stderr as it is outside of pytest's capture, where it is a terminal."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is None:
+        return sys.stderr.isatty()
+    with capture.global_and_fixture_disabled():
+        if not sys.stderr.isatty():
+            return False
+        stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    config.add_cleanup(stream.close)
+    return stream
 
 
 def models_of(config: pytest.Config) -> tuple[str | None, str | None, dict[str, str]]:

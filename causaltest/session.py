@@ -107,7 +107,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimRes
     effect: Effect | None = None
     try:
         effect = returned_effect(claim, claim.body(**arguments))
-        verdict = judge(effect, claim.prediction, family_size=known.family.size, seed=judging_seed(effect, known.seed))
+        verdict = judge(effect, claim.prediction, family_size=known.family.size, seed=judging_seed(known.seed))
     except MeasurementError as error:
         verdict = unmeasured(claim, known.family, str(error))
     return ClaimResult(
@@ -180,13 +180,9 @@ def returned_effect(claim: Claim, returned: object) -> Effect:
     raise ClaimError(f"The claim {claim.sentence!r} returned {type(returned).__name__}: {advice}")
 
 
-def judging_seed(effect: Effect, seed: str) -> int | None:
-    """From the experiment and the suite's seed; None (from the values) when there is no experiment."""
-    if effect.question is None and not seed:
-        return None
-    plain = [None if effect.question is None else effect.question.canonical(), seed]
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-    return int(digest[:8], 16)
+def judging_seed(seed: str) -> int | None:
+    """From the suite's seed alone, so that effects of as many units share their resamples; None without one."""
+    return int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16) if seed else None
 
 
 def unmeasured(claim: Claim, family: Family, reason: str) -> Verdict:
@@ -256,7 +252,12 @@ def control_fields(numbers: Numbers) -> dict[str, Any]:
     controls = numbers.controls
     fields: dict[str, Any] = {"self_patch": None, "placebo": None, "positive": None, "distance": None}
     if isinstance(controls.self_patch, SelfPatch):
-        fields["self_patch"] = {"moved": finite(controls.self_patch.moved), "neutral": controls.self_patch.neutral}
+        own = controls.self_patch
+        fields["self_patch"] = {
+            "moved": finite(own.moved),
+            "neutral": own.neutral,
+            "rounding": finite(own.tolerance),
+        }
     if isinstance(controls.placebo, tuple):
         below = math.fsum(numbers.denominators) if numbers.denominators else len(controls.placebo)
         fields["placebo"] = finite(math.fsum(controls.placebo) / below) if below else None

@@ -50,6 +50,9 @@ class Fixed:
         self.measured += 1
         return Effect(experiment, self.numbers)
 
+    def expect(self, experiments):
+        self.expected = list(experiments)
+
     def counted(self) -> dict[str, int]:
         return {"patched_runs": 40 * self.measured, "forwards": 2 * self.measured}
 
@@ -220,18 +223,21 @@ def test_the_same_suite_seed_gives_the_same_result_to_the_bit() -> None:
     assert other.seed != one.seed
 
 
-def test_the_judging_seed_comes_from_the_experiment_and_the_suites_seed() -> None:
+def test_the_judging_seed_comes_from_the_suites_seed_alone() -> None:
     lab = lab_of(numbers())
-    here = body(lab)
-    there = lab.denoise(PAIRS, at=resid_post(7, thought(0))).recovery(accuracy)
-    assert judging_seed(here, "7") == judging_seed(body(lab), "7")
-    assert len({judging_seed(e, seed) for e in (here, there) for seed in ("7", "8")}) == 4
+
+    def at(lab: Lab, layer: int) -> Effect:
+        return lab.denoise(PAIRS, at=resid_post(layer, thought(0))).recovery(accuracy)
+
+    seeds = {decided(at, lab=lab, layer=layer).seed for layer in (1, 2)}
+    assert seeds == {judging_seed("7")}, "claims of one suite share their resamples"
+    assert judging_seed("7") != judging_seed("8")
 
 
-def test_values_without_a_suite_seed_are_judged_by_their_own() -> None:
-    effect = Effect.from_values([1, 0], kind="binary", iid=True)
-    assert judging_seed(effect, "") is None
-    assert judging_seed(effect, "7") != judging_seed(effect, "8")
+def test_without_a_suite_seed_the_judge_has_its_own() -> None:
+    assert judging_seed("") is None
+    result = decided(lambda: Effect.from_values([1] * 9, kind="binary", iid=True, placebo=WAIVED), seed="")
+    assert result.seed == 0
 
 
 # what is written down of the controls and the pairs
@@ -243,7 +249,7 @@ def controls_of(**more: Any) -> dict[str, Any]:
 
 def test_controls_are_written_down_as_numbers() -> None:
     assert decided(lab=lab_of(numbers())).controls == {
-        "self_patch": {"moved": 0.0, "neutral": True},
+        "self_patch": {"moved": 0.0, "neutral": True, "rounding": 0.0},
         "placebo": 0.0,
         "positive": {"estimate": 1.0, "passed": True, "site": "everywhere"},
         "distance": 2.0,
@@ -270,7 +276,7 @@ def test_a_control_that_is_not_finite_can_still_be_written() -> None:
     result = decided(lab=lab_of(numbers(controls=broken)))
     assert result.verdict == "INVALID"
     assert json.loads(result.to_json())["controls"] == {
-        "self_patch": {"moved": None, "neutral": False},
+        "self_patch": {"moved": None, "neutral": False, "rounding": 0.0},
         "placebo": None,
         "positive": {"estimate": None, "passed": False, "site": "everywhere"},
         "distance": None,
@@ -296,7 +302,9 @@ texts = st.text(max_size=8)
 counts = st.dictionaries(texts, st.integers(0, 9), max_size=2)
 controls = st.fixed_dictionaries(
     {
-        "self_patch": st.none() | texts | st.fixed_dictionaries({"moved": floats, "neutral": st.booleans()}),
+        "self_patch": st.none()
+        | texts
+        | st.fixed_dictionaries({"moved": floats, "neutral": st.booleans(), "rounding": floats}),
         "placebo": floats | texts,
         "positive": st.none() | texts | st.fixed_dictionaries({"estimate": floats, "passed": st.booleans()}),
         "distance": floats,

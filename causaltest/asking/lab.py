@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from causaltest.asking import interventions
+from causaltest.asking.costs import Cost
 from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
 from causaltest.asking.interventions import Intervention
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
+from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import ClaimError, ModelError, SiteError
@@ -31,6 +33,8 @@ class Backend(Protocol):
     def moved(self, patching: Patching) -> SelfPatch: ...
     def clean(self, pairs: Pairs) -> CleanRuns: ...
     def counted(self) -> dict[str, int]: ...
+    def expect(self, experiments: Iterable[Experiment]) -> None: ...
+    def cost(self) -> Cost: ...
 
 
 class Lab:
@@ -48,6 +52,7 @@ class Lab:
         name: str | None = None,
         backend: Backend | None = None,
         seed: str = "",
+        settings: Settings | None = None,
     ) -> None:
         if backend is None and name is None and (model is None or tokenizer is None):
             raise ClaimError('Lab takes a model and its tokenizer; Lab.load("name or folder") loads both.')
@@ -56,12 +61,14 @@ class Lab:
         self._backend = backend
         self._refused: ModelError | None = None
         self._experiments: list[Experiment] = []
+        self._expected: list[Experiment] = []
         self.seed = seed
+        self.settings = settings or Settings()
 
     @classmethod
-    def load(cls, name: str, *, seed: str = "") -> Lab:
+    def load(cls, name: str, *, seed: str = "", settings: Settings | None = None) -> Lab:
         """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use."""
-        return cls(name=name, seed=seed)
+        return cls(name=name, seed=seed, settings=settings)
 
     def __repr__(self) -> str:
         return f"Lab({self.name})"
@@ -88,16 +95,30 @@ class Lab:
             if self._refused is not None:
                 raise self._refused
             try:
-                self._backend = open_backend(self._name, *self._objects)
+                self._backend = open_backend(self._name, *self._objects, self.settings)
             except ModelError as error:
                 # A model that cannot be loaded is not tried again for every claim.
                 self._refused = error
                 raise
+            self._backend.expect(self._expected)
         return self._backend
 
     def rehearsal(self) -> Lab:
-        """The same lab without a model: effects that know only their experiment."""
-        return Lab(name=self.name, backend=Rehearsal(self.name), seed=self.seed)
+        """The same lab without a model: effects that know only their experiment, which this lab comes to expect."""
+        return Lab(name=self.name, backend=Rehearsal(self.name, self.expect), seed=self.seed)
+
+    def expect(self, experiments: Iterable[Experiment]) -> None:
+        """Announces experiments, so that those on the same pairs are planned and measured together.
+
+        They are measured when the first of them is asked for, and give what each gives alone, to rounding.
+        """
+        self._expected += experiments
+        if self._backend is not None:
+            self._backend.expect(self._expected)
+
+    def cost(self) -> Cost:
+        """What measuring everything expected would take, before any of it runs."""
+        return self.backend.cost()
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -128,7 +149,7 @@ class Lab:
         direction: Direction = "denoise",
         by: Intervention = interventions.replace,
     ) -> Sweep:
-        """One patched run per layer, head and position of `at`, each alone. Exploratory."""
+        """One patched run per layer, head or neuron, and position of `at`, each alone. Exploratory."""
         return Sweep(self, Patching(self.name, direction, as_pairs(pairs), as_sites(at), by))
 
     def _run(self, direction: Direction, pairs: Pairs | Pair, at: Site | Sequence[Site], by: Intervention) -> Run:
@@ -199,7 +220,7 @@ class Sweep:
             raise SiteError(f"A sweep takes one site with ranges as its axes, and got {len(self.patching.sites)}.")
         pairs = self.patching.pairs
         site = self.lab.backend.spread(self.patching.sites[0], pairs)
-        table = [cells for by_head in site.cells() for cells in by_head]
+        table = [cells for by_part in site.cells() for cells in by_part]
         experiments = [
             Experiment(
                 Patching(self.patching.model, self.patching.direction, pairs, (cell,), self.patching.intervention),
@@ -219,15 +240,23 @@ class Sweep:
 class Rehearsal:
     """A backend that measures nothing: its effects know only their experiment."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, announce: Callable[[Iterable[Experiment]], None] = lambda _: None) -> None:
         self._model = model
+        self._announce = announce
 
     @property
     def model(self) -> str:
         return self._model
 
     def measure(self, experiment: Experiment) -> Effect:
+        self._announce([experiment])
         return Effect(experiment, None)
+
+    def expect(self, experiments: Iterable[Experiment]) -> None:
+        self._announce(experiments)
+
+    def cost(self) -> Cost:
+        return Effect(None, None).measured  # type: ignore[return-value]
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         return Effect(cells[0], None).measured  # type: ignore[return-value]
@@ -263,4 +292,4 @@ def as_sites(at: Site | Sequence[Site]) -> tuple[Site, ...]:
 
 def row_label(site: Site) -> str:
     layer = f"L{site.layers[0]}" if site.layers else site.component
-    return f"{layer}H{site.heads[0]}" if site.heads else layer
+    return f"{layer}{site.letter}{site.parts[0]}" if site.parts else layer

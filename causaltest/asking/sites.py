@@ -13,32 +13,40 @@ from typing import Literal
 from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
 
-Component = Literal["embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head"]
-STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_post")
+Component = Literal[
+    "embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "q", "k", "v", "neuron"
+]
+STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post")
 """The components that are the residual stream itself: what every later position and layer is computed from."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A component, its layers and heads, and a position. Several of each are patched together,
+    """A component, its layers and parts, and a position. Several of each are patched together,
     and are the axes of a sweep."""
 
     component: Component
     layers: tuple[int, ...]
-    heads: tuple[int, ...]
+    parts: tuple[int, ...]
+    """Indices of heads, or of neurons; of key-value heads for k and v. Empty for a component without parts."""
     position: Position
 
     def __str__(self) -> str:
         layer = f" L{compact(self.layers)}" if self.layers else ""
-        heads = f" H{compact(self.heads)}" if self.heads else ""
-        return f"{self.component}{layer}{heads} @ {self.position}"
+        parts = f" {self.letter}{compact(self.parts)}" if self.parts else ""
+        return f"{self.component}{layer}{parts} @ {self.position}"
+
+    @property
+    def letter(self) -> str:
+        """What a part is called in short: H for a head, N for a neuron."""
+        return "N" if self.component == "neuron" else "H"
 
     def cells(self) -> tuple[tuple[tuple[Site, ...], ...], ...]:
-        """Single sites, by layer, head and position: `cells()[layer][head][position]`."""
+        """Single sites, by layer, part and position: `cells()[layer][part][position]`."""
         return tuple(
             tuple(
-                tuple(replace(self, layers=layers, heads=heads, position=p) for p in self.position.single())
-                for heads in each(self.heads)
+                tuple(replace(self, layers=layers, parts=parts, position=p) for p in self.position.single())
+                for parts in each(self.parts)
             )
             for layers in each(self.layers)
         )
@@ -47,6 +55,14 @@ class Site:
 def resid_pre(layer: int | Iterable[int], position: Position | None = None) -> Site:
     """The residual stream before block `layer`."""
     return site("resid_pre", layer, position)
+
+
+def resid_mid(layer: int | Iterable[int], position: Position | None = None) -> Site:
+    """The residual stream in block `layer` after attention has added to it and before the MLP reads it.
+
+    A block whose attention and MLP read the same stream side by side has none.
+    """
+    return site("resid_mid", layer, position)
 
 
 def resid_post(layer: int | Iterable[int], position: Position | None = None) -> Site:
@@ -66,7 +82,27 @@ def mlp_out(layer: int | Iterable[int], position: Position | None = None) -> Sit
 
 def head(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
     """z: the output of an attention head, before the output projection."""
-    return Site("head", whole("layer", layer), whole("head", head), where("head", position))
+    return part("head", "head", layer, head, position)
+
+
+def q(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
+    """A head's query, as it leaves its projection: before a norm or a rotary embedding."""
+    return part("q", "head", layer, head, position)
+
+
+def k(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
+    """A head's key, as it leaves its projection. `head` counts key-value heads, which query heads may share."""
+    return part("k", "head", layer, head, position)
+
+
+def v(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
+    """A head's value, as it leaves its projection. `head` counts key-value heads, which query heads may share."""
+    return part("v", "head", layer, head, position)
+
+
+def neuron(layer: int | Iterable[int], neuron: int | Iterable[int], position: Position | None = None) -> Site:
+    """What an MLP's neuron gives: an input of the projection back to the residual stream."""
+    return part("neuron", "neuron", layer, neuron, position)
 
 
 def embed(position: Position | None = None) -> Site:
@@ -76,6 +112,12 @@ def embed(position: Position | None = None) -> Site:
 
 def site(component: Component, layer: int | Iterable[int], position: Position | None) -> Site:
     return Site(component, whole("layer", layer), (), where(component, position))
+
+
+def part(
+    component: Component, name: str, layer: int | Iterable[int], at: int | Iterable[int], position: Position | None
+) -> Site:
+    return Site(component, whole("layer", layer), whole(name, at), where(component, position))
 
 
 def where(component: Component, position: Position | None) -> Position:

@@ -1,89 +1,121 @@
-"""BCa bootstrap over units, by scipy.stats.bootstrap (Efron 1987, J. Am. Stat. Assoc. 82:171)."""
+"""BCa bootstrap over units (Efron 1987, J. Am. Stat. Assoc. 82:171), with scipy.stats.bootstrap's bounds."""
 
 from __future__ import annotations
 
 import math
-import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from causaltest.judging.bounds import Bound, Thresholds, agreed, silent
+from causaltest.judging.resampling import bootstrap_rows, sums_over
 from causaltest.judging.sample import Floats, Sample
 
 BCA = "BCa"
 
-# indices held at once: 2**22 of 8 bytes are 32 MB, whatever the number of units
-INDICES_AT_ONCE = 2**22
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """The ratio of sums of the sample, and of each resample in ascending order; NaN where it has no meaning."""
+
+    estimate: float
+    ascending: Floats
+    """[resample]"""
+
+    @property
+    def finite(self) -> bool:
+        # in ascending order NaN comes last
+        return math.isfinite(self.estimate) and bool(np.isfinite(self.ascending[[0, -1]]).all())
 
 
-def bca(sample: Sample, thresholds: Thresholds, *, resamples: int, seed: int) -> Bound:
-    """Resamples whole units and takes the ratio of their sums; each bound one-sided at alpha."""
-    if sample.units < 2:
-        return silent(BCA)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # degenerate data give NaN, which is answered below
-        result = stats.bootstrap(
-            (sample.totals, sample.weights),
-            ratio_of_sums,
-            paired=True,
-            vectorized=True,
-            n_resamples=resamples,
-            batch=max(1, INDICES_AT_ONCE // sample.units),
-            confidence_level=1 - 2 * thresholds.alpha,
-            method="BCa",
-            rng=np.random.default_rng((seed, 1)),
-        )
-    replicates = np.asarray(result.bootstrap_distribution, dtype=np.float64)
-    lower, upper = float(result.confidence_interval.low), float(result.confidence_interval.high)
+def replicates_of(samples: Sequence[Sample], *, resamples: int, seed: int) -> list[Replicates]:
+    """Of samples with as many units each: the same resamples of whole units serve all of them."""
+    if not samples:
+        return []
+    columns = [column for sample in samples for column in (sample.totals, sample.weights)]
+    sums = sums_over(bootstrap_rows(samples[0].units, resamples=resamples, seed=seed), columns)
+    return [
+        Replicates(float(ratio(np.float64(above.own), np.float64(below.own))), np.sort(ratio(above.rows, below.rows)))
+        for above, below in zip(sums[::2], sums[1::2], strict=True)
+    ]
+
+
+def ratio(totals: Floats | np.float64, weights: Floats | np.float64) -> Floats:
+    """NaN where the denominators sum to zero or less, where the ratio has no meaning."""
+    meaningful = weights if weights.min() > 0 else np.where(weights > 0, weights, np.nan)
+    return np.asarray(totals / meaningful)
+
+
+def bca(sample: Sample, thresholds: Thresholds, replicates: Replicates) -> Bound:
+    """Each bound one-sided at alpha: the replicate at a level corrected for bias and acceleration."""
     # one resample whose denominators sum to zero or less makes the ratio's whole tail meaningless
-    if not (math.isfinite(lower) and math.isfinite(upper) and np.isfinite(replicates).all()):
+    if sample.units < 2 or not replicates.finite:
         return silent(BCA)
-    bias, acceleration = bias_of(replicates, sample.estimate), acceleration_of(sample)
+    acceleration = acceleration_of(sample)
+    # rounding may have moved the estimate and a replicate, each by so much
+    slack = sample.estimate_slack
+    share = share_below(replicates.ascending, replicates.estimate, within=2 * slack)
+    if not (0 < share < 1 and math.isfinite(acceleration)):
+        return silent(BCA)
+    bias, off = float(special.ndtri(share)), float(special.ndtri(thresholds.alpha))
+    levels = [level_of(z, bias, acceleration) for z in (off, -off)]
+    if not all(math.isfinite(level) for level in levels):
+        return silent(BCA)
     return agreed(
         BCA,
         thresholds,
-        lower=lower,
-        upper=upper,
-        above=p_above(replicates, thresholds.floor, bias, acceleration),
-        below=p_above(-replicates, -thresholds.ceiling, -bias, -acceleration),
+        lower=quantile(replicates.ascending, levels[0]) - slack,
+        upper=quantile(replicates.ascending, levels[1]) + slack,
+        above=p_above(replicates.ascending, thresholds.floor, bias, acceleration, within=slack),
+        below=p_above(-replicates.ascending[::-1], -thresholds.ceiling, -bias, -acceleration, within=slack),
     )
 
 
-def ratio_of_sums(totals: Floats, weights: Floats, axis: int = -1) -> Floats:
-    """NaN where the denominators sum to zero or less, where the ratio has no meaning."""
-    below = np.asarray(weights.sum(axis=axis))
-    ratio: Floats = np.asarray(totals.sum(axis=axis) / np.where(below > 0, below, np.nan))
-    return ratio
+def share_below(ascending: Floats, value: float, *, within: float) -> float:
+    """The share of replicates below a value, ties counted half; those `within` of it are ties."""
+    below = np.searchsorted(ascending, value - within, "left")
+    at_most = np.searchsorted(ascending, value + within, "right")
+    return float(below + at_most) / (2 * len(ascending))
 
 
-def share_below(replicates: Floats, value: float) -> float:
-    """The share of replicates below a value, ties counted half, kept off 0 and 1."""
-    count = len(replicates)
-    share = (np.count_nonzero(replicates < value) + np.count_nonzero(replicates <= value)) / (2 * count)
-    return float(min(max(share, 1 / (count + 1)), count / (count + 1)))
+def level_of(z: float, bias: float, acceleration: float) -> float:
+    """The level of the replicate that is the bound at z (Efron 1987, equation 2.3); NaN where there is none."""
+    slope = 1 - acceleration * (bias + z)
+    return float(special.ndtr(bias + (bias + z) / slope)) if slope else math.nan
 
 
-def bias_of(replicates: Floats, estimate: float) -> float:
-    """Efron's z0: how far the estimate is from the median replicate, in standard deviations."""
-    return float(stats.norm.ppf(share_below(replicates, estimate)))
+def quantile(ascending: Floats, level: float) -> float:
+    """Interpolated linearly between two replicates, as in scipy.stats.quantile."""
+    at = level * (len(ascending) - 1)
+    first = min(math.floor(at), len(ascending) - 2) if len(ascending) > 1 else 0
+    second = min(first + 1, len(ascending) - 1)
+    return float(ascending[first] + (at - first) * (ascending[second] - ascending[first]))
 
 
 def acceleration_of(sample: Sample) -> float:
-    """Efron's a, from leaving out one unit at a time."""
-    below = sample.weights.sum() - sample.weights
-    if (below <= 0).any():
-        return 0.0
-    left_out = (sample.totals.sum() - sample.totals) / below
-    away = left_out.mean() - left_out
+    """Efron's a, from leaving out one unit at a time; NaN where that cannot be done.
+
+    Leaving unit i out moves the ratio by `-residual / (sum of the other weights)`: written so, nothing
+    large cancels.
+    """
+    others = sample.weights.sum() - sample.weights
+    if (others <= 0).any():
+        return math.nan
+    moved = sample.residuals(sample.estimate) / others
+    away = moved - moved.mean()
     scale = float(np.square(away).sum()) ** 1.5
-    return float((away**3).sum() / (6 * scale)) if scale > 0 else 0.0
+    return float((away**3).sum()) / (6 * scale) if scale > 0 else math.nan
 
 
-def p_above(replicates: Floats, threshold: float, bias: float, acceleration: float) -> float:
+def p_above(ascending: Floats, threshold: float, bias: float, acceleration: float, *, within: float) -> float:
     """The alpha at which the BCa lower bound is the threshold: Efron 1987, equation 2.3, solved for alpha."""
-    away = float(stats.norm.ppf(share_below(replicates, threshold))) - bias
+    smallest = 1 / (len(ascending) + 1)
+    # kept off 0 and 1, where the normal quantile is infinite
+    share = min(max(share_below(ascending, threshold, within=within), smallest), 1 - smallest)
+    away = float(special.ndtri(share)) - bias
     slope = 1 + acceleration * away
     if slope <= 0:
-        return 1.0 if away > 0 else 1 / (len(replicates) + 1)
-    return max(float(stats.norm.cdf(away / slope - bias)), 1 / (len(replicates) + 1))
+        return 1.0 if away > 0 else smallest
+    return max(float(special.ndtr(away / slope - bias)), smallest)

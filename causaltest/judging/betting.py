@@ -7,6 +7,7 @@ the wealth is a supermartingale, and ever reaching 1/alpha has probability alpha
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ LARGEST_STAKE = 0.9
 GRID = 65
 REFINEMENTS = 4
 DOUBLINGS = 40
+NEWTON_STEPS = 20
+LARGEST_SHARE = 1 - 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,12 @@ class Game:
         """The same game for "the effect is below X", played as "minus the effect is above -X"."""
         return Game(-self.totals, self.weights, self.largest, -self.high, -self.low, self.is_ratio, self.alpha)
 
+    def lowered(self, sizes: Floats, rounding: float) -> Game:
+        """The same game for the least that each pair ([unit] of `sizes`) can have paid before it was rounded."""
+        if not rounding:
+            return self
+        return dataclasses.replace(self, totals=np.maximum(self.totals - rounding * sizes, self.low * sizes))
+
 
 def betting(sample: Sample, thresholds: Thresholds, *, tuned_at: float, seed: int) -> Bound:
     """Lower and upper betting bounds; the order of play is drawn from the seed."""
@@ -59,13 +68,15 @@ def betting(sample: Sample, thresholds: Thresholds, *, tuned_at: float, seed: in
         is_ratio=sample.kind == "ratio",
         alpha=tuned_at,
     )
+    sizes, rounding = sample.sizes[order], sample.measured_rounding
+    above, below = game.lowered(sizes, rounding), game.mirrored().lowered(sizes, rounding)
     return agreed(
         BETTING,
         thresholds,
-        lower=lower_bound(game, sample.estimate, thresholds.alpha),
-        upper=-lower_bound(game.mirrored(), -sample.estimate, thresholds.alpha),
-        above=1 / wealth(game, np.array([thresholds.floor]))[0],
-        below=1 / wealth(game.mirrored(), np.array([-thresholds.ceiling]))[0],
+        lower=lower_bound(above, sample.estimate, thresholds.alpha),
+        upper=-lower_bound(below, -sample.estimate, thresholds.alpha),
+        above=1 / wealth(above, np.array([thresholds.floor]))[0],
+        below=1 / wealth(below, np.array([-thresholds.ceiling]))[0],
     )
 
 
@@ -89,7 +100,7 @@ def wealth(game: Game, thresholds: Floats) -> Floats:
     losing, winning = np.maximum(losing, 0.0), np.maximum(winning, 0.0)
     reach = np.maximum(losing + winning, np.finfo(np.float64).tiny)
     # scaled so that every payoff lies within [-share, 1 - share]: a mean `share` in a unit range
-    scaled, share = paid / reach[:, None], np.clip(losing / reach, 1e-12, 1 - 1e-12)
+    scaled, share = paid / reach[:, None], np.clip(losing / reach, 1e-12, LARGEST_SHARE)
     stakes = predictable_stakes(scaled, share, game.alpha)
     grown = np.cumsum(np.log(np.maximum(1 + stakes * scaled, 1e-300)), axis=1)
     largest: Floats = np.exp(np.minimum(np.maximum(grown.max(axis=1), 0.0), 700.0))
@@ -127,15 +138,20 @@ def coin_stake(share: Floats, units: int, alpha: float) -> Floats:
     """The best stake against 0-or-1 outcomes whose mean just clears `share` at this n and alpha.
 
     The alternative q solves n KL(q || share) = log(1/alpha), the boundary of Chernoff's bound,
-    and Kelly's stake is (q - share) / (share (1 - share)).
+    and Kelly's stake is (q - share) / (share (1 - share)). Found by Newton's method: from Pinsker's
+    bound, q <= share + sqrt(KL / 2), it can only come down to the root, as KL is convex.
     """
     wanted = math.log(1 / alpha) / units
-    low, high = share.copy(), np.ones_like(share)
-    for _ in range(50):
-        middle = (low + high) / 2
-        enough = kullback_leibler(middle, share) >= wanted
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    stake: Floats = np.minimum((high - share) / (share * (1 - share)), 1 / share)
+    share = np.minimum(share, LARGEST_SHARE)
+    q = np.minimum(share + math.sqrt(wanted / 2), LARGEST_SHARE)
+    for _ in range(NEWTON_STEPS):
+        excess = kullback_leibler(q, share) - wanted
+        beyond = excess > 1e-12 * wanted
+        if not beyond.any():
+            break
+        slope = np.where(beyond, special.logit(q) - special.logit(share), 1.0)
+        q = np.where(beyond, np.maximum(q - excess / slope, share), q)
+    stake: Floats = np.minimum((q - share) / (share * (1 - share)), 1 / share)
     return stake
 
 

@@ -1,18 +1,22 @@
 """The judge: one rule from an effect and a prediction to a verdict.
 
-judge -> why_invalid        INVALID: the numbers cannot speak
-      -> rule_for           which procedures, from how many units on
-      -> bounds_by          one Bound each, at the family's alpha
-      -> beats              the placebo, at the same alpha
-      -> finding_of         REFUTED, SUPPORTED, else INCONCLUSIVE
-      -> needed_pairs       what would decide
+judge_family -> case_of         per claim:
+                -> why_invalid      INVALID: the numbers cannot speak
+                -> rule_for         which procedures, from how many units on
+             -> drawn_for       the resamples, shared by the claims
+             -> verdict_of      per claim:
+                -> bounds_by        one Bound each, at the family's alpha
+                -> finding_of       REFUTED, SUPPORTED, else INCONCLUSIVE
+                -> needed_pairs     what would decide
+
+`judge` judges a family of one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,11 +27,13 @@ from causaltest.judging import wording
 from causaltest.judging.bca import BCA
 from causaltest.judging.bounds import Bound, silent, widest
 from causaltest.judging.equivalence import p_of, refutes, supports, thresholds_of
+from causaltest.judging.family import Draws, Wanted, drawn_for
 from causaltest.judging.multiplicity import adjusted, bonferroni
-from causaltest.judging.paired import ENUMERATED_UNITS, SIGN_FLIP, beats, units_needed_for
+from causaltest.judging.paired import SIGN_FLIP, contest_of, units_needed_for
 from causaltest.judging.power import Plan, needed_pairs, normal_two_sided
-from causaltest.judging.rules import Rule, bounds_by, rule_for
-from causaltest.judging.sample import Sample, sample_of, seed_of
+from causaltest.judging.resampling import ENUMERATED_UNITS
+from causaltest.judging.rules import Drawn, Rule, bounds_by, rule_for
+from causaltest.judging.sample import Layouts, Sample, sample_of
 from causaltest.judging.validity import control_notes, positive_control_failed, weak_denominators, why_invalid
 from causaltest.verdict import Outcome, Verdict
 
@@ -38,6 +44,8 @@ RELATIONS: dict[Sign, Relation] = {">": "greater_than", ">=": "at_least", "<": "
 PUBLISHED = "published two-sided normal formula, no family"
 TAIL_RESAMPLES = 50
 DEFAULT_RESAMPLES = 10_000
+# any number that does not come from the effects: those that share it share their resamples
+DEFAULT_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,30 @@ class Settings:
     @property
     def alpha_in_words(self) -> str:
         return wording.alpha_in_words(self.prediction.alpha, self.family_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A claim whose numbers can speak, and the rule by which they will."""
+
+    effect: Effect
+    settings: Settings
+    sample: Sample
+    rule: Rule
+
+    @property
+    def numbers(self) -> Numbers:
+        return self.effect.measured
+
+    @property
+    def wanted(self) -> Wanted:
+        settings, placebo = self.settings, self.numbers.controls.placebo
+        contest = None
+        if settings.prediction.needs_placebo and isinstance(placebo, tuple):
+            contest = contest_of(self.sample)
+            contest = contest.turned() if settings.prediction.relation == "at_most" else contest
+        draws = Draws(self.sample.units, settings.resamples, settings.seed)
+        return Wanted(draws, self.sample, self.rule, contest)
 
 
 @dataclass(frozen=True)
@@ -86,12 +118,61 @@ def judge(
 ) -> Verdict:
     """What may be said of a prediction, given an effect's numbers.
 
-    `family_size` is the number of claims judged together (Bonferroni). Without `seed` it derives
-    from the numbers, so that the same numbers give the same verdict. `minimum_units` replaces
-    the rule's own minimum, for calibration.
+    `family_size` is the number of claims judged together (Bonferroni). Without `seed` a fixed one
+    is used, so that the same numbers give the same verdict. `minimum_units` replaces the rule's
+    own minimum, for calibration.
 
     Raises RehearsalRead when the effect has no numbers, JudgementError for a family of none.
     """
+    return judge_family(
+        [effect], [prediction], family_size=family_size, seed=seed, resamples=resamples, minimum_units=minimum_units
+    )[0]
+
+
+def judge_family(
+    effects: Sequence[Effect],
+    predictions: Sequence[Prediction],
+    *,
+    family_size: int | None = None,
+    seed: int | None = None,
+    resamples: int | None = None,
+    minimum_units: int | None = None,
+) -> list[Verdict]:
+    """What may be said of each prediction, given its effect; to the last bit what `judge` says of it alone.
+
+    Effects of as many units share their resamples, which is what makes a family fast: see
+    docs/decisions/0006. `family_size` is the number of claims that share alpha; without it, those given.
+
+    Raises what `judge` raises, and JudgementError where effects and predictions differ in number.
+    """
+    if len(effects) != len(predictions):
+        raise JudgementError(
+            f"judge_family takes one prediction per effect, and got {len(effects)} effects and {len(predictions)} "
+            "predictions."
+        )
+    layouts: Layouts = {}
+    asked = Asked(max(1, len(effects)) if family_size is None else family_size, seed, resamples, minimum_units)
+    cases = [case_of(effect, claim, asked, layouts) for effect, claim in zip(effects, predictions, strict=True)]
+    verdicts = {place: case for place, case in enumerate(cases) if isinstance(case, Verdict)}
+    open_cases = {place: case for place, case in enumerate(cases) if isinstance(case, Case)}
+    places = list(open_cases)
+    for i, drawn in drawn_for([case.wanted for case in open_cases.values()]):
+        verdicts[places[i]] = verdict_of(open_cases[places[i]], drawn)
+    return [verdicts[place] for place in range(len(cases))]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller said of all claims."""
+
+    family_size: int
+    seed: int | None
+    resamples: int | None
+    minimum_units: int | None
+
+
+def case_of(effect: Effect, prediction: Prediction, asked: Asked, layouts: Layouts) -> Case | Verdict:
+    """The claim ready to be judged, or INVALID."""
     if not isinstance(effect, Effect):
         raise JudgementError(
             f"judge takes an Effect, and got {type(effect).__name__}; a lab's run becomes one by .recovery(metric), "
@@ -100,22 +181,18 @@ def judge(
     if not isinstance(prediction, Prediction):
         raise JudgementError(f"judge takes a prediction such as at_least(0.3), and got {prediction!r}.")
     numbers = effect.measured
-    settings = settings_for(numbers, prediction, family_size=family_size, seed=seed, resamples=resamples)
+    settings = settings_for(prediction, asked)
     broken = why_invalid(numbers, prediction)
     if broken is not None:
         return invalid(effect, settings, broken)
-    sample = sample_of(numbers)
+    sample = sample_of(numbers, layouts)
     weak = weak_denominators(sample)
     if weak is not None:
         return invalid(effect, settings, weak)
     rule = rule_for(sample, prediction)
-    if minimum_units is not None:
-        rule = dataclasses.replace(rule, minimum_units=minimum_units)
-    evidence = weigh(numbers, sample, rule, settings)
-    verdict = verdict_of(numbers, evidence, settings)
-    dead = positive_control_failed(numbers) if verdict.outcome is Outcome.REFUTED else None
-    # Where not even the positive control has an effect, a lack of one refutes nothing.
-    return verdict if dead is None else invalid(effect, settings, dead)
+    if asked.minimum_units is not None:
+        rule = dataclasses.replace(rule, minimum_units=asked.minimum_units)
+    return Case(effect, settings, sample, rule)
 
 
 def judge_comparison(effect: Effect, sign: Sign, threshold: float) -> Verdict:
@@ -127,51 +204,48 @@ def judge_comparison(effect: Effect, sign: Sign, threshold: float) -> Verdict:
     )
 
 
-def settings_for(
-    numbers: Numbers, prediction: Prediction, *, family_size: int, seed: int | None, resamples: int | None
-) -> Settings:
-    alpha = bonferroni(prediction.alpha, family_size)
+def settings_for(prediction: Prediction, asked: Asked) -> Settings:
+    alpha, seed, resamples = bonferroni(prediction.alpha, asked.family_size), asked.seed, asked.resamples
     if seed is not None and seed < 0:
         raise JudgementError(f"seed={seed}: a seed is 0 or more.")
     if resamples is not None and resamples < 1:
         raise JudgementError(f"resamples={resamples}: give at least {math.ceil(TAIL_RESAMPLES / alpha)}, or none.")
     return Settings(
         prediction=prediction,
-        family_size=family_size,
+        family_size=asked.family_size,
         alpha=alpha,
         resamples=max(DEFAULT_RESAMPLES, math.ceil(TAIL_RESAMPLES / alpha)) if resamples is None else resamples,
-        seed=seed_of(numbers) if seed is None else seed,
+        seed=DEFAULT_SEED if seed is None else seed,
     )
 
 
-def weigh(numbers: Numbers, sample: Sample, rule: Rule, settings: Settings) -> Evidence:
+def verdict_of(case: Case, drawn: Drawn) -> Verdict:
+    verdict = told(case, weigh(case, drawn))
+    dead = positive_control_failed(case.numbers) if verdict.outcome is Outcome.REFUTED else None
+    # Where not even the positive control has an effect, a lack of one refutes nothing.
+    return verdict if dead is None else invalid(case.effect, case.settings, dead)
+
+
+def weigh(case: Case, drawn: Drawn) -> Evidence:
     """The bounds of every procedure, and the test against the placebo."""
-    prediction = settings.prediction
+    prediction, settings, sample = case.settings.prediction, case.settings, case.sample
     bounds = bounds_by(
-        rule,
+        case.rule,
         sample,
         thresholds_of(prediction, settings.alpha),
+        drawn,
         tuned_at=prediction.alpha,
-        resamples=settings.resamples,
         seed=settings.seed,
     )
     placebo: float | Waived | None = Waived("not needed by this prediction")
     if prediction.needs_placebo:
-        given = numbers.controls.placebo
-        placebo = given if given is None or isinstance(given, Waived) else placebo_p_of(sample, settings)
-    return Evidence(sample, rule, widest(bounds) if bounds else silent("none"), placebo)
+        given = case.numbers.controls.placebo
+        placebo = given if given is None or isinstance(given, Waived) else drawn.placebo_p
+    return Evidence(sample, case.rule, widest(bounds) if bounds else silent("none"), placebo)
 
 
-def placebo_p_of(sample: Sample, settings: Settings) -> float:
-    """Paired and one-sided: whether the units exceed their own placebo."""
-    assert sample.placebo is not None  # called where the placebo is a tuple
-    differences = sample.totals_of(sample.values - sample.placebo)
-    if settings.prediction.relation == "at_most":
-        differences = -differences
-    return beats(differences, resamples=settings.resamples, seed=settings.seed)
-
-
-def verdict_of(numbers: Numbers, evidence: Evidence, settings: Settings) -> Verdict:
+def told(case: Case, evidence: Evidence) -> Verdict:
+    numbers, settings = case.numbers, case.settings
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
     p = max(p_of(prediction, bound), evidence.placebo_p or 0.0)
     finding = finding_of(evidence, settings)
@@ -273,7 +347,7 @@ def pairs_needed(evidence: Evidence, settings: Settings) -> tuple[int | None, Ma
 
     needed: dict[str, int | None] = {}
     estimate = sample.estimate
-    if prediction.holds(estimate) and abs(estimate) != abs(prediction.threshold):
+    if prediction.holds(estimate) and abs(abs(estimate) - abs(prediction.threshold)) > sample.estimate_slack:
         needed[f"if the truth is {estimate:.3f}"] = at(estimate)
     if sample.kind == "binary" and prediction.relation != "negligible" and 0 <= prediction.threshold <= 1:
         published = normal_two_sided(estimate, prediction.threshold)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from causaltest.judging.bounds import Bound, Thresholds, agreed, probability
 from causaltest.judging.proportion import exact_binomial
+from causaltest.judging.resampling import flip_rows, sums_over
 from causaltest.judging.sample import Floats, Sample
 
 MCNEMAR = "exact McNemar"
 SIGN_FLIP = "sign-flip on cluster totals"
-
-ENUMERATED_UNITS = 13
-FLIPS_AT_ONCE = 2**22
 
 
 def mcnemar(sample: Sample, thresholds: Thresholds) -> Bound:
@@ -46,18 +45,37 @@ def lower_product(excess: float, often: Bound) -> float:
     return excess * (often.lower if excess > 0 else often.upper)
 
 
-def sign_flip(sample: Sample, thresholds: Thresholds, *, resamples: int, seed: int) -> Bound:
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """What the units flipped in each sign-flip sum to; the flip of no unit is left out."""
+
+    totals: Floats
+    """[flip]; sums that rounding alone keeps from zero are zero, so that they count as ties"""
+    weights: Floats
+    """[flip]"""
+
+
+def flips_of(samples: Sequence[Sample], *, resamples: int, seed: int) -> list[Flips]:
+    """Of samples with as many units each: the same flips serve all of them."""
+    if not samples:
+        return []
+    columns = [column for sample in samples for column in (sample.totals, sample.weights)]
+    sums = sums_over(flip_rows(samples[0].units, resamples=resamples, seed=seed), columns)
+    return [
+        Flips(without_rounding(above.rows, sample.totals, slack=sample.measured_rounding * sample.n), below.rows)
+        for sample, above, below in zip(samples, sums[::2], sums[1::2], strict=True)
+    ]
+
+
+def sign_flip(thresholds: Thresholds, flips: Flips) -> Bound:
     """Whether the units' totals are symmetric about the threshold, as when the arms are exchangeable.
 
     The units flipped in one sign-flip have a ratio of sums of their own, and the flipped total
     reaches the observed one exactly when that ratio is at or below the threshold. So the bounds
     are order statistics of subset estimates (Hartigan 1969, J. Am. Stat. Assoc. 64:1303).
     """
-    flips = subset_sums(np.stack([sample.totals, sample.weights], axis=1), resamples=resamples, seed=seed)
-    weights = flips.sums[:, 1]
-    totals = without_rounding(flips.sums[:, 0], sample.totals)
-    meaningful = weights > 0
-    ratios = np.divide(totals, weights, out=np.zeros_like(totals), where=meaningful)
+    meaningful = flips.weights > 0
+    ratios = np.divide(flips.totals, flips.weights, out=np.zeros_like(flips.totals), where=meaningful)
     low_first = np.sort(np.where(meaningful, ratios, -np.inf))
     high_first = np.sort(np.where(meaningful, -ratios, -np.inf))
     return agreed(
@@ -76,45 +94,51 @@ def order_statistic(ascending: Floats, alpha: float) -> float:
     return float(ascending[allowed]) if 0 <= allowed < len(ascending) else -math.inf
 
 
-def beats(differences: Floats, *, resamples: int, seed: int) -> float:
-    """One-sided sign-flip p for "the units' differences lie above zero".
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """What the units exceed their own placebo by."""
 
-    `differences` [unit], for instance the sum over the unit of value - placebo. The p-value is at
-    least 2**-units, and counts the observed signs among the flips (Phipson and Smyth 2010).
+    differences: Floats
+    """[unit], the sum over the unit of value - placebo; zero where rounding alone keeps them apart"""
+    slack: float = 0.0
+    """How far rounding may move the sum of all of them."""
+
+    def turned(self) -> Contest:
+        """The same for "the units lie below their placebo"."""
+        return Contest(-self.differences, self.slack)
+
+
+def contest_of(sample: Sample) -> Contest:
+    """The sample against its placebo, which was measured with as much rounding as the effect was."""
+    assert sample.placebo is not None  # asked only where a placebo was measured
+    differences = sample.totals_of(sample.values - sample.placebo)
+    slack = 2 * sample.measured_rounding * sample.sizes
+    return Contest(np.where(np.abs(differences) <= slack, 0.0, differences), float(slack.sum()))
+
+
+def beat(contests: Sequence[Contest], *, resamples: int, seed: int) -> list[float]:
+    """One-sided sign-flip p for "the units' differences lie above zero", of contests with as many units each.
+
+    The p-value is at least 2**-units, and counts the observed signs among the flips (Phipson and Smyth 2010).
     """
-    flips = subset_sums(differences[:, None], resamples=resamples, seed=seed)
-    # flipping a subset takes twice its sum from the total: it stays as large exactly when that sum is <= 0
-    sums = without_rounding(flips.sums[:, 0], differences)
+    if not contests:
+        return []
+    rows = flip_rows(len(contests[0].differences), resamples=resamples, seed=seed)
+    return [
+        # flipping a subset takes twice its sum from the total: it stays as large exactly when that sum is <= 0
+        reached_by(without_rounding(sums.rows, contest.differences, slack=contest.slack))
+        for contest, sums in zip(contests, sums_over(rows, [c.differences for c in contests]), strict=True)
+    ]
+
+
+def reached_by(sums: Floats) -> float:
     return probability((1 + np.count_nonzero(sums <= 0)) / (1 + len(sums)))
 
 
-def without_rounding(sums: Floats, summands: Floats) -> Floats:
+def without_rounding(sums: Floats, summands: Floats, *, slack: float) -> Floats:
     """Sums that cancel but for rounding, set to zero: they must count as ties."""
-    exact: Floats = np.where(np.abs(sums) <= 1e-12 * np.abs(summands).sum(), 0.0, sums)
+    exact: Floats = np.where(np.abs(sums) <= 1e-12 * np.abs(summands).sum() + slack, 0.0, sums)
     return exact
-
-
-@dataclass(frozen=True, eq=False)
-class Flips:
-    """[flip, column] sums over the units whose sign is flipped; the flip of no unit is left out."""
-
-    sums: Floats
-
-
-def subset_sums(per_unit: Floats, *, resamples: int, seed: int) -> Flips:
-    """Every subset of the units when they are few, else random subsets; `per_unit` is [unit, column]."""
-    units = len(per_unit)
-    if units <= ENUMERATED_UNITS:
-        codes = np.arange(1, 2**units)
-        chosen = (codes[:, None] >> np.arange(units)) & 1
-        return Flips(chosen.astype(np.float64) @ per_unit)
-    rng = np.random.default_rng((seed, 3))
-    rows = max(1, FLIPS_AT_ONCE // units)
-    parts = [
-        rng.integers(0, 2, size=(min(rows, resamples - start), units), dtype=np.int8).astype(np.float64) @ per_unit
-        for start in range(0, resamples, rows)
-    ]
-    return Flips(np.concatenate(parts))
 
 
 def units_needed_for(alpha: float) -> int:

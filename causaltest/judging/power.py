@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.betting import BETTING, Game, coin_stake, largest_stake, payoffs
@@ -129,8 +129,8 @@ def exact_binomial_pairs(threshold: float, truth: float, *, alpha: float, power:
 
 def normal_one_sided(threshold: float, truth: float, *, alpha: float, power: float) -> int:
     """One-sided normal formula for a proportion (Fleiss, Levin and Paik 2003, equation 2.11)."""
-    under_null = float(stats.norm.isf(alpha)) * math.sqrt(threshold * (1 - threshold))
-    under_truth = float(stats.norm.ppf(power)) * math.sqrt(truth * (1 - truth))
+    under_null = -float(special.ndtri(alpha)) * math.sqrt(threshold * (1 - threshold))
+    under_truth = float(special.ndtri(power)) * math.sqrt(truth * (1 - truth))
     return max(1, math.ceil(((under_null + under_truth) / (truth - threshold)) ** 2))
 
 
@@ -139,7 +139,7 @@ def normal_two_sided(p_observed: float, p_null: float, *, alpha: float = 0.05, p
     h = 2 * math.asin(math.sqrt(p_observed)) - 2 * math.asin(math.sqrt(p_null))
     if h == 0:
         return None
-    wanted = float(stats.norm.isf(alpha / 2)) + float(stats.norm.ppf(power))
+    wanted = -float(special.ndtri(alpha / 2)) + float(special.ndtri(power))
     return math.ceil((wanted / h) ** 2)
 
 
@@ -147,8 +147,8 @@ def student_units(*, gap: float, spread: float, alpha: float, power: float) -> i
     """One-sided t by the normal formula with Guenther's correction (Guenther 1981, Am. Stat. 35:243)."""
     if gap <= 0:
         return None
-    for_alpha = float(stats.norm.isf(alpha))
-    units = ((for_alpha + float(stats.norm.ppf(power))) * spread / gap) ** 2 + for_alpha**2 / 2
+    for_alpha = -float(special.ndtri(alpha))
+    units = ((for_alpha + float(special.ndtri(power))) * spread / gap) ** 2 + for_alpha**2 / 2
     return max(2, math.ceil(units))
 
 
@@ -156,8 +156,8 @@ def mcnemar_pairs(sample: Sample, plan: Plan) -> int | None:
     """Normal formula for McNemar's test at the observed discordance (Connor 1987, Biometrics 43:207)."""
     gap = plan.gap
     discordant = max(discordance(sample), gap)
-    under_null = float(stats.norm.isf(plan.alpha)) * math.sqrt(discordant)
-    under_truth = float(stats.norm.ppf(plan.power)) * math.sqrt(discordant - gap**2)
+    under_null = -float(special.ndtri(plan.alpha)) * math.sqrt(discordant)
+    under_truth = float(special.ndtri(plan.power)) * math.sqrt(discordant - gap**2)
     pairs = ((under_null + under_truth) / gap) ** 2
     return math.ceil(max(pairs, units_needed_for(plan.alpha) / discordant))
 
@@ -212,7 +212,7 @@ class Stakes:
         if self.spread > 0:
             stake = min(stake, math.sqrt(2 * math.log(1 / tuned_at) / units) / self.spread)
         growth = math.log1p(stake * self.gap) - (stake * self.spread) ** 2 / 2
-        risk = float(stats.norm.ppf(self.plan.power)) * stake * self.spread * math.sqrt(units)
+        risk = float(special.ndtri(self.plan.power)) * stake * self.spread * math.sqrt(units)
         return units * growth - risk >= math.log(1 / self.plan.alpha)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from causaltest.judging.bounds import Bound, Thresholds, agreed, widest
 from causaltest.judging.sample import Sample
@@ -15,8 +15,8 @@ KORN_GRAUBARD = "Korn-Graubard"
 def exact_binomial(successes: float, n: float, thresholds: Thresholds, *, procedure: str = EXACT) -> Bound:
     """Clopper and Pearson (1934, Biometrika 26:404) by the beta distribution; `n` need not be whole."""
     alpha, failures = thresholds.alpha, n - successes
-    lower = float(stats.beta.ppf(alpha, successes, failures + 1)) if successes > 0 else 0.0
-    upper = float(stats.beta.ppf(1 - alpha, successes + 1, failures)) if failures > 0 else 1.0
+    lower = float(special.betaincinv(successes, failures + 1, alpha)) if successes > 0 else 0.0
+    upper = float(special.betaincinv(successes + 1, failures, 1 - alpha)) if failures > 0 else 1.0
     return agreed(
         procedure,
         thresholds,
@@ -36,7 +36,7 @@ def at_least_as_many(successes: float, n: float, proportion: float) -> float:
         return 0.0
     if successes <= 0:
         return 1.0
-    return float(stats.beta.cdf(min(1.0, max(0.0, proportion)), successes, n - successes + 1))
+    return float(special.betainc(successes, n - successes + 1, min(1.0, max(0.0, proportion))))
 
 
 def korn_graubard(sample: Sample, thresholds: Thresholds) -> Bound:
@@ -68,7 +68,7 @@ def effective_n(sample: Sample, alpha: float) -> float:
     # clusters that spread less than chance would have them are luck, not information
     raw = min(pairs, proportion * (1 - proportion) / variance) if variance > 0 else pairs
     # Korn and Graubard's equation for few degrees of freedom, at a one-sided alpha
-    return float(raw * (stats.t.ppf(1 - alpha, pairs - 1) / stats.t.ppf(1 - alpha, units - 1)) ** 2)
+    return float(raw * (special.stdtrit(pairs - 1, 1 - alpha) / special.stdtrit(units - 1, 1 - alpha)) ** 2)
 
 
 def linearised_variance(sample: Sample) -> float:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from causaltest.asking.predictions import Prediction
-from causaltest.judging.bca import BCA, bca
+from causaltest.judging.bca import BCA, Replicates, bca
 from causaltest.judging.betting import BETTING, betting
 from causaltest.judging.bounds import Bound, Thresholds
-from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, mcnemar, sign_flip
+from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, Flips, mcnemar, sign_flip
 from causaltest.judging.proportion import EXACT, KORN_GRAUBARD, exact_binomial, korn_graubard
 from causaltest.judging.sample import Sample
 from causaltest.judging.student import STUDENT, student
@@ -79,8 +79,17 @@ def unbounded_note(sample: Sample) -> str:
     return f"coverage is approximate: {why}, so rare extreme pairs are not allowed for"
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What one sample comes to in the resamples that its family shares; None where its rule asks for none."""
+
+    replicates: Replicates | None = None
+    flips: Flips | None = None
+    placebo_p: float | None = None
+
+
 def bounds_by(
-    rule: Rule, sample: Sample, thresholds: Thresholds, *, tuned_at: float, resamples: int, seed: int
+    rule: Rule, sample: Sample, thresholds: Thresholds, drawn: Drawn, *, tuned_at: float, seed: int
 ) -> tuple[Bound, ...]:
     """One Bound per procedure of the rule."""
 
@@ -92,11 +101,13 @@ def bounds_by(
         if procedure == MCNEMAR:
             return mcnemar(sample, thresholds)
         if procedure == SIGN_FLIP:
-            return sign_flip(sample, thresholds, resamples=resamples, seed=seed)
+            assert drawn.flips is not None  # drawn for every rule that asks for it
+            return sign_flip(thresholds, drawn.flips)
         if procedure == STUDENT:
             return student(sample, thresholds)
         if procedure == BETTING:
             return betting(sample, thresholds, tuned_at=tuned_at, seed=seed)
-        return bca(sample, thresholds, resamples=resamples, seed=seed)
+        assert drawn.replicates is not None  # drawn for every rule that asks for it
+        return bca(sample, thresholds, drawn.replicates)
 
     return tuple(answer(procedure) for procedure in rule.procedures)

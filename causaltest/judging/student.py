@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from causaltest.judging.bounds import Bound, Thresholds, agreed, silent
 from causaltest.judging.sample import Floats, Sample
@@ -27,19 +27,25 @@ def student(sample: Sample, thresholds: Thresholds) -> Bound:
         thresholds,
         lower=lower,
         upper=upper,
-        above=t_above_zero(sample.residuals(thresholds.floor)),
-        below=t_above_zero(-sample.residuals(thresholds.ceiling)),
+        above=t_above_zero(sample.residuals(thresholds.floor), slack=float(sample.slack(thresholds.floor).max())),
+        below=t_above_zero(-sample.residuals(thresholds.ceiling), slack=float(sample.slack(thresholds.ceiling).max())),
     )
 
 
-def t_above_zero(units: Floats) -> float:
-    """One-sided p for "the mean is above zero"; without spread, no t and p = 1."""
-    if len(units) < 2:
+def t_above_zero(units: Floats, *, slack: float = 0.0) -> float:
+    """One-sided p for "the mean is above zero"; without spread, no t and p = 1.
+
+    Units that rounding may each have moved by `slack` have no spread while they lie within twice that.
+    """
+    if len(units) < 2 or not differ(units, slack):
         return 1.0
     spread = float(units.std(ddof=1))
-    if spread == 0.0:
-        return 1.0
-    return float(stats.t.sf(units.mean() / spread * math.sqrt(len(units)), len(units) - 1))
+    return float(special.stdtr(len(units) - 1, -float(units.mean()) / spread * math.sqrt(len(units))))
+
+
+def differ(units: Floats, slack: float) -> bool:
+    """Whether the units differ by more than rounding, in the largest and smallest of them."""
+    return float(units.max() - units.min()) > 2 * slack
 
 
 def fieller_interval(sample: Sample, alpha: float) -> tuple[float, float]:
@@ -48,7 +54,7 @@ def fieller_interval(sample: Sample, alpha: float) -> tuple[float, float]:
     Unbounded when the denominators are not clearly away from zero at this alpha.
     """
     units = sample.units
-    squared = float(stats.t.ppf(1 - alpha, units - 1)) ** 2 / units
+    squared = float(special.stdtrit(units - 1, 1 - alpha)) ** 2 / units
     above, below = float(sample.totals.mean()), float(sample.weights.mean())
     covariance = np.cov(sample.totals, sample.weights)
     leading = below**2 - squared * float(covariance[1, 1])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.judging.sample import Sample, rounding_of
-from causaltest.judging.student import t_above_zero
+from causaltest.judging.student import differ, t_above_zero
 
 DENOMINATOR_ALPHA = 0.05
 
@@ -41,6 +41,8 @@ def not_finite(numbers: Numbers) -> str | None:
     if isinstance(numbers.controls.placebo, tuple):
         columns["placebo"] = numbers.controls.placebo
     for name, entries in columns.items():
+        if all(map(math.isfinite, entries)):
+            continue
         odd = [(p, v) for p, v in zip(numbers.pair_ids, entries, strict=True) if not math.isfinite(v)]
         if odd:
             return (
@@ -93,8 +95,8 @@ def positive_control_failed(numbers: Numbers) -> str | None:
 
 
 def nothing_was_moved(numbers: Numbers) -> str | None:
-    """Every pair must be moved: pairs that are not would water an effect down to a null."""
-    still = sum(d == 0 for d in numbers.controls.distance or ())
+    """Every pair must be moved, and by more than rounding: pairs that are not would water an effect down to a null."""
+    still = sum(d <= numbers.rounding for d in numbers.controls.distance or ())
     if not still:
         return None
     return (
@@ -104,11 +106,13 @@ def nothing_was_moved(numbers: Numbers) -> str | None:
 
 
 def weak_denominators(sample: Sample) -> str | None:
-    """A ratio means something only where its denominators are clearly above zero on average."""
+    """A ratio means something only where its denominators are clearly above zero, and rounding, on average."""
     if sample.kind != "ratio":
         return None
-    constant = float(sample.weights.min()) == float(sample.weights.max())
-    if sample.weights.sum() > 0 and (sample.units < 2 or constant or t_above_zero(sample.weights) <= DENOMINATOR_ALPHA):
+    slack = sample.measured_rounding * sample.sizes
+    above = sample.weights - slack
+    alike = not differ(sample.weights, float(slack.max()))
+    if above.sum() > 0 and (sample.units < 2 or alike or t_above_zero(above) <= DENOMINATOR_ALPHA):
         return None
     return (
         f"The denominators (clean - corrupt) average {float(sample.denominators.mean()):.3g} and are not clearly above "

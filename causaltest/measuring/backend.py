@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 import platform
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 
-from causaltest.asking.experiment import Experiment, Patching, Quantity
-from causaltest.asking.interventions import zero
-from causaltest.asking.metrics import Metric, accuracy
+from causaltest.asking.costs import Cost
+from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.metrics import accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
-from causaltest.asking.sites import STREAM, Site
-from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
-from causaltest.errors import MeasurementError, ModelError, PositionError
-from causaltest.measuring import patches
+from causaltest.asking.settings import Dtype, Settings
+from causaltest.asking.sites import Site
+from causaltest.effect import Effect, SelfPatch
+from causaltest.errors import CausaltestError, MeasurementError, ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
 from causaltest.measuring.adapters.model import LoadedModel, refuse_training
+from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.budget import Budget
 from causaltest.measuring.clean_runs import CleanRun, CleanRuns
+from causaltest.measuring.costing import cost_of, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons
-from causaltest.measuring.engine import Run, run
-from causaltest.measuring.patches import Displacement, Spot, Vectors
-from causaltest.measuring.positions import layout, resolve
-from causaltest.measuring.prompts import Chunk, TokenPair
-from causaltest.measuring.references import Reference, References, Side
+from causaltest.measuring.progress import Progress
+from causaltest.measuring.proofs import prove
+from causaltest.measuring.references import SIDES, References
 from causaltest.measuring.scores import score, text_of, tokens_needed
+from causaltest.measuring.study import Sites, Study
 from causaltest.sweep import SweepMap
 
-POSITIVE_CONTROL_NEEDS = 0.5
-EVERYWHERE = Position("everywhere")
-SIDES: tuple[Side, Side] = ("clean", "corrupt")
-OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"
-T = TypeVar("T")
+LEAST_BUDGET = 1 << 20
 
 
-def open_backend(name: str | None, model: Any, tokenizer: Any) -> ModelBackend:
+def open_backend(name: str | None, model: Any, tokenizer: Any, settings: Settings | None = None) -> ModelBackend:
     """The backend of a model by name, or of a model and tokenizer given as objects."""
+    settings = settings or Settings()
     if model is None:
-        return ModelBackend(load_model(str(name)))
+        return ModelBackend(in_dtype(load_model(str(name)), settings.dtype), settings)
     if isinstance(model, LoadedModel):
-        return ModelBackend(model)
-    return ModelBackend(wrap(model, tokenizer, name or type(model).__name__))
+        return ModelBackend(model, settings)
+    return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings)
+
+
+def in_dtype(model: LoadedModel, dtype: Dtype) -> LoadedModel:
+    """The model with its weights in another dtype, where it is one."""
+    wanted: torch.dtype = getattr(torch, dtype)
+    if model.model.dtype != wanted:
+        for module in (model.model, *([model.reasoning.project] if model.reasoning is not None else [])):
+            module.to(wanted)
+    return model
 
 
 @dataclass
@@ -57,50 +63,27 @@ class Counts:
     patched_forwards: int = 0
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A patching made ready: its reference runs, its spots in every chunk, and what goes there."""
-
-    patching: Patching
-    metric: Metric
-    new_tokens: int
-    chunks: tuple[Chunk, ...]
-    clean: Reference
-    corrupt: Reference
-    spots: tuple[tuple[Spot, ...], ...]
-    values: Vectors
-    """What the patch puts in."""
-    own: Vectors
-    """What the patched run has there by itself."""
-
-    @property
-    def side(self) -> Side:
-        """The run that is patched."""
-        return "corrupt" if self.patching.direction == "denoise" else "clean"
-
-    @property
-    def base(self) -> Reference:
-        return self.corrupt if self.side == "corrupt" else self.clean
-
-    @property
-    def pairs(self) -> tuple[TokenPair, ...]:
-        """All pairs in the order of the chunks."""
-        return tuple(pair for chunk in self.chunks for pair in chunk.pairs)
-
-
 class ModelBackend:
-    """Measures experiments on one loaded model; keeps its reference runs."""
+    """Measures experiments on one loaded model; keeps its reference runs and its effects."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, settings: Settings | None = None) -> None:
         self.loaded = model
-        self.references = References(model)
+        self.settings = settings or Settings()
+        self.references = References(model, Budget(self.settings.memory))
         self.counts = Counts()
-        self._measured: dict[str, Effect] = {}
+        self._expected: dict[str, Experiment] = {}
+        self._measured: dict[str, Effect | CausaltestError] = {}
+        self._maps: dict[tuple[str, ...], SweepMap] = {}
         self._as_loaded = fingerprint(model)
+        self._proven = False
 
     @property
     def model(self) -> str:
         return self.loaded.name
+
+    def expect(self, experiments: Iterable[Experiment]) -> None:
+        """Announces experiments: they are planned together with the first of their pairs that is asked for."""
+        self._expected.update({e.digest: e for e in experiments})
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls. The same experiment is measured once.
@@ -109,43 +92,36 @@ class ModelBackend:
         """
         self._refuse_changed()
         if experiment.digest not in self._measured:
-            self._measured[experiment.digest] = self._measure(experiment)
-        return self._measured[experiment.digest]
+            self._measure_together(self._company(experiment))
+        measured = self._measured[experiment.digest]
+        if isinstance(measured, CausaltestError):
+            raise measured
+        return measured
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
+        self._refuse_changed()
+        asked = tuple(cell.digest for cell in cells)
+        if asked not in self._maps:
+            self._maps[asked] = self._map(cells, rows, columns)
+        return self._maps[asked]
+
+    def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         component = cells[0].patching.sites[0].component
-        effects, distances = [], []
-        for cell in cells:
-            ready = self._prepare(cell.patching, cell.metric)
-            arms = self._arms(ready, self._patched(ready, ready.values))
-            effects.append(self._numbers(cell, ready, arms, Controls()))
-            far = displacement(ready).distances()
-            distances.append(sum(far) / len(far))
+        studies, readings = self._run(cells, f"{len(cells)} sites")
+        effects = [study.effect(readings, {}) for study in studies]
         return SweepMap(
             summary=f"{cells[0].quantity}({cells[0].metric}), {cells[0].patching.direction} {component}",
             rows=tuple(rows),
             columns=tuple(
                 self._labelled(cell, label) for cell, label in zip(cells[: len(columns)], columns, strict=True)
             ),
-            estimates=tuple(Effect(cell, n).estimate for cell, n in zip(cells, effects, strict=True)),
-            distances=tuple(distances),
-            n=len(effects[0].values),
+            estimates=tuple(effect.estimate for effect in effects),
+            distances=tuple(study.mean_distance(readings) for study in studies),
+            n=effects[0].n,
             pairs_total=len(cells[0].patching.pairs),
             sites=tuple(cell.patching.sites[0] for cell in cells),
         )
-
-    def _labelled(self, cell: Experiment, label: str) -> str:
-        """A column's label, with the token that stands there where all clean prompts agree on it."""
-        position = cell.patching.sites[0].position
-        if position.kind != "index":
-            return label
-        chunks = self.references.chunks(cell.patching.pairs)
-        ids = {
-            p.clean.ids[position.numbers[0]] for c in chunks for p in c.pairs if position.numbers[0] < c.prompt_tokens
-        }
-        token = self.loaded.tokenizer.convert_ids_to_tokens(ids.pop()) if len(ids) == 1 else ""
-        return f"{label} {token}".strip()
 
     def spread(self, site: Site, pairs: Pairs) -> Site:
         """A sweep's site with `every()` spelled out as indices of the prompts' common length."""
@@ -162,21 +138,25 @@ class ModelBackend:
 
     def moved(self, patching: Patching) -> SelfPatch:
         """How far a patch moves any answer logit, against the same run unpatched."""
-        ready = self._prepare(patching, accuracy)
-        return SelfPatch(furthest(self._patched(ready, ready.values), ready.base.runs), 0.0)
+        self._refuse_changed()
+        experiment = Experiment(patching, "change", accuracy, controls=False)
+        (study,), readings = self._run([experiment], "1 site", neutral=True)
+        return study.neutral(readings, study.patched.arm)
 
     def clean(self, pairs: Pairs) -> CleanRuns:
         """Both unpatched runs of every pair."""
-        chunks = self.references.chunks(pairs)
-        tokens = [pair for chunk in chunks for pair in chunk.pairs]
-        new_tokens = tokens_needed(accuracy, tokens)
-        sides = [self.references.get(pairs, side, new_tokens) for side in SIDES]
-        scores = [self._scores(accuracy, side.runs, chunks) for side in sides]
-        gave = [[text_of(self.loaded.tokenizer, row) for r in side.runs for row in r.tokens.tolist()] for side in sides]
-        why = reasons(accuracy, tokens, *scores)
-        return CleanRuns(
-            self.model,
-            tuple(
+        self._refuse_changed()
+        self._prove(pairs)
+        out: list[CleanRun] = []
+        chunks, ids = self.references.chunks(pairs), self.references.columns(pairs).ids
+        new_tokens = tokens_needed(accuracy, [p for c in chunks for p in c.pairs])
+        for number, chunk in enumerate(chunks):
+            runs = self.references.get(pairs, number, new_tokens)
+            sides = [runs.side(side) for side in SIDES]
+            scores = [score(accuracy, self.loaded, ran, ids, chunk.pairs).tolist() for ran in sides]
+            tokens = [[text_of(self.loaded.tokenizer, row[:new_tokens]) for row in r.tokens.tolist()] for r in sides]
+            why = reasons(accuracy, chunk.pairs, *scores)
+            out += [
                 CleanRun(
                     pair_id=str(t.pair.id),
                     clean=t.pair.clean,
@@ -187,9 +167,28 @@ class ModelBackend:
                     tokens=tuple(self.loaded.tokenizer.convert_ids_to_tokens(list(t.clean.ids))),
                     excluded=excluded,
                 )
-                for t, clean, corrupt, excluded in zip(tokens, *gave, why, strict=True)
-            ),
-        )
+                for t, clean, corrupt, excluded in zip(chunk.pairs, *tokens, why, strict=True)
+            ]
+        return CleanRuns(self.model, tuple(out))
+
+    def batch(self, experiments: Iterable[Experiment]) -> tuple[Batch, list[Study]]:
+        """The batch of experiments on one set of pairs, planned and not run."""
+        experiments = list(experiments)
+        batch = Batch(self.loaded, self.references, experiments[0].patching.pairs)
+        sites = Sites(batch)
+        return batch, [Study(experiment, batch, sites) for experiment in experiments]
+
+    def cost(self) -> Cost:
+        """What measuring all expected experiments takes, by the plans that they would be measured by."""
+        groups: dict[str, dict[str, Experiment]] = {}
+        for digest, experiment in self._expected.items():
+            groups.setdefault(experiment.patching.pairs.digest, {})[digest] = experiment
+        rate, total = seconds_per_token_layer(self.loaded), Cost()
+        for group in groups.values():
+            together = [group[digest] for digest in sorted(group)]
+            self._prove(together[0].patching.pairs)
+            total += cost_of(self.batch(together)[0], len(together), rate)
+        return total
 
     def counted(self) -> dict[str, int]:
         """What was computed so far, in runs of one pair and in forwards of many."""
@@ -200,6 +199,74 @@ class ModelBackend:
             "reused_runs": self.references.reused,
         }
 
+    def _company(self, experiment: Experiment) -> list[Experiment]:
+        """The experiment and all expected ones on the same pairs, in an order that nobody's asking changes."""
+        if experiment.digest not in self._expected:
+            # In their company it would change the shapes of their forwards, and with them the last bits.
+            return [experiment]
+        pairs = experiment.patching.pairs.digest
+        together = {
+            digest: other
+            for digest, other in self._expected.items()
+            if other.patching.pairs.digest == pairs and digest not in self._measured
+        }
+        return [together[digest] for digest in sorted(together)]
+
+    def _measure_together(self, experiments: Sequence[Experiment]) -> None:
+        """Measures experiments in one plan; what cannot be measured fails alone."""
+        claims = "1 experiment" if len(experiments) == 1 else f"{len(experiments)} experiments"
+        try:
+            studies, readings = self._run(experiments, claims)
+        except CausaltestError as error:
+            if len(experiments) == 1:
+                self._measured[experiments[0].digest] = error
+                return
+            # One of them cannot be planned or run; alone, each of the others can.
+            for experiment in experiments:
+                self._measure_together([experiment])
+            return
+        for experiment, study in zip(experiments, studies, strict=True):
+            try:
+                self._measured[experiment.digest] = study.effect(readings, self._provenance(experiment))
+            except CausaltestError as error:
+                self._measured[experiment.digest] = error
+
+    def _run(
+        self, experiments: Sequence[Experiment], what: str, *, neutral: bool = False
+    ) -> tuple[list[Study], Readings]:
+        """Runs one plan; out of memory, it goes on with half the budget. `neutral`: with what `Study.neutral` reads."""
+        while True:
+            try:
+                batch, studies = self.batch(experiments)
+                self._prove(batch.pairs)
+                for study in studies if neutral else ():
+                    study.compare(study.patched.arm)
+                with Progress(what, len(batch.arms) * len(studies[0].pairs), self.settings) as progress:
+                    readings = batch.run(self._counting(progress.tick))
+                return studies, readings
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST_BUDGET:
+                    raise
+            # Outside of the handler, whose traceback holds what filled the memory.
+            shortcuts, counted = self.references.shortcuts, self.references
+            self.references = References(self.loaded, self.references.budget.halved())
+            self.references.shortcuts = shortcuts
+            self.references.forwards, self.references.runs = counted.forwards, counted.runs
+
+    def _counting(self, tick: Callable[[int], None]) -> Callable[[int, int], None]:
+        def count(patched_runs: int, forwards: int) -> None:
+            self.counts.patched_runs += patched_runs
+            self.counts.patched_forwards += forwards
+            tick(patched_runs)
+
+        return count
+
+    def _prove(self, pairs: Pairs) -> None:
+        """Finds out, once, which shortcuts hold for this model."""
+        if not self._proven:
+            self.references.shortcuts = prove(self.loaded, self.references.chunks(pairs)[0].clean[:1])
+            self._proven = True
+
     def _refuse_changed(self) -> None:
         """Raises ModelError when the model is not as it was loaded: its kept runs would be another model's."""
         refuse_training(self.loaded.model, self.loaded.name)
@@ -209,186 +276,28 @@ class ModelBackend:
                 "before. Make a new Lab of the changed model."
             )
 
-    def _measure(self, experiment: Experiment) -> Effect:
-        ready = self._prepare(experiment.patching, experiment.metric)
-        arms = self._arms(ready, self._patched(ready, ready.values))
-        controls = self._controls(experiment, ready, arms) if experiment.controls else Controls()
-        return Effect(experiment, self._numbers(experiment, ready, arms, controls))
-
-    def _prepare(self, patching: Patching, metric: Metric) -> Prepared:
-        self._refuse_changed()
-        for site in patching.sites:
-            self.loaded.check(site)
-        pairs = patching.pairs
-        chunks = self.references.chunks(pairs)
-        new_tokens = tokens_needed(metric, [p for c in chunks for p in c.pairs])
-        late = [k for s in patching.sites if s.position.kind == "step" for k in s.position.numbers if k >= new_tokens]
-        if late:
-            raise PositionError(
-                f"step({late[0]}) comes after the last token that {metric} reads here (it reads {new_tokens}), so a "
-                f"patch there cannot matter. The steps are 0 to {new_tokens - 1}."
-            )
-        components = {site.component for site in patching.sites}
-        clean = self.references.get(pairs, "clean", new_tokens, components)
-        corrupt = self.references.get(pairs, "corrupt", new_tokens, components)
-        spots = tuple(self._spots(patching, chunk, new_tokens) for chunk in chunks)
-        own = self._read(corrupt if patching.direction == "denoise" else clean, spots)
-        source = self._read(clean if patching.direction == "denoise" else corrupt, spots)
-        if patching.intervention.kind == "zero":
-            source = tuple(tuple(torch.zeros_like(v) for v in chunk) for chunk in own)
-        elif patching.intervention.kind == "mean":
-            source = patches.means(self._read(clean, spots), spots)
-        return Prepared(patching, metric, new_tokens, chunks, clean, corrupt, spots, source, own)
-
-    def _spots(self, patching: Patching, chunk: Chunk, new_tokens: int) -> tuple[Spot, ...]:
-        where = layout(self.loaded, chunk.prompt_tokens, new_tokens)
-        return tuple(
-            spot
-            for site in patching.sites
-            for spot in patches.spots(site, [resolve(site.position, pair, where) for pair in chunk.pairs])
-        )
-
-    def _read(self, reference: Reference, spots: Sequence[Sequence[Spot]]) -> Vectors:
-        return tuple(
-            tuple(patches.read(self.loaded, r.activations, spot) for spot in chunk)
-            for r, chunk in zip(reference.runs, spots, strict=True)
-        )
-
-    def _patched(self, ready: Prepared, values: Vectors) -> list[Run]:
-        """A patched run of every pair, in the batch shapes of the reference runs."""
-        runs = [
-            run(
-                self.loaded,
-                getattr(chunk, ready.side),
-                new_tokens=ready.new_tokens,
-                patches=[patches.write(spot, v) for spot, v in zip(spots, vectors, strict=True)],
-                resume=base,
-            )
-            for chunk, spots, vectors, base in zip(ready.chunks, ready.spots, values, ready.base.runs, strict=True)
-        ]
-        self.counts.patched_runs += len(ready.pairs)
-        self.counts.patched_forwards += sum(r.forwards for r in runs)
-        return runs
-
-    def _scores(self, metric: Metric, runs: Sequence[Run], chunks: Sequence[Chunk]) -> list[float]:
-        return [s for r, c in zip(runs, chunks, strict=True) for s in score(metric, self.loaded, r, c.pairs)]
-
-    def _arms(self, ready: Prepared, patched: Sequence[Run]) -> Arms:
-        clean, corrupt, changed = (
-            self._scores(ready.metric, runs, ready.chunks) for runs in (ready.clean.runs, ready.corrupt.runs, patched)
-        )
-        return Arms(
-            clean,
-            corrupt,
-            changed,
-            reasons(ready.metric, ready.pairs, clean, corrupt),
-            self._clipped(ready, patched) if ready.metric.range is not None else [False] * len(clean),
-        )
-
-    def _clipped(self, ready: Prepared, patched: Sequence[Run]) -> list[bool]:
-        """Per pair, whether any of its three values lay outside the metric's range."""
-        low, high = ready.metric.range or (0.0, 0.0)
-        free = replace(ready.metric, range=None)
-        runs = (ready.clean.runs, ready.corrupt.runs, patched)
-        columns = [self._scores(free, side, ready.chunks) for side in runs]
-        return [any(not low <= value <= high for value in values) for values in zip(*columns, strict=True)]
-
-    def _controls(self, experiment: Experiment, ready: Prepared, arms: Arms) -> Controls:
-        moves = displacement(ready)
-        return Controls(
-            self_patch=SelfPatch(furthest(self._patched(ready, ready.own), ready.base.runs), 0.0),
-            placebo=self._placebo(experiment, ready, arms, moves),
-            positive=self._positive(experiment) if not whole_stream(ready, self.loaded) else Waived(OWN_CONTROL),
-            distance=tuple(arms.eligible(moves.distances())),
-        )
-
-    def _placebo(
-        self, experiment: Experiment, ready: Prepared, arms: Arms, moves: Displacement
-    ) -> tuple[float, ...] | Waived | None:
-        """Per pair, the effect of other pairs' differences put at the same site, averaged over draws."""
-        if not experiment.placebo_draws:
-            return Waived("placebo=False")
-        clusters = [p.pair.cluster or str(p.pair.id) for p in ready.pairs]
-        sizes = [len(v) for v in moves.base]
-        usable = [bool(torch.linalg.vector_norm(v) > 0) for v in moves.natural]
-        partner, distances = patches.partners(clusters, sizes, usable, random.Random(0)), moves.distances()
-        if any(partner[i] is None and distances[i] > 0 for i in arms.keep):
-            # A pair left as it is would let the effect beat its placebo for free.
-            return None
-        total = [0.0] * len(arms.keep)
-        for draw in range(experiment.placebo_draws):
-            rng = random.Random(f"{experiment.digest} placebo {draw}")
-            moved = patches.placebo(moves, patches.partners(clusters, sizes, usable, rng))
-            values = patches.by_chunk(moved, ready.own, ready.spots)
-            patched = self._scores(ready.metric, self._patched(ready, values), ready.chunks)
-            effect = quantities(experiment, replace(arms, patched=patched))
-            total = [t + e for t, e in zip(total, effect, strict=True)]
-        return tuple(t / experiment.placebo_draws for t in total)
-
-    def _positive(self, experiment: Experiment) -> PositiveControl | None:
-        """The same patch at every position; components of a block at every layer too."""
-        sites = tuple(dict.fromkeys(self._everywhere(site) for site in experiment.patching.sites))
-        patching = replace(experiment.patching, sites=sites)
-        if patching.direction == "ablate":
-            # Prompts of several lengths have no mean at every position; zeros ask the same of the hook.
-            patching = replace(patching, intervention=zero)
-        ready = self._prepare(patching, experiment.metric)
-        arms = self._arms(ready, self._patched(ready, ready.values))
-        what = " + ".join(map(str, sites))
-        if patching.direction == "ablate" and experiment.metric.kind == "continuous":
-            # Zeros everywhere bring a logit to about zero and no further: ask how far of the way it went.
-            went = sum(abs(arms.clean[i] - arms.patched[i]) for i in arms.keep)
-            return PositiveControl(
-                went / (sum(abs(arms.clean[i]) for i in arms.keep) or 1.0), POSITIVE_CONTROL_NEEDS, what
-            )
-        quantity: Quantity = "recovery" if experiment.patching.direction == "denoise" else "drop"
-        whole = replace(experiment, quantity=quantity)
-        estimate = Effect(whole, self._numbers(whole, ready, arms, Controls())).estimate
-        return PositiveControl(estimate, POSITIVE_CONTROL_NEEDS, what)
-
-    def _everywhere(self, site: Site) -> Site:
-        if site.component in STREAM:
-            return replace(site, position=EVERYWHERE)
-        layers, heads = range(len(self.loaded.blocks)), range(self.loaded.heads) if site.heads else ()
-        return replace(site, position=EVERYWHERE, layers=tuple(layers), heads=tuple(heads))
-
-    def _numbers(self, experiment: Experiment, ready: Prepared, arms: Arms, controls: Controls) -> Numbers:
-        if not arms.keep:
-            counts = {why: arms.excluded.count(why) for why in dict.fromkeys(arms.excluded) if why}
-            told = "; ".join(f"{count} because {why}" for why, count in counts.items())
-            raise MeasurementError(
-                f"None of the {len(ready.pairs)} pairs is eligible: {told}. lab.clean(pairs) shows what each run gave."
-            )
-        ids = [str(p.pair.id) for p in ready.pairs]
-        clusters = (
-            None
-            if ready.patching.pairs.iid
-            else tuple(arms.eligible([p.pair.cluster or str(p.pair.id) for p in ready.pairs]))
-        )
-        ratio = ready.metric.kind == "continuous" and experiment.quantity != "change"
-        baseline = arms.corrupt if ready.side == "corrupt" else arms.clean
-        return Numbers(
-            values=tuple(quantities(experiment, arms)),
-            pair_ids=tuple(arms.eligible(ids)),
-            clusters=clusters,
-            kind="ratio" if ratio else effect_kind(experiment),
-            range=effect_range(experiment),
-            denominators=tuple(arms.clean[i] - arms.corrupt[i] for i in arms.keep) if ratio else None,
-            controls=controls,
-            clipped=sum(arms.clipped[i] for i in arms.keep) / len(arms.keep),
-            pairs_total=len(ready.pairs),
-            excluded=tuple(Exclusion(i, why) for i, why in zip(ids, arms.excluded, strict=True) if why),
-            references={
-                "clean": tuple(arms.eligible(arms.clean)),
-                "corrupt": tuple(arms.eligible(arms.corrupt)),
-                "patched": tuple(arms.eligible(arms.patched)),
-                "baseline": tuple(arms.eligible(baseline)),
-            },
-            provenance=self._provenance(experiment),
-        )
+    def _labelled(self, cell: Experiment, label: str) -> str:
+        """A column's label, with the token that stands there where all clean prompts agree on it."""
+        position = cell.patching.sites[0].position
+        if position.kind != "index":
+            return label
+        chunks = self.references.chunks(cell.patching.pairs)
+        ids = {
+            p.clean.ids[position.numbers[0]] for c in chunks for p in c.pairs if position.numbers[0] < c.prompt_tokens
+        }
+        token = self.loaded.tokenizer.convert_ids_to_tokens(ids.pop()) if len(ids) == 1 else ""
+        return f"{label} {token}".strip()
 
     def _provenance(self, experiment: Experiment) -> dict[str, str]:
-        model = self.loaded.model
+        model, budget = self.loaded.model, self.references.budget.bytes
+        notes = {}
+        if budget != self.settings.memory:
+            notes["memory"] = (
+                f"out of memory: measured within {budget} bytes in place of {self.settings.memory}, and equal only to "
+                "rounding to a run within those"
+            )
+        if not self.references.shortcuts.forks:
+            notes["whole runs"] = self.references.shortcuts.why
         return {
             "model": self.loaded.name,
             "dtype": str(model.dtype).removeprefix("torch."),
@@ -398,86 +307,9 @@ class ModelBackend:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "python": platform.python_version(),
+            **notes,
             **self.loaded.provenance,
         }
-
-
-@dataclass(frozen=True)
-class Arms:
-    """The metric of every pair in the three runs, and why a pair does not count."""
-
-    clean: list[float]
-    corrupt: list[float]
-    patched: list[float]
-    excluded: list[str | None]
-    clipped: list[bool]
-
-    @property
-    def keep(self) -> list[int]:
-        return [i for i, why in enumerate(self.excluded) if why is None]
-
-    def eligible(self, column: Sequence[T]) -> list[T]:
-        return [column[i] for i in self.keep]
-
-
-def quantities(experiment: Experiment, arms: Arms) -> list[float]:
-    """The values per eligible pair of an effect; a ratio's numerators.
-
-    recovery: binary, 1 where the patched run gives the clean answer; else patched - corrupt.
-    drop: binary, 1 where it no longer does; else clean - patched. change: patched - unpatched.
-    """
-    keep, binary = arms.keep, experiment.metric.kind == "binary"
-    base = arms.corrupt if experiment.patching.direction == "denoise" else arms.clean
-    if experiment.quantity == "change":
-        return [arms.patched[i] - base[i] for i in keep]
-    if experiment.quantity == "recovery":
-        return [arms.patched[i] - (0.0 if binary else arms.corrupt[i]) for i in keep]
-    return [(1.0 if binary else arms.clean[i]) - arms.patched[i] for i in keep]
-
-
-def effect_kind(experiment: Experiment) -> Any:
-    binary = experiment.metric.kind == "binary" and experiment.quantity != "change"
-    return "binary" if binary else "continuous"
-
-
-def effect_range(experiment: Experiment) -> tuple[float, float] | None:
-    """The range of a per-pair value: a difference of two values of the metric."""
-    if experiment.metric.kind == "binary":
-        return (-1.0, 1.0) if experiment.quantity == "change" else (0.0, 1.0)
-    if experiment.metric.range is None:
-        return None
-    low, high = experiment.metric.range
-    return (low - high, high - low)
-
-
-def displacement(ready: Prepared) -> Displacement:
-    """What the patch does to each pair, and what nature does there."""
-    base, patched = patches.by_pair(ready.own, ready.spots), patches.by_pair(ready.values, ready.spots)
-    if ready.patching.intervention.kind == "replace":
-        natural = [p - b for p, b in zip(patched, base, strict=True)]
-    else:
-        # An ablation has no other run: nature's difference is that between two pairs' clean runs.
-        clusters = [p.pair.cluster for p in ready.pairs]
-        natural = [between(base, clusters, i) for i in range(len(base))]
-    return Displacement(base, patched, natural)
-
-
-def between(vectors: Sequence[Tensor], clusters: Sequence[str | None], i: int) -> Tensor:
-    """The difference to another pair of the same shape, from another cluster where one differs; else zero."""
-    others = [j for j in (*range(i + 1, len(vectors)), *range(i)) if vectors[j].shape == vectors[i].shape]
-    others.sort(key=lambda j: clusters[j] == clusters[i])
-    differences = (vectors[j] - vectors[i] for j in others)
-    return next((d for d in differences if bool(d.any())), torch.zeros_like(vectors[i]))
-
-
-def whole_stream(ready: Prepared, model: LoadedModel) -> bool:
-    """Whether the patch covers every position of a residual stream or embedding: its own positive control."""
-    for chunk, spots in zip(ready.chunks, ready.spots, strict=True):
-        total = layout(model, chunk.prompt_tokens, ready.new_tokens).total
-        for spot in spots:
-            if spot.component not in STREAM or any(len(set(at)) < total for at in spot.positions):
-                return False
-    return True
 
 
 def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
@@ -485,6 +317,6 @@ def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
     return tuple((p.data_ptr(), p._version) for p in model.model.parameters())
 
 
-def furthest(runs: Sequence[Run], references: Sequence[Run]) -> float:
-    """The largest change of any answer logit."""
-    return max(float((a.logits - b.logits).abs().max()) for a, b in zip(runs, references, strict=True))
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; on a processor torch has no class of its own for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,29 +1,37 @@
-"""The engine: one run of a model, clean or patched. The only file that touches hooks.
+"""The engine: one forward, in which rows join at their blocks and patches are written.
 
-A run computes every position exactly once: the prompt in one forward, then a forward per
-thought, for the end token, and per generated token. A patch names absolute positions, so it
-fires in the one forward that computes them, and never on another step. One decode path serves
-the clean, the corrupt and the patched run.
+The only file that touches hooks. The model's own code does the computing: a row that joins at block l
+is put into that block's input; blocks below the first joiner are passed over; the last block computes
+its outputs for the last position alone; and so does the head, for the answers' tokens alone where
+nobody asks which token is likeliest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.activations import NewGELUActivation
 
 from causaltest.asking.sites import Component
-from causaltest.errors import MeasurementError
-from causaltest.measuring.adapters.model import Block, LoadedModel
+from causaltest.measuring.adapters.model import LoadedModel, Tap
+from causaltest.measuring.keys import ForwardKeys, chosen
+from causaltest.measuring.planner import EMBEDDING, Step
 
 Place = tuple[Component, int]
 """A component and its layer; the embedding is at layer 0."""
+
+INNER: frozenset[Component] = frozenset({"attn_out", "mlp_out", "head", "neuron", "resid_mid"})
+"""Components that the last block computes for the last position alone when it is trimmed."""
+
+
+Change = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,11 @@ class Patch:
 
     component: Component
     layer: int
-    head: int | None
+    part: int | None
+    """A head or neuron; None for a component without parts."""
     rows: Tensor
     positions: Tensor
+    """Rows and positions are kept where the program runs, so that asking them never waits for a device."""
     values: Tensor
     """[entry, width]"""
 
@@ -44,253 +54,388 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one run gave.
+class Columns:
+    """The logits that are read: token ids, and whether all are computed, which choosing a token needs."""
 
-    tokens: [row, step], greedy. logits: [row, step, vocabulary], where each token was predicted.
-    activations: [row, position, width] per recorded place.
-    """
-
-    tokens: Tensor
-    logits: Tensor
-    activations: dict[Place, Tensor] = field(default_factory=dict)
-    forwards: int = 0
-    outputs: tuple[Tensor, ...] = ()
-    """What each forward gave at its last position: hidden states while thinking, then logits."""
-    cache: DynamicCache | None = None
+    ids: Tensor
+    all_computed: bool
 
 
-@torch.inference_mode()
-def run(
-    model: LoadedModel,
-    prompts: Tensor,
-    *,
-    new_tokens: int,
-    patches: Sequence[Patch] = (),
-    record: Collection[Component] = (),
-    resume: Run | None = None,
-) -> Run:
-    """Run prompts of equal length [row, token] to `new_tokens` greedy answer tokens.
+@dataclass(frozen=True)
+class Shortcuts:
+    """What was proven to hold for a model, so that it need not be computed."""
 
-    `resume` is the same run unpatched: forwards that end before the first patched position are
-    taken from it, because a causal model computes the same there. A run that kept no full cache
-    is not resumed from, and all forwards are computed.
+    forks: bool = True
+    """Rows may begin at a position and a block of the unpatched run."""
+    trims: bool = True
+    """The last block may compute its outputs for the last position alone."""
+    fused: tuple[nn.Module, ...] = ()
+    """Activation functions that torch has in one piece, where the model writes out their formula."""
+    why: str = ""
+    """Why a shortcut does not hold."""
 
-    Raises MeasurementError when the run is longer than the model has positions, a patch did not
-    fire exactly once per entry, or a logit is NaN or infinite.
-    """
-    check_length(model, prompts.shape[1], new_tokens)
-    progress = Progress(model, prompts, new_tokens, patches, record, resume)
-    with hooked(model, progress):
-        tokens, logits = decode(model, prompts, new_tokens, progress)
-    progress.check_fired()
-    if not bool(torch.isfinite(logits).all()):
-        row = int((~torch.isfinite(logits)).flatten(1).any(1).nonzero()[0])
-        raise MeasurementError(
-            f"{model.name} gave a logit that is NaN or infinite (first in row {row} of {len(prompts)}"
-            f"{', patched' if patches else ''}). Check the weights and the dtype; nothing can be concluded from it."
+
+PLAIN = Shortcuts(trims=False)
+WHOLE = Shortcuts(forks=False, trims=False)
+
+
+@dataclass
+class Entries:
+    """All patches of one place in a wave, in one tensor each."""
+
+    rows: Tensor
+    positions: Tensor
+    columns: Tensor | None
+    """[entry, width]: a part's own columns among those of the component; None where it has no parts."""
+    values: Tensor
+    fired: int = 0
+
+    def write(self, tensor: Tensor, step: Step, mid_of: Tensor | None = None) -> Tensor:
+        """The tensor [row, position, width] with the entries that this forward computes.
+
+        With `mid_of`, the block's input, a value is the stream that the tensor, added to it, should give.
+        """
+        begin = step.stop - tensor.shape[1]
+        now = (self.positions >= begin) & (self.positions < step.stop)
+        now &= (self.rows >= step.first) & (self.rows < step.first + len(tensor))
+        mine = now.nonzero().squeeze(1)
+        if not len(mine):
+            return tensor
+        self.fired += len(mine)
+        rows, positions = (
+            (at[mine] - less).to(tensor.device) for at, less in ((self.rows, step.first), (self.positions, begin))
         )
-    return Run(
-        tokens,
-        logits,
-        progress.recorded(),
-        progress.forwards,
-        tuple(progress.outputs),
-        progress.cache if record else None,
-    )
-
-
-def decode(model: LoadedModel, prompts: Tensor, new_tokens: int, progress: Progress) -> tuple[Tensor, Tensor]:
-    """The one decode path: prompt, thoughts, end, then greedy generation."""
-    embed, reasoning = model.model.get_input_embeddings(), model.reasoning
-    rows = len(prompts)
-    if reasoning is None:
-        logits = progress.forward(embed(prompts), model.model)
-    else:
-        begin = torch.tensor(reasoning.begin, device=prompts.device).expand(rows, -1)
-        hidden = progress.forward(embed(torch.cat([prompts, begin], dim=1)), model.model.base_model)
-        for _ in range(reasoning.thoughts):
-            hidden = progress.forward(reasoning.project(hidden), model.model.base_model)
-        end = torch.tensor(reasoning.end, device=prompts.device).expand(rows, -1)
-        logits = progress.forward(embed(end), model.model)
-    steps, tokens = [logits], [greedy(logits, reasoning.never_generated if reasoning else ())]
-    for _ in range(new_tokens - 1):
-        steps.append(progress.forward(embed(tokens[-1]), model.model))
-        tokens.append(greedy(steps[-1], reasoning.never_generated if reasoning else ()))
-    return torch.cat(tokens, dim=1), torch.cat(steps, dim=1)
-
-
-def greedy(logits: Tensor, never: tuple[int, ...]) -> Tensor:
-    """The likeliest token that may be generated. [row, 1]"""
-    if never:
-        logits = logits.clone()
-        logits[..., list(never)] = -torch.inf
-    return logits.argmax(-1)
-
-
-class Progress:
-    """Where a run is: which positions the present forward computes, what was recorded, what fired."""
-
-    def __init__(
-        self,
-        model: LoadedModel,
-        prompts: Tensor,
-        new_tokens: int,
-        patches: Sequence[Patch],
-        record: Collection[Component],
-        resume: Run | None,
-    ) -> None:
-        self.start = self.stop = self.forwards = 0
-        self.model = model
-        self.patches = patches
-        self.record = frozenset(record)
-        self.resume = resume if resume is not None and croppable(resume.cache) else None
-        self.first = min((int(p.positions.min()) for p in patches if len(p.positions)), default=0)
-        # Without the config, so that layers with a sliding window keep every position too: a run
-        # resumes from a cropped cache, and what a window has dropped cannot be cropped.
-        self.cache = DynamicCache()
-        self.fired = [0] * len(patches)
-        self.seen: dict[Place, list[Tensor]] = {}
-        self.outputs: list[Tensor] = []
-        self.mask: Tensor | None = None
-        if model.mask is not None:
-            total = run_length(model, prompts.shape[1], new_tokens)
-            self.mask = model.mask(prompts.shape[1], total).to(prompts.device)
-
-    def forward(self, embeddings: Tensor, module: Any) -> Tensor:
-        """One forward over the next positions: logits at the last from the whole model, or the last
-        hidden state from its trunk. [row, 1, vocabulary or width]"""
-        self.start, self.stop = self.stop, self.stop + embeddings.shape[1]
-        if self.resume is not None and self.stop <= self.first:
-            self.outputs.append(self.resume.outputs[len(self.outputs)])
+        mine = mine.to(tensor.device)
+        values = self.values[mine]
+        tensor = tensor.clone()
+        if mid_of is not None:
+            before, added = mid_of[rows, positions], tensor[rows, positions]
+            # Where the stream is already what is wanted, not a bit may move.
+            values = torch.where(values == before + added, added, values - before)
+        if self.columns is None:
+            tensor[rows, positions] = values
         else:
-            if self.resume is not None and self.start and not self.forwards:
-                crop_into(self.cache, self.resume.cache, self.start)
-            self.outputs.append(self.computed(embeddings, module))
-        return self.outputs[-1]
-
-    def computed(self, embeddings: Tensor, module: Any) -> Tensor:
-        self.forwards += 1
-        inputs: dict[str, Any] = {
-            "inputs_embeds": self.at(("embed", 0), embeddings),
-            "past_key_values": self.cache,
-            "use_cache": True,
-        }
-        if self.mask is not None:
-            seen = self.mask[:, :, self.start : self.stop, : self.stop]
-            inputs["attention_mask"] = seen.expand(len(embeddings), -1, -1, -1)
-        if module is self.model.model:
-            logits: Tensor = module(**inputs, logits_to_keep=1).logits
-            return logits
-        hidden: Tensor = module(**inputs).last_hidden_state[:, -1:]
-        return hidden
-
-    def at(self, place: Place, tensor: Tensor) -> Tensor:
-        """A place's activations in this forward, patched where a patch says so, then recorded."""
-        for n, patch in enumerate(self.patches):
-            if patch.place == place:
-                tensor = self.patched(n, patch, tensor)
-        if place[0] in self.record:
-            self.seen.setdefault(place, []).append(tensor)
+            tensor[rows[:, None], positions[:, None], self.columns[mine]] = values
         return tensor
 
-    def patched(self, n: int, patch: Patch, tensor: Tensor) -> Tensor:
-        now = (patch.positions >= self.start) & (patch.positions < self.stop)
-        hits = int(now.sum())
-        if not hits:
-            return tensor
-        self.fired[n] += hits
-        changed = tensor.clone()
-        width = patch.values.shape[-1]
-        offset = (patch.head or 0) * width
-        # A head's z is its own stretch of the projection's input; elsewhere the stretch is everything.
-        changed[patch.rows[now], patch.positions[now] - self.start, offset : offset + width] = patch.values[now]
-        return changed
 
-    def watched(self, component: Component, layer: int) -> bool:
-        return component in self.record or any(p.place == (component, layer) for p in self.patches)
+def entries_of(patches: Sequence[Patch]) -> dict[Place, list[Entries]]:
+    """The patches by place, those of equal width in one."""
+    grouped: dict[tuple[Place, bool], list[Patch]] = {}
+    for patch in patches:
+        if len(patch.rows):
+            grouped.setdefault((patch.place, patch.part is None), []).append(patch)
+    out: dict[Place, list[Entries]] = {}
+    for (place, entire), group in grouped.items():
+        rows, positions = (torch.cat([getattr(p, name).cpu() for p in group]) for name in ("rows", "positions"))
+        values = torch.cat([p.values for p in group])
+        columns = None
+        if not entire:
+            width = torch.arange(values.shape[-1], device=values.device)
+            parts = torch.cat([torch.full((len(p.rows), 1), p.part or 0, device=values.device) for p in group])
+            columns = parts * len(width) + width
+        out.setdefault(place, []).append(Entries(rows, positions, columns, values))
+    return out
 
-    def check_fired(self) -> None:
-        for patch, fired in zip(self.patches, self.fired, strict=True):
-            if fired != len(patch.rows):
-                raise MeasurementError(
-                    f"A patch of {patch.component} at layer {patch.layer} fired {fired} times where {len(patch.rows)} "
-                    "were asked: its positions were not all computed once. Ask for positions inside the run."
-                )
 
-    def recorded(self) -> dict[Place, Tensor]:
+@dataclass
+class Recorder:
+    """Activations as the forwards compute them."""
+
+    components: frozenset[Component]
+    latest_only: bool = False
+    """Every forward computes all positions so far, so the latest says it all."""
+    first_input_only: bool = False
+    """Of the blocks' inputs only the first is recorded: each other one is the output of the block before."""
+    seen: dict[Place, list[Tensor]] = field(default_factory=dict)
+    tupled: set[int] = field(default_factory=set)
+    """Blocks that return a tuple."""
+
+    def wants(self, place: Place) -> bool:
+        component, layer = place
+        return component in self.components and not (self.first_input_only and component == "resid_pre" and layer > 0)
+
+    def keep(self, place: Place, tensor: Tensor) -> None:
+        if self.latest_only:
+            self.seen.pop(place, None)
+        self.seen.setdefault(place, []).append(tensor)
+
+    def joined(self) -> dict[Place, Tensor]:
         # Each place's parts go as soon as they are joined, so that a run is never held twice.
-        return {place: torch.cat(self.seen.pop(place), dim=1) for place in list(self.seen)}
+        parts = {place: self.seen.pop(place) for place in list(self.seen)}
+        return {place: kept[0] if len(kept) == 1 else torch.cat(kept, dim=1) for place, kept in parts.items()}
 
 
-def croppable(cache: DynamicCache | None) -> bool:
-    """Whether the cache holds every position of every layer; a sliding window's does not."""
-    return cache is not None and all(type(layer) is DynamicLayer for layer in cache.layers)
+@dataclass
+class Joining:
+    """Where rows that join come from: the unpatched run of their pairs."""
+
+    stream: Mapping[Place, Tensor]
+    pairs: Tensor
+    """Per slot of the wave, the row of the unpatched run."""
+    tupled: Collection[int] = ()
+
+    def rows(self, block: int, step: Step, start: int, count: int) -> Tensor:
+        """The stream at a block's input, for `count` slots from `start`. [row, position, width]"""
+        place: Place = ("resid_post", block - 1) if block else ("resid_pre", 0)
+        mine = self.pairs[start : start + count]
+        return chosen(self.stream[place][:, step.start : step.stop], mine)
 
 
-def crop_into(empty: DynamicCache, full: DynamicCache | None, length: int) -> None:
-    """Fills a cache with the keys and values of the first positions; the full one stays as it is."""
-    for index, layer in enumerate(full.layers if full is not None else ()):
-        assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
-        empty.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
+@dataclass
+class Forward:
+    """One forward of a wave."""
 
+    model: LoadedModel
+    step: Step
+    keys: ForwardKeys | None
+    entries: Mapping[Place, list[Entries]]
+    shortcuts: Shortcuts
+    joining: Joining | None = None
+    recorder: Recorder | None = None
+    mask: Tensor | None = None
+    inputs: dict[int, Tensor] = field(default_factory=dict)
+    """Block inputs, kept where the stream inside the block is patched or recorded."""
 
-def run_length(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> int:
-    """Positions that a run computes: all but the last generated token."""
-    reasoning = model.reasoning
-    extra = len(reasoning.begin) + reasoning.thoughts + len(reasoning.end) if reasoning else 0
-    return prompt_tokens + extra + new_tokens - 1
+    def hidden(self, embeddings: Tensor | None) -> Tensor:
+        """The last hidden state of every row. [row, width]"""
+        with hooked(self):
+            output = self.model.model.base_model(**self.arguments(embeddings))
+        hidden: Tensor = output.last_hidden_state[:, -1]
+        return hidden
 
+    def logits(self, embeddings: Tensor | None, columns: Columns) -> Tensor:
+        """Logits of every row at the last position. [row, vocabulary], or [row, column] where not all are computed."""
+        with hooked(self), narrowed(self.model.model, columns):
+            output = self.model.model(**self.arguments(embeddings), logits_to_keep=1)
+        logits: Tensor = output.logits[:, -1]
+        narrow = columns.all_computed or logits.shape[-1] == len(columns.ids)
+        return logits if narrow else logits[:, columns.ids]
 
-def check_length(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> None:
-    """Raises MeasurementError when the model has fewer positions than a run needs."""
-    has = getattr(model.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    needs = run_length(model, prompt_tokens, new_tokens)
-    if has is not None and needs > has:
-        raise MeasurementError(
-            f"{model.name} has {has} positions, and a prompt of {prompt_tokens} tokens with {new_tokens} answer tokens "
-            f"needs {needs}. Shorten the prompts, or ask for fewer tokens with max_new_tokens=."
+    def arguments(self, embeddings: Tensor | None) -> dict[str, Any]:
+        if embeddings is None:
+            # Nobody reads it: the first rows that join take its place.
+            assert self.joining is not None
+            stream = self.joining.stream["resid_pre", 0]
+            embeddings = stream.new_zeros(1, self.step.stop - self.step.start, stream.shape[-1])
+        else:
+            embeddings = self.at(("embed", 0), embeddings)
+        given: dict[str, Any] = {"inputs_embeds": embeddings, "use_cache": self.keys is not None}
+        if self.keys is not None:
+            given["past_key_values"] = self.keys.cache(len(self.model.blocks))
+        if self.mask is not None:
+            seen = self.mask[:, :, self.step.start : self.step.stop, : self.step.stop]
+            given["attention_mask"] = seen.expand(len(embeddings), -1, -1, -1)
+        return given
+
+    @cached_property
+    def joins(self) -> dict[int, tuple[int, int]]:
+        """For each block, how many rows are there before it, and how many join."""
+        before, out = 0, {}
+        for block, count in self.step.joins:
+            if block != EMBEDDING:
+                out[block] = (before, count)
+            before += count
+        return out
+
+    def joined(self, block: int, hidden: Tensor) -> Tensor:
+        """A block's input with the rows that join there."""
+        before, count = self.joins.get(block, (0, 0))
+        if not count or self.joining is None:
+            return hidden
+        new = self.joining.rows(block, self.step, self.step.first + before, count)
+        return torch.cat([hidden, new]) if before else new
+
+    def at(self, place: Place, tensor: Tensor) -> Tensor:
+        """A place's activations, patched where a patch says so, then recorded."""
+        for entries in self.entries.get(place, ()):
+            tensor = entries.write(tensor, self.step)
+        if self.recorder is not None and self.recorder.wants(place):
+            self.recorder.keep(place, tensor)
+        return tensor
+
+    def added_by_attention(self, layer: int, tensor: Tensor) -> Tensor:
+        """What attention adds, patched so that the stream between attention and MLP is as asked."""
+        tensor = self.at(("attn_out", layer), tensor)
+        if layer not in self.inputs:
+            return tensor
+        place: Place = ("resid_mid", layer)
+        before = self.inputs[layer]
+        for entries in self.entries.get(place, ()):
+            tensor = entries.write(tensor, self.step, mid_of=before)
+        if self.recorder is not None and self.recorder.wants(place):
+            self.recorder.keep(place, before + tensor)
+        return tensor
+
+    def watched(self, place: Place) -> bool:
+        return place in self.entries or (self.recorder is not None and self.recorder.wants(place))
+
+    @property
+    def uneven(self) -> bool:
+        """Whether rows join a batch that entered at the embedding with several: its masks are for those alone."""
+        block, count = self.step.joins[0]
+        return block == EMBEDDING and count > 1 and len(self.step.joins) > 1
+
+    @property
+    def trimmed(self) -> bool:
+        """Whether the last block's outputs are computed for the last position alone."""
+        last = len(self.model.blocks) - 1
+        return (
+            self.shortcuts.trims
+            and self.recorder is None
+            and self.step.stop - self.step.start > 1
+            and not any((component, last) in self.entries for component in INNER)
         )
 
 
 @contextmanager
-def hooked(model: LoadedModel, progress: Progress) -> Iterator[None]:
-    """Hooks on the places that this run patches or records, gone when it ends."""
-    handles = []
+def hooked(forward: Forward) -> Iterator[None]:
+    """Hooks on the blocks and places that this forward needs, gone when it ends."""
+    handles: list[Any] = []
+    passed: list[tuple[nn.Module, Any]] = []
+    blocks, joins = forward.model.blocks, forward.joins
+    begins = 0 if forward.step.joins[0][0] == EMBEDDING else min(joins)
     try:
-        for layer, block in enumerate(model.blocks):
-            for component, attach in ATTACH.items():
-                if progress.watched(component, layer):
-                    handles.append(attach(block, progress, (component, layer)))
+        for layer, block in enumerate(blocks):
+            if layer < begins:
+                tupled = forward.joining is not None and layer in forward.joining.tupled
+                passed.append((block.block, vars(block.block).get("forward")))
+                vars(block.block)["forward"] = passing(tupled)
+            for handle in block_hooks(forward, layer, entered=layer >= begins):
+                handles.append(handle)  # one by one: an error leaves none of them attached
+        if forward.trimmed and begins < len(blocks):
+            for module in (blocks[-1].output_projection, blocks[-1].mlp):
+                handles.append(on_input(module, lambda h: h[:, -1:]))
         yield
     finally:
         for handle in handles:
             handle.remove()
+        for module, before in passed:
+            del vars(module)["forward"]
+            if before is not None:
+                vars(module)["forward"] = before
 
 
-def on_input(module: Any, progress: Progress, place: Place) -> Any:
+def passing(tupled: bool) -> Any:
+    """In place of a block below every row: what comes in goes out."""
+
+    def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        return (hidden_states, None) if tupled else hidden_states
+
+    return forward
+
+
+def block_hooks(forward: Forward, layer: int, *, entered: bool) -> Iterator[Any]:
+    """Attaches the hooks of one block; of one that no row enters only those behind it."""
+    block, last = forward.model.blocks[layer], len(forward.model.blocks) - 1
+
+    def leave(hidden: Tensor) -> Tensor:
+        return forward.at(("resid_post", layer), forward.joined(last + 1, hidden) if layer == last else hidden)
+
+    if entered:
+        mid = forward.watched(("resid_mid", layer))
+
+        def enter(hidden: Tensor) -> Tensor:
+            hidden = forward.at(("resid_pre", layer), forward.joined(layer, hidden))
+            if mid:
+                forward.inputs[layer] = hidden
+            return hidden
+
+        if layer in forward.joins or mid or forward.uneven or forward.watched(("resid_pre", layer)):
+            yield on_block_input(block.block, enter)
+        for component, tap in block.taps.items():
+            place: Place = (component, layer)
+            if component == "attn_out" and (mid or forward.watched(place)):
+                yield on_tap(tap, lambda t: forward.added_by_attention(layer, t))
+            elif component not in ("resid_pre", "resid_post", "attn_out") and forward.watched(place):
+                yield on_tap(tap, partial(forward.at, place))
+    if forward.watched(("resid_post", layer)) or (layer == last and last + 1 in forward.joins):
+        yield on_output(block.block, leave, None if forward.recorder is None else (forward.recorder, layer))
+
+
+def on_tap(tap: Tap, change: Change) -> Any:
+    """A hook that hands a component's own columns to `change` and puts back what it returns."""
+    columns = tap.columns()
+
+    def at_columns(tensor: Tensor) -> Tensor:
+        mine = tensor[..., columns]
+        new = change(mine)
+        if new is mine:
+            return tensor
+        if isinstance(columns, slice) and new.shape == tensor.shape:
+            return new
+        tensor = tensor.clone()
+        tensor[..., columns] = new
+        return tensor
+
+    return on_input(tap.module, at_columns) if tap.side == "input" else on_output(tap.module, at_columns)
+
+
+def on_input(module: nn.Module, change: Change) -> Any:
     def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if args:
-            return (progress.at(place, args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": progress.at(place, kwargs["hidden_states"])}
+            return (change(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def on_output(module: Any, progress: Progress, place: Place) -> Any:
+def on_block_input(module: nn.Module, change: Change) -> Any:
+    """As `on_input`, and masks that were made for the rows at the embedding serve all rows, being alike."""
+
+    def alike(value: Any) -> Any:
+        return value[:1] if isinstance(value, Tensor) and value.dim() == 4 and len(value) > 1 else value
+
+    def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        args, kwargs = tuple(map(alike, args)), {name: alike(value) for name, value in kwargs.items()}
+        if args:
+            return (change(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def on_output(module: nn.Module, change: Change, tuples: tuple[Recorder, int] | None = None) -> Any:
     def hook(_: Any, __: Any, output: Any) -> Any:
         # Some blocks and all attentions return tuples, decided per call.
         if isinstance(output, tuple):
-            return (progress.at(place, output[0]), *output[1:])
-        return progress.at(place, output)
+            if tuples is not None:
+                tuples[0].tupled.add(tuples[1])
+            return (change(output[0]), *output[1:])
+        return change(output)
 
     return module.register_forward_hook(hook)
 
 
-ATTACH: dict[Component, Callable[[Block, Progress, Place], Any]] = {
-    "resid_pre": lambda block, progress, place: on_input(block.block, progress, place),
-    "attn_out": lambda block, progress, place: on_output(block.attention, progress, place),
-    "head": lambda block, progress, place: on_input(block.output_projection, progress, place),
-    "mlp_out": lambda block, progress, place: on_output(block.mlp, progress, place),
-    "resid_post": lambda block, progress, place: on_output(block.block, progress, place),
-}
+def written_out(model: LoadedModel) -> tuple[nn.Module, ...]:
+    """The activation functions of a model that torch has in one piece."""
+    return tuple(module for module in model.model.modules() if type(module) is NewGELUActivation)
+
+
+@contextmanager
+def fused(shortcuts: Shortcuts) -> Iterator[None]:
+    """GELU by its tanh formula (Hendrycks and Gimpel, arXiv 1606.08415) in one pass over memory in place of eight."""
+    mine = [module for module in shortcuts.fused if "forward" not in vars(module)]
+    try:
+        for module in mine:
+            vars(module)["forward"] = partial(F.gelu, approximate="tanh")
+        yield
+    finally:
+        for module in mine:
+            vars(module).pop("forward", None)
+
+
+@contextmanager
+def narrowed(model: Any, columns: Columns) -> Iterator[None]:
+    """The head computes the read columns alone, where no token is chosen; what follows it is per logit."""
+    head = model.get_output_embeddings()
+    if columns.all_computed or type(head) is not nn.Linear or "forward" in head.__dict__:
+        yield
+        return
+    weight = head.weight[columns.ids]
+    bias = None if head.bias is None else head.bias[columns.ids]
+    vars(head)["forward"] = lambda hidden: F.linear(hidden, weight, bias)
+    try:
+        yield
+    finally:
+        del vars(head)["forward"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from causaltest.asking.positions import THINK, Position
 from causaltest.errors import PositionError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.engine import run_length
 from causaltest.measuring.prompts import Prompt, TokenPair
+from causaltest.measuring.timeline import run_length
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,7 @@ from torch import Tensor
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.errors import PairsError
 from causaltest.measuring.adapters.model import LoadedModel
-
-STREAM_BYTES = 16 << 20
-MOST_TOKENS = 16_384
-FEWEST_TOKENS = 1_024
+from causaltest.measuring.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,8 @@ class Chunk:
         return self.clean.shape[1]
 
 
-def tokenise(model: LoadedModel, pairs: Pairs) -> tuple[Chunk, ...]:
-    """The pairs as chunks of equal length, in order within each length.
+def tokenise(model: LoadedModel, pairs: Pairs, budget: Budget) -> tuple[Chunk, ...]:
+    """The pairs as chunks of equal length, in order within each length; as many in a chunk as the budget holds.
 
     Raises PairsError when clean and corrupt differ in length; shows both tokenisations.
     """
@@ -65,19 +62,9 @@ def tokenise(model: LoadedModel, pairs: Pairs) -> tuple[Chunk, ...]:
     return tuple(
         as_chunk(group[at : at + size], device)
         for length, group in by_length.items()
-        for size in [max(1, tokens_per_forward(model) // length)]
+        for size in [budget.pairs(model, length)]
         for at in range(0, len(group), size)
     )
-
-
-def tokens_per_forward(model: LoadedModel) -> int:
-    """How many prompt tokens share a forward: a residual stream of 16 MiB, within bounds.
-
-    It depends on the model alone, because it fixes the batch shapes, and so the bits of every result.
-    """
-    width: int = model.model.config.get_text_config(decoder=True).hidden_size
-    fit = STREAM_BYTES // (width * model.model.dtype.itemsize)
-    return min(MOST_TOKENS, max(FEWEST_TOKENS, fit))
 
 
 def as_chunk(pairs: Sequence[TokenPair], device: Any) -> Chunk:

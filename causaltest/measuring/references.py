@@ -1,4 +1,4 @@
-"""Reference runs: the clean and the corrupt run of every pair, computed once and kept."""
+"""Reference runs: the clean and the corrupt run of every pair, computed once and kept while there is room."""
 
 from __future__ import annotations
 
@@ -6,86 +6,111 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from causaltest.asking.pairs import Pairs
-from causaltest.asking.sites import STREAM, Component
+from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.engine import Run, run, run_length
+from causaltest.measuring.budget import Budget
+from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.prompts import Chunk, tokenise
+from causaltest.measuring.trajectory import Run, run
 
 Side = Literal["clean", "corrupt"]
+SIDES: tuple[Side, Side] = ("clean", "corrupt")
 
-RECORDED: tuple[Component, ...] = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head")
-ALWAYS = STREAM
-"""Kept whatever is asked for: most claims are about the stream, and a block's input is the output before it."""
-CACHE_BYTES = 384 << 20
-"""Up to here, all sets of pairs together, reference runs keep every component; then those asked for."""
+STREAM_PARTS: frozenset[Component] = frozenset({"embed", "resid_pre", "resid_post"})
+"""Always recorded: patched runs join in the stream, and a block's input is the output before it."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """One side of all pairs: a run per chunk, with what was recorded in it."""
+class ChunkRuns:
+    """Both unpatched runs of a chunk."""
 
-    runs: tuple[Run, ...]
+    clean: Run
+    corrupt: Run
+
+    def side(self, side: Side) -> Run:
+        return self.clean if side == "clean" else self.corrupt
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A chunk's runs as they were recorded."""
+
+    new_tokens: int
     recorded: frozenset[Component]
+    runs: ChunkRuns
+    bytes: int
 
 
 class References:
-    """The reference runs of one model. Two claims about the same pairs share them."""
+    """The reference runs of one model. Experiments on the same pairs share them.
 
-    def __init__(self, model: LoadedModel) -> None:
+    What was kept decides how long something takes, and never what comes out: a run that was let
+    go is computed again in the same shape.
+    """
+
+    def __init__(self, model: LoadedModel, budget: Budget) -> None:
         self._model = model
+        self.budget = budget
+        self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
-        self._kept: dict[tuple[str, Side, int], Reference] = {}
-        self._reserved: dict[tuple[str, int], int] = {}
+        self._kept: dict[tuple[str, int], Kept] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
         """The pairs as tokens, tokenised once."""
         if pairs.digest not in self._chunks:
-            self._chunks[pairs.digest] = tokenise(self._model, pairs)
+            self._chunks[pairs.digest] = tokenise(self._model, pairs, self.budget)
         return self._chunks[pairs.digest]
 
-    def get(self, pairs: Pairs, side: Side, new_tokens: int, components: Collection[Component] = ()) -> Reference:
-        """The runs of one side, computed on the first call and kept for those after it."""
-        key = (pairs.digest, side, new_tokens)
-        wanted = needed(components)
-        kept = self._kept.get(key)
-        if kept is not None and wanted <= kept.recorded:
-            self.reused += len(pairs)
-            return kept
-        if self._everything_fits(pairs, new_tokens):
-            wanted = frozenset(RECORDED)
-        elif kept is not None:
-            wanted |= kept.recorded
+    def columns(self, pairs: Pairs) -> Columns:
+        """The logits that any metric reads: those of every token of an answer."""
+        answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
+        return Columns(torch.tensor(sorted(answers), device=self._model.model.device), all_computed=True)
+
+    def get(self, pairs: Pairs, number: int, new_tokens: int, components: Collection[Component] = ()) -> ChunkRuns:
+        """Both sides of one chunk, with at least these components and steps."""
+        key, wanted = (pairs.digest, number), STREAM_PARTS | set(components)
+        chunk = self.chunks(pairs)[number]
+        kept = self._kept.pop(key, None)
+        if kept is not None and wanted <= kept.recorded and new_tokens <= kept.new_tokens:
+            self._kept[key] = kept  # the last one used stands last
+            self.reused += 2 * len(chunk.pairs)
+            return kept.runs
+        if kept is not None:
+            wanted, new_tokens = wanted | kept.recorded, max(new_tokens, kept.new_tokens)
         # What is repeated with more components is let go first, so that it is not held twice.
         kept = None
-        self._kept.pop(key, None)
-        runs = tuple(
-            run(self._model, getattr(chunk, side), new_tokens=new_tokens, record=wanted) for chunk in self.chunks(pairs)
+        both = run(
+            self._model,
+            torch.cat([chunk.clean, chunk.corrupt]),
+            new_tokens=new_tokens,
+            record=wanted,
+            columns=self.columns(pairs),
+            keep_keys=self.shortcuts.forks,
+            shortcuts=self.shortcuts,
         )
-        self.forwards += sum(r.forwards for r in runs)
-        self.runs += len(pairs)
-        self._kept[key] = Reference(runs, wanted)
-        return self._kept[key]
+        self.forwards += both.forwards
+        self.runs += 2 * len(chunk.pairs)
+        half = len(chunk.pairs)
+        runs = ChunkRuns(both.part(slice(half)), both.part(slice(half, 2 * half)))
+        self._kept[key] = Kept(new_tokens, frozenset(wanted), runs, size_of(both))
+        self._let_go(key)
+        return runs
 
-    def _everything_fits(self, pairs: Pairs, new_tokens: int) -> bool:
-        """Whether both sides of these pairs may keep every component, beside those that do already."""
-        key = (pairs.digest, new_tokens)
-        others = sum(size for other, size in self._reserved.items() if other != key)
-        fits = others + self._bytes(pairs, new_tokens) <= CACHE_BYTES
-        if fits:
-            self._reserved[key] = self._bytes(pairs, new_tokens)
-        return fits
-
-    def _bytes(self, pairs: Pairs, new_tokens: int) -> int:
-        """What both sides take when every component is recorded."""
-        model = self._model.model
-        width: int = model.config.get_text_config(decoder=True).hidden_size
-        # Embedding, and per block residual, attention, heads, MLP, keys and values.
-        per_position = width * model.dtype.itemsize * (1 + 6 * len(self._model.blocks))
-        positions = sum(len(c.pairs) * run_length(self._model, c.prompt_tokens, new_tokens) for c in self.chunks(pairs))
-        return int(2 * positions * per_position)
+    def _let_go(self, newest: tuple[str, int]) -> None:
+        """Drops what was used longest ago until the rest is within its share of the budget."""
+        total = sum(kept.bytes for kept in self._kept.values())
+        for key in list(self._kept):
+            if total <= self.budget.for_references or key == newest:
+                return
+            total -= self._kept.pop(key).bytes
 
 
-def needed(components: Collection[Component]) -> frozenset[Component]:
-    return frozenset(components) | frozenset(ALWAYS)
+def size_of(run: Run) -> int:
+    """Bytes of a run, each storage once."""
+    tensors = [run.logits, *run.activations.values(), *(t for layer in run.keys for t in layer)]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())

@@ -1,19 +1,24 @@
-"""Scores: a metric read off a run, the same for every arm."""
+"""Scores: a metric read off runs, the same for every arm."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from causaltest.asking.metrics import Metric
 from causaltest.errors import ClaimError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.engine import Run
+from causaltest.measuring.planner import Ints
 from causaltest.measuring.prompts import TokenPair
+from causaltest.measuring.trajectory import Run
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+Floats = NDArray[np.float64]
 
 
 def tokens_needed(metric: Metric, pairs: Sequence[TokenPair]) -> int:
@@ -25,43 +30,66 @@ def tokens_needed(metric: Metric, pairs: Sequence[TokenPair]) -> int:
     return 1
 
 
-def score(metric: Metric, model: LoadedModel, run: Run, pairs: Sequence[TokenPair]) -> tuple[float, ...]:
-    """The metric of each row. Raises ClaimError when a pair lacks what the metric reads."""
-    # One transfer for all rows, where the model is not on the CPU.
-    run = replace(run, tokens=run.tokens.cpu(), logits=run.logits.cpu())
-    return tuple(SCORERS[metric.name](metric, model, run, row, pair) for row, pair in enumerate(pairs))
+def chooses_tokens(metric: Metric) -> bool:
+    """Whether a metric reads generated tokens, and not logits of its own."""
+    return metric.name in ("accuracy", "exact_match")
 
 
-def accuracy(_: Metric, __: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
-    return float(tuple(run.tokens[row, : len(pair.answer)].tolist()) == pair.answer)
+def score(metric: Metric, model: LoadedModel, run: Run, columns: Tensor, pairs: Sequence[TokenPair]) -> Floats:
+    """The metric of each row, which are those of `pairs`, without the metric's range. [row]
+
+    `columns` are the token ids of the run's logits, ascending. Raises ClaimError when a pair lacks
+    what the metric reads.
+    """
+    if metric.name == "accuracy":
+        return accuracy(run, pairs)
+    if metric.name == "exact_match":
+        return exact_match(metric, model, run, pairs)
+    logits = run.logits[:, 0].double().cpu().numpy()
+    right = logits_of(metric, logits, columns, pairs, [p.answer for p in pairs])
+    if metric.name == "logit":
+        return right
+    wrong = []
+    for pair in pairs:
+        if pair.corrupt_answer is None:
+            raise ClaimError(
+                f"{pair.pair.id} has no corrupt_answer, which logit_diff compares with; use logit, or give it."
+            )
+        wrong.append(pair.corrupt_answer)
+    difference: Floats = right - logits_of(metric, logits, columns, pairs, wrong)
+    return difference
 
 
-def exact_match(metric: Metric, model: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
-    wanted = extracted(metric, pair.pair.answer)
-    if wanted is None:
-        # No number would equal no number: every text without one would count as right.
-        raise ClaimError(
-            f"{pair.pair.id}: the answer {pair.pair.answer!r} holds no number, which "
-            'exact_match(extract="last_number") compares; use extract="text", or give the number.'
-        )
-    return float(extracted(metric, text_of(model.tokenizer, run.tokens[row].tolist())) == wanted)
+def accuracy(run: Run, pairs: Sequence[TokenPair]) -> Floats:
+    tokens = run.tokens.cpu().tolist()
+    return np.array(
+        [float(tuple(row[: len(p.answer)]) == p.answer) for row, p in zip(tokens, pairs, strict=True)], dtype=np.float64
+    )
 
 
-def logit(metric: Metric, _: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
-    return clipped(metric, float(run.logits[row, 0, one_token(metric, pair, pair.answer)]))
+def exact_match(metric: Metric, model: LoadedModel, run: Run, pairs: Sequence[TokenPair]) -> Floats:
+    out = []
+    for row, pair in zip(run.tokens.cpu().tolist(), pairs, strict=True):
+        wanted = extracted(metric, pair.pair.answer)
+        if wanted is None:
+            # No number would equal no number: every text without one would count as right.
+            raise ClaimError(
+                f"{pair.pair.id}: the answer {pair.pair.answer!r} holds no number, which "
+                'exact_match(extract="last_number") compares; use extract="text", or give the number.'
+            )
+        given = text_of(model.tokenizer, row[: metric.max_new_tokens or 1])
+        out.append(float(extracted(metric, given) == wanted))
+    return np.array(out, dtype=np.float64)
 
 
-def logit_diff(metric: Metric, _: LoadedModel, run: Run, row: int, pair: TokenPair) -> float:
-    if pair.corrupt_answer is None:
-        raise ClaimError(
-            f"{pair.pair.id} has no corrupt_answer, which logit_diff compares with; use logit, or give it."
-        )
-    right, wrong = (one_token(metric, pair, ids) for ids in (pair.answer, pair.corrupt_answer))
-    logits = run.logits[row, 0]
-    return clipped(metric, float(logits[right]) - float(logits[wrong]))
-
-
-SCORERS = {"accuracy": accuracy, "exact_match": exact_match, "logit": logit, "logit_diff": logit_diff}
+def logits_of(
+    metric: Metric, logits: Floats, columns: Tensor, pairs: Sequence[TokenPair], answers: Sequence[tuple[int, ...]]
+) -> Floats:
+    """Each row's logit of its answer's token."""
+    wanted = [one_token(metric, pair, ids) for pair, ids in zip(pairs, answers, strict=True)]
+    at: Ints = np.searchsorted(columns.cpu().numpy(), np.array(wanted, dtype=np.int64))
+    picked: Floats = logits[np.arange(len(at)), at]
+    return picked
 
 
 def one_token(metric: Metric, pair: TokenPair, ids: tuple[int, ...]) -> int:
@@ -73,8 +101,12 @@ def one_token(metric: Metric, pair: TokenPair, ids: tuple[int, ...]) -> int:
     return ids[0]
 
 
-def clipped(metric: Metric, value: float) -> float:
-    return value if metric.range is None else min(max(value, metric.range[0]), metric.range[1])
+def within_range(metric: Metric, values: Floats) -> Floats:
+    """The values, clipped to the metric's range."""
+    if metric.range is None:
+        return values
+    clipped: Floats = np.clip(values, *metric.range)
+    return clipped
 
 
 def text_of(tokenizer: Any, tokens: list[int]) -> str:

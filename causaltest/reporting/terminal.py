@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from causaltest import __version__
 from causaltest.session import ClaimResult
@@ -12,6 +14,10 @@ from causaltest.session import ClaimResult
 WIDTH = 110
 LABEL = 12
 PUBLISHED = "published"
+
+
+LEAST_ROUNDING = 1e-5
+"""Rounding below this is not told apart: it changes from processor to processor."""
 
 
 def section(result: ClaimResult) -> str:
@@ -88,7 +94,7 @@ def controls(result: ClaimResult) -> str:
     given, parts = result.controls, []
     own = given.get("self_patch")
     if isinstance(own, dict):
-        parts.append("self-patch neutral" if own["neutral"] else f"self-patch MOVED the run by {number(own['moved'])}")
+        parts.append(self_patch_line(own))
     for name, value in (("placebo", given.get("placebo")), ("positive control", given.get("positive"))):
         if isinstance(value, dict):
             parts.append(f"{name} {number(value['estimate'])}{'' if value['passed'] else ' FAILED'}")
@@ -99,6 +105,14 @@ def controls(result: ClaimResult) -> str:
     if given.get("distance") is not None:
         parts.append(f"patch distance {given['distance']:.3g}")
     return " · ".join(parts)
+
+
+def self_patch_line(own: dict[str, Any]) -> str:
+    """Whether the self-patch was neutral, and within which rounding: the power of ten above what was measured."""
+    if not own["neutral"]:
+        return f"self-patch MOVED the run by {number(own['moved'])}"
+    rounding = max(own.get("rounding") or 0.0, LEAST_ROUNDING)
+    return f"self-patch neutral within 1e{math.ceil(round(math.log10(rounding), 6)):+03d}"
 
 
 def needed(result: ClaimResult) -> str:

@@ -17,7 +17,7 @@ from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.metrics import Metric, accuracy, exact_match, logit, logit_diff
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.positions import Position, every, first, index, last, span, step, thought
-from causaltest.asking.sites import Site, attn_out, embed, head, resid_post, resid_pre
+from causaltest.asking.sites import Site, attn_out, embed, head, neuron, resid_post, resid_pre
 from causaltest.errors import ClaimError
 
 PAIRS = Pairs([Pair(clean="2 ducks", corrupt="3 ducks", answer="2", cluster="a")])
@@ -41,6 +41,7 @@ sites: st.SearchStrategy[Site] = st.one_of(
     st.builds(resid_post, few, positions),
     st.builds(attn_out, few, positions),
     st.builds(head, few, few, positions),
+    st.builds(neuron, few, few, positions),
     st.builds(embed, positions),
 )
 metrics: st.SearchStrategy[Metric] = st.sampled_from(
@@ -130,7 +131,7 @@ def changes_of(one: Experiment) -> list[Experiment]:
         *([patched(intervention=by)] if kept else []),
         elsewhere(component="mlp_out"),
         elsewhere(layers=(*site.layers, 99)),
-        elsewhere(heads=(*site.heads, 99)),
+        elsewhere(parts=(*site.parts, 99)),
         elsewhere(position=dataclasses.replace(position, kind="everywhere")),
         elsewhere(position=dataclasses.replace(position, numbers=(*position.numbers, 99))),
         elsewhere(position=dataclasses.replace(position, text="another text")),

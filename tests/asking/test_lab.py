@@ -14,7 +14,7 @@ from causaltest.asking.lab import Lab
 from causaltest.asking.metrics import accuracy, logit_diff
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.positions import every, index, last, span, thought
-from causaltest.asking.sites import Site, embed, head, resid_post
+from causaltest.asking.sites import Site, embed, head, neuron, resid_post
 from causaltest.effect import Difference, Effect, SelfPatch
 from causaltest.errors import ClaimError, RehearsalRead, SiteError
 from causaltest.sweep import SweepMap
@@ -43,7 +43,7 @@ class Recorder:
     def spread(self, site: Site, pairs: Pairs) -> Site:
         if site.position != every():
             return site
-        return Site(site.component, site.layers, site.heads, index(0, 1, 2))
+        return Site(site.component, site.layers, site.parts, index(0, 1, 2))
 
     def moved(self, patching: Patching) -> SelfPatch:
         self.asked.append(patching)
@@ -51,6 +51,9 @@ class Recorder:
 
     def clean(self, pairs: Pairs) -> Any:
         return pairs
+
+    def expect(self, experiments):
+        self.expected = list(experiments)
 
     def counted(self) -> dict[str, int]:
         return {"patched_runs": len(self.asked)}
@@ -154,6 +157,11 @@ def test_a_sweep_is_one_experiment_per_cell_row_by_row(lab: Lab, backend: Record
 def test_a_sweep_of_heads_has_a_row_per_head(lab: Lab, backend: Recorder) -> None:
     lab.sweep(PAIRS, at=head([1, 2], range(2), last())).recovery(accuracy)
     assert backend.asked[0][1] == ("L1H0", "L1H1", "L2H0", "L2H1")
+
+
+def test_a_sweep_of_neurons_has_a_row_per_neuron(lab: Lab, backend: Recorder) -> None:
+    lab.sweep(PAIRS, at=neuron([1, 2], [3, 17], last())).recovery(accuracy)
+    assert backend.asked[0][1] == ("L1N3", "L1N17", "L2N3", "L2N17")
 
 
 def test_a_sweep_of_embeddings_has_one_row(lab: Lab, backend: Recorder) -> None:

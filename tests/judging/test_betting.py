@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causaltest.effect import Effect
-from causaltest.judging.bca import bca
+from causaltest.judging.bca import bca, replicates_of
 from causaltest.judging.betting import betting
 from causaltest.judging.bounds import Thresholds
 from causaltest.judging.sample import Sample, sample_of
@@ -93,7 +93,7 @@ def test_rare_failures_that_the_sample_missed(n):
         question = asked(0.94)
         # without spread t has p = 0 and BCa a point: both "clear"
         approximate += not sample.has_spread or (
-            bca(sample, question, resamples=1000, seed=repeat).p_above <= 0.05
+            bca(sample, question, replicates_of([sample], resamples=1000, seed=repeat)[0]).p_above <= 0.05
             and student(sample, question).p_above <= 0.05
         )
         by_betting += betting(sample, question, tuned_at=0.05, seed=repeat).p_above <= 0.05

@@ -134,6 +134,12 @@ def test_a_placebo_that_does_as_much_is_not_beaten():
     assert "the placebo is beaten" in beaten.reason
 
 
+def test_a_negative_effect_must_lie_below_its_placebo():
+    for placebo, outcome in ((0.0, Outcome.SUPPORTED), (-0.9, Outcome.INCONCLUSIVE)):
+        verdict = judge(effect(noise(-0.5), placebo=noise(placebo, seed=1)), at_most(-0.3))
+        assert verdict.outcome is outcome
+
+
 def test_too_few_units_to_beat_any_placebo():
     verdict = judge(effect([1] * 4, "binary", placebo=[0.0] * 4), at_least(0.3))
     assert verdict.outcome is Outcome.INCONCLUSIVE

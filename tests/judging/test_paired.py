@@ -8,8 +8,12 @@ from scipy import stats
 
 from causaltest.effect import Effect
 from causaltest.judging.bounds import Thresholds
-from causaltest.judging.paired import beats, mcnemar, sign_flip, units_needed_for
+from causaltest.judging.paired import Contest, beat, flips_of, mcnemar, sign_flip, units_needed_for
 from causaltest.judging.sample import sample_of
+
+
+def beats(differences, *, resamples, seed):
+    return beat([Contest(differences)], resamples=resamples, seed=seed)[0]
 
 
 def asked(threshold: float = 0.0, alpha: float = 0.05) -> Thresholds:
@@ -107,7 +111,7 @@ def test_ties_count_against_the_claim():
 def test_sign_flip_bounds_invert_the_test():
     values = np.random.default_rng(3).normal(0.3, 1, 12)
     sample = sample_of(Effect.from_values(values, kind="continuous", iid=True).measured)
-    bound = sign_flip(sample, asked(), resamples=1000, seed=0)
+    bound = sign_flip(asked(), flips_of([sample], resamples=1000, seed=0)[0])
     assert beats(sample.totals - (bound.lower - 1e-9), resamples=1000, seed=0) <= 0.05
     assert beats(sample.totals - (bound.lower + 1e-9), resamples=1000, seed=0) > 0.05
     assert beats((bound.upper + 1e-9) - sample.totals, resamples=1000, seed=0) <= 0.05

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect, Waived
-from causaltest.judging.judge import judge
+from causaltest.judging.judge import judge, judge_family
 from causaltest.verdict import Outcome, Verdict
 
 LAW = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -125,3 +125,12 @@ def test_a_harder_threshold_supports_nothing_new(effect, threshold, more):
 def test_needed_pairs_are_whole_and_positive(effect, prediction):
     verdict = judge(effect, prediction)
     assert all(pairs is None or (isinstance(pairs, int) and pairs >= 1) for pairs in verdict.needed.values())
+
+
+@settings(LAW, max_examples=30)
+@given(st.lists(st.tuples(effects(), predictions()), min_size=1, max_size=8), st.integers(1, 9), st.integers(0, 3))
+def test_a_verdict_does_not_depend_on_its_company(claims, family_size, seed):
+    together = judge_family(*map(list, zip(*claims, strict=True)), family_size=family_size, seed=seed)
+    alone = [judge(effect, prediction, family_size=family_size, seed=seed) for effect, prediction in claims]
+    # by repr, where NaN equals NaN and a float has all its digits
+    assert [repr(verdict) for verdict in together] == [repr(verdict) for verdict in alone]

@@ -15,6 +15,8 @@ from causaltest.organisms import ducks
 torch.set_num_threads(1)
 LAWFUL = settings(max_examples=20, deadline=None)
 LAYERS, HEADS, THOUGHTS, PROMPT = 12, 4, 6, 45
+ROUNDING = 2e-5
+"""Of differences of logits of about 20: patched runs share forwards with others, and bits depend on batch shapes."""
 
 layers = st.integers(0, LAYERS - 1)
 positions = st.one_of(
@@ -78,7 +80,7 @@ def test_a_patch_off_the_path_changes_nothing(lab, twins, sentence, data, direct
         off.append(sites_at(st.integers(0, reader - 1).map(thought)))
     site = data.draw(st.one_of(*off))
     # The number's own token begins the words that see it: at other tokens of the prompt nothing moves.
-    assert set(change(lab, twins[sentence], site, direction).values) == {0.0}
+    assert max(map(abs, change(lab, twins[sentence], site, direction).values)) < ROUNDING
 
 
 @LAWFUL
@@ -97,15 +99,15 @@ def test_patching_every_thought_gives_the_other_run(lab, twins, layer, sentence,
     site = make(layer, thought(range(THOUGHTS)))
     for direction, other in (("denoise", "clean"), ("noise", "corrupt")):
         references = change(lab, twins[sentence], site, direction).references
-        assert references["patched"] == references[other]
+        assert references["patched"] == pytest.approx(references[other], abs=ROUNDING)
 
 
 @LAWFUL
 @given(k=st.integers(0, THOUGHTS - 1), sentence=st.integers(0, 6))
 def test_a_thoughts_embedding_is_all_that_it_gets_from_before(lab, twins, k, sentence):
-    """Recovery is exactly 1 for what was read before thought k, and exactly 0 for what is read after."""
+    """Recovery is 1 for what was read before thought k, and 0 for what is read after."""
     references = change(lab, twins[sentence], embed(thought(k))).references
-    assert references["patched"] == references["clean" if sentence <= k else "corrupt"]
+    assert references["patched"] == pytest.approx(references["clean" if sentence <= k else "corrupt"], abs=ROUNDING)
 
 
 @LAWFUL

@@ -12,11 +12,29 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from causaltest import Lab, Pair, Pairs
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.measuring.backend import ModelBackend, open_backend
+from causaltest.measuring.batch import Batch
+from causaltest.measuring.budget import Budget
+from causaltest.measuring.engine import Columns, Shortcuts
+from causaltest.measuring.planner import Limits
+from causaltest.measuring.references import References
+from causaltest.measuring.study import Sites, Study
 from causaltest.organisms import ducks as ducks_organism
 
 torch.set_num_threads(1)
@@ -85,13 +103,43 @@ def make_gpt2(**changes: Any) -> GPT2LMHeadModel:
     return shaken(GPT2LMHeadModel(GPT2Config(**(size | special | changes))))
 
 
+SMALL = {"vocab_size": 30, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3}
+# Grouped queries: two query heads share keys and values.
+GROUPED = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32}
+NO_SPECIAL = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+WINDOW = 3
+"""Shorter than the prompts."""
+
+
 def make_llama(**changes: Any) -> LlamaForCausalLM:
     torch.manual_seed(4)
-    size = {"vocab_size": 30, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3}
-    # Grouped queries: two query heads share keys and values.
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32}
-    special = {"bos_token_id": None, "eos_token_id": None}
-    return shaken(LlamaForCausalLM(LlamaConfig(**(size | heads | special | changes))))
+    return shaken(LlamaForCausalLM(LlamaConfig(**(SMALL | GROUPED | NO_SPECIAL | changes))))
+
+
+def make_mistral(**changes: Any) -> MistralForCausalLM:
+    torch.manual_seed(6)
+    window = {"sliding_window": WINDOW}
+    return shaken(MistralForCausalLM(MistralConfig(**(SMALL | GROUPED | NO_SPECIAL | window | changes))))
+
+
+def make_gemma2(**changes: Any) -> Gemma2ForCausalLM:
+    """Sliding and full layers in turn, heads wider than their share, and soft caps low enough to bend."""
+    torch.manual_seed(7)
+    # Not every release of transformers falls back on eager attention by itself, and others leave the cap out.
+    own = {"head_dim": 6, "query_pre_attn_scalar": 8, "sliding_window": WINDOW, "attn_implementation": "eager"}
+    caps = {"attn_logit_softcapping": 0.5, "final_logit_softcapping": 2.0}
+    return shaken(Gemma2ForCausalLM(Gemma2Config(**(SMALL | GROUPED | NO_SPECIAL | own | caps | changes))))
+
+
+def make_neox(**changes: Any) -> GPTNeoXForCausalLM:
+    """Parallel blocks; a quarter of each head is rotated."""
+    torch.manual_seed(8)
+    size = {"hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 32}
+    return shaken(GPTNeoXForCausalLM(GPTNeoXConfig(**(SMALL | size | NO_SPECIAL | changes))))
+
+
+def make_sequential_neox(**changes: Any) -> GPTNeoXForCausalLM:
+    return make_neox(use_parallel_residual=False, **changes)
 
 
 def make_pairs(count: int = 6, lengths: tuple[int, ...] = (5, 7)) -> Pairs:
@@ -123,15 +171,59 @@ def new_llama() -> Callable[..., LlamaForCausalLM]:
 
 
 @pytest.fixture(scope="session")
+def new_mistral() -> Callable[..., MistralForCausalLM]:
+    return make_mistral
+
+
+@pytest.fixture(scope="session")
+def words() -> tuple[str, ...]:
+    """The words that the tiny models know."""
+    return WORDS
+
+
+@pytest.fixture(scope="session")
+def new_gemma2() -> Callable[..., Gemma2ForCausalLM]:
+    return make_gemma2
+
+
+@pytest.fixture(scope="session")
+def new_neox() -> Callable[..., GPTNeoXForCausalLM]:
+    return make_neox
+
+
+def tiny(name: str, make: Callable[..., Any]) -> Tiny:
+    model, tokenizer = make(), make_tokenizer()
+    return Tiny(model, tokenizer, open_backend(name, model, tokenizer), make_pairs())
+
+
+@pytest.fixture(scope="session")
 def tiny_gpt2() -> Tiny:
-    model, tokenizer = make_gpt2(), make_tokenizer()
-    return Tiny(model, tokenizer, open_backend("tiny GPT-2", model, tokenizer), make_pairs())
+    return tiny("tiny GPT-2", make_gpt2)
 
 
 @pytest.fixture(scope="session")
 def tiny_llama() -> Tiny:
-    model, tokenizer = make_llama(), make_tokenizer()
-    return Tiny(model, tokenizer, open_backend("tiny Llama", model, tokenizer), make_pairs())
+    return tiny("tiny Llama", make_llama)
+
+
+@pytest.fixture(scope="session")
+def tiny_mistral() -> Tiny:
+    return tiny("tiny Mistral", make_mistral)
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma2() -> Tiny:
+    return tiny("tiny Gemma 2", make_gemma2)
+
+
+@pytest.fixture(scope="session")
+def tiny_neox() -> Tiny:
+    return tiny("tiny NeoX", make_neox)
+
+
+@pytest.fixture(scope="session")
+def tiny_sequential_neox() -> Tiny:
+    return tiny("tiny sequential NeoX", make_sequential_neox)
 
 
 @pytest.fixture(scope="session")
@@ -171,3 +263,75 @@ def forwards() -> Iterator[Callable[[Any], list[int]]]:
     yield watch
     for handle in handles:
         handle.remove()
+
+
+class Gave(NamedTuple):
+    """What one run of one pair gave: its greedy tokens, and the logits [step, column] that gave them."""
+
+    tokens: list[int]
+    logits: torch.Tensor
+
+
+class Spied(Batch):
+    """A batch that keeps what every run gave, whatever is read off it. `studies` are those of its experiments."""
+
+    studies: list[Study]
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.gave: dict[tuple[int | str, str], Gave] = {}
+
+    def _read(self, arm: Any, run: Any, columns: Any, chunk: Any, pairs: Any, readings: Any) -> None:
+        super()._read(arm, run, columns, chunk, pairs, readings)
+        for row, pair in enumerate(pairs.tolist()):
+            key = (arm, str(chunk.pairs[pair].pair.id))
+            assert isinstance(arm, str) or key not in self.gave, "a row ran twice"
+            self.gave[key] = Gave(run.tokens[row].tolist(), run.logits[row].clone())
+
+
+class Tight(Budget):
+    """A budget whose sizes are told: pairs of a chunk, and the limits of forwards and waves."""
+
+    def __init__(self, pairs: int, limits: Limits) -> None:
+        super().__init__()
+        object.__setattr__(self, "told", (pairs, limits))
+
+    def pairs(self, *_: Any) -> int:
+        return self.told[0]  # type: ignore[attr-defined, no-any-return]
+
+    def limits(self, *_: Any) -> Limits:
+        return self.told[1]  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.fixture(scope="session")
+def tight() -> Callable[[int, Limits], Budget]:
+    return Tight
+
+
+@pytest.fixture(scope="session")
+def planned() -> Callable[..., Spied]:
+    """Plans experiments together, runs them, and gives the batch with everything that came out.
+
+    With `wide`, the logits of the whole vocabulary are read in place of the answers' alone.
+    """
+
+    def measure(
+        model: Any,
+        experiments: list[Experiment],
+        *,
+        budget: Budget | None = None,
+        shortcuts: Shortcuts | None = None,
+        wide: bool = True,
+    ) -> Spied:
+        references = References(model, budget or Budget())
+        references.shortcuts = shortcuts or Shortcuts()
+        if wide:
+            everything = Columns(torch.arange(model.model.config.vocab_size), all_computed=True)
+            references.columns = lambda pairs: everything  # type: ignore[method-assign]
+        batch = Spied(model, references, experiments[0].patching.pairs)
+        sites = Sites(batch)
+        batch.studies = [Study(experiment, batch, sites) for experiment in experiments]
+        batch.run(lambda *_: None)
+        return batch
+
+    return measure

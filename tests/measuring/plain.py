@@ -8,10 +8,11 @@ of their checkpoint file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -21,57 +22,104 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Change:
-    """A vector to put at one component, layer and position; for a head, at its stretch of z."""
+    """A vector to put at one component, layer and position; for a head or neuron, at its part of the component."""
 
     component: str
     layer: int
     position: int
     vector: Tensor
-    head: int | None = None
+    part: int | None = None
 
 
 @dataclass
 class Seen:
-    """One forward: logits [position, vocabulary], and what every component held [position, width]."""
+    """One forward: logits [position, vocabulary], and what every component held [position, width], parts in a row."""
 
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
     at: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
 
-    def vector(self, component: str, layer: int, position: int, head: int | None, heads: int) -> Tensor:
+    def vector(self, component: str, layer: int, position: int, part: int | None = None) -> Tensor:
         whole = self.at[component, layer][position]
-        return whole if head is None else whole.view(heads, -1)[head]
+        return whole if part is None else whole.view(self.parts[component], -1)[part]
+
+    def keep(self, component: str, layer: int, parted: Tensor) -> None:
+        """Of [position, part, width]."""
+        self.at[component, layer], self.parts[component] = parted.flatten(1).clone(), parted.shape[1]
 
 
-def applied(whole: Tensor, component: str, layer: int, changes: Sequence[Change], heads: int) -> Tensor:
-    """[position, width], with the changes that are meant for this component and layer."""
-    whole = whole.clone()
+def apply(parted: Tensor, component: str, layer: int, changes: Sequence[Change]) -> None:
+    """Writes the changes that are meant for this component and layer into [position, part, width]."""
     for c in changes:
-        if (c.component, c.layer) == (component, layer) and c.position < len(whole):
-            if c.head is None:
-                whole[c.position] = c.vector
+        if (c.component, c.layer) == (component, layer) and c.position < len(parted):
+            if c.part is None:
+                parted[c.position] = c.vector.view_as(parted[c.position])
             else:
-                whole[c.position].view(heads, -1)[c.head] = c.vector
-    return whole
+                parted[c.position, c.part] = c.vector
 
 
-# Decoders of transformers: where the component is, and whether it is that module's input or output.
+# Decoders of transformers: where the component is, and whether it is that module's input or output. In the order
+# in which a block computes them, so that what is changed first is seen by what comes after.
 GPT2 = {
+    "embed": ("transformer.wte", "output"),
     "resid_pre": ("transformer.h.{}", "input"),
-    "attn_out": ("transformer.h.{}.attn", "output"),
+    "q": ("transformer.h.{}.attn.c_attn", "output"),
+    "k": ("transformer.h.{}.attn.c_attn", "output"),
+    "v": ("transformer.h.{}.attn.c_attn", "output"),
     "head": ("transformer.h.{}.attn.c_proj", "input"),
+    "attn_out": ("transformer.h.{}.attn", "output"),
+    "resid_mid": ("transformer.h.{}.ln_2", "input"),
+    "neuron": ("transformer.h.{}.mlp.c_proj", "input"),
     "mlp_out": ("transformer.h.{}.mlp", "output"),
     "resid_post": ("transformer.h.{}", "output"),
-    "embed": ("transformer.wte", "output"),
 }
 LLAMA = {
+    "embed": ("model.embed_tokens", "output"),
     "resid_pre": ("model.layers.{}", "input"),
-    "attn_out": ("model.layers.{}.self_attn", "output"),
+    "q": ("model.layers.{}.self_attn.q_proj", "output"),
+    "k": ("model.layers.{}.self_attn.k_proj", "output"),
+    "v": ("model.layers.{}.self_attn.v_proj", "output"),
     "head": ("model.layers.{}.self_attn.o_proj", "input"),
+    "attn_out": ("model.layers.{}.self_attn", "output"),
+    "resid_mid": ("model.layers.{}.post_attention_layernorm", "input"),
+    "neuron": ("model.layers.{}.mlp.down_proj", "input"),
     "mlp_out": ("model.layers.{}.mlp", "output"),
     "resid_post": ("model.layers.{}", "output"),
-    "embed": ("model.embed_tokens", "output"),
 }
-MODULES = {"gpt2": GPT2, "llama": LLAMA, "mistral": LLAMA}
+GEMMA2 = {
+    **LLAMA,
+    "attn_out": ("model.layers.{}.post_attention_layernorm", "output"),
+    "resid_mid": ("model.layers.{}.pre_feedforward_layernorm", "input"),
+    "mlp_out": ("model.layers.{}.post_feedforward_layernorm", "output"),
+}
+NEOX = {
+    "embed": ("gpt_neox.embed_in", "output"),
+    "resid_pre": ("gpt_neox.layers.{}", "input"),
+    "q": ("gpt_neox.layers.{}.attention.query_key_value", "output"),
+    "k": ("gpt_neox.layers.{}.attention.query_key_value", "output"),
+    "v": ("gpt_neox.layers.{}.attention.query_key_value", "output"),
+    "head": ("gpt_neox.layers.{}.attention.dense", "input"),
+    "attn_out": ("gpt_neox.layers.{}.attention", "output"),
+    "resid_mid": ("gpt_neox.layers.{}.post_attention_layernorm", "input"),
+    "neuron": ("gpt_neox.layers.{}.mlp.dense_4h_to_h", "input"),
+    "mlp_out": ("gpt_neox.layers.{}.mlp", "output"),
+    "resid_post": ("gpt_neox.layers.{}", "output"),
+}
+MODULES = {"gpt2": GPT2, "llama": LLAMA, "mistral": LLAMA, "gemma2": GEMMA2, "gpt_neox": NEOX}
+
+
+def parts(whole: Tensor, component: str, config: Any) -> Tensor:
+    """A view [position, part, width] of a component in its module's tensor [position, columns]."""
+    length, heads = len(whole), config.num_attention_heads
+    if component in ("q", "k", "v") and config.model_type == "gpt2":
+        return whole.view(length, 3, heads, -1)[:, "qkv".index(component)]
+    if component in ("q", "k", "v") and config.model_type == "gpt_neox":
+        return whole.view(length, heads, 3, -1)[:, :, "qkv".index(component)]
+    if component in ("k", "v"):
+        return whole.view(length, config.num_key_value_heads, -1)
+    if component in ("q", "head"):
+        return whole.view(length, heads, -1)
+    return whole.view(length, whole.shape[-1], 1) if component == "neuron" else whole.view(length, 1, -1)
 
 
 @torch.no_grad()
@@ -91,24 +139,33 @@ def watching(model: torch.nn.Module, seen: Seen, changes: Sequence[Change]) -> I
         for layer in range(1 if component == "embed" else config.num_hidden_layers):
 
             def look(whole: Tensor, component: str = component, layer: int = layer) -> Tensor:
-                new = applied(whole[0], component, layer, changes, config.num_attention_heads)
-                seen.at[component, layer] = new
-                return new[None]
+                new = whole.clone()
+                mine = parts(new[0], component, config)
+                if component != "resid_mid":
+                    apply(mine, component, layer, changes)
+                seen.keep(component, layer, mine)
+                if component == "attn_out":
+                    # The stream between attention and MLP is read twice, so it is changed through what makes it.
+                    before = seen.at["resid_pre", layer]
+                    mid = before + new[0]
+                    apply(mid[:, None], "resid_mid", layer, changes)
+                    new[0] = mid - before
+                return new
 
-            module = model.get_submodule(path.format(layer))
-            if side == "input":
-                handles.append(module.register_forward_pre_hook(lambda _, args, look=look: (look(args[0]), *args[1:])))
-            else:
-                handles.append(
-                    module.register_forward_hook(
-                        lambda _, __, out, look=look: (look(out[0]), *out[1:]) if isinstance(out, tuple) else look(out)
-                    )
-                )
+            handles.append(hook(model.get_submodule(path.format(layer)), side, look))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def hook(module: torch.nn.Module, side: str, look: Callable[[Tensor], Tensor]) -> Any:
+    if side == "input":
+        return module.register_forward_pre_hook(lambda _, args: (look(args[0]), *args[1:]))
+    return module.register_forward_hook(
+        lambda _, __, out: (look(out[0]), *out[1:]) if isinstance(out, tuple) else look(out)
+    )
 
 
 def generate(
@@ -174,7 +231,10 @@ class Ducks:
         seen = Seen()
 
         def at(component: str, layer: int, whole: Tensor) -> Tensor:
-            seen.at[component, layer] = applied(whole, component, layer, changes, self.heads)
+            count = self.heads if component in ("q", "k", "v", "head") else 1
+            parted = whole.clone().view(length, whole.shape[-1] if component == "neuron" else count, -1)
+            apply(parted, component, layer, changes)
+            seen.keep(component, layer, parted)
             return seen.at[component, layer]
 
         length = len(embeddings)
@@ -183,12 +243,14 @@ class Ducks:
             x = at("resid_pre", layer, x)
             h = f"transformer.h.{layer}"
             q, k, v = self.linear(self.norm(x, f"{h}.ln_1"), f"{h}.attn.c_attn").chunk(3, dim=-1)
+            q, k, v = (at(name, layer, whole) for name, whole in (("q", q), ("k", k), ("v", v)))
             q, k, v = (t.view(length, self.heads, -1).transpose(0, 1) for t in (q, k, v))
             scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
             scores = scores.masked_fill(~self.seen_by(layer, prompt, length), -torch.inf)
             z = at("head", layer, (scores.softmax(-1) @ v).transpose(0, 1).reshape(length, -1))
-            x = x + at("attn_out", layer, self.linear(z, f"{h}.attn.c_proj"))
+            x = at("resid_mid", layer, x + at("attn_out", layer, self.linear(z, f"{h}.attn.c_proj")))
             m = F.gelu(self.linear(self.norm(x, f"{h}.ln_2"), f"{h}.mlp.c_fc"), approximate="tanh")
+            m = at("neuron", layer, m)
             x = x + at("mlp_out", layer, self.linear(m, f"{h}.mlp.c_proj"))
             x = at("resid_post", layer, x)
         return self.norm(x, "transformer.ln_f"), seen

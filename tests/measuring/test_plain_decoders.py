@@ -39,7 +39,7 @@ def plain_logit_diff(plain, tiny, pairs, direction, kind, component, layers, hea
     }
 
     def vector(side, i, layer, h, p):
-        return runs[side][i].vector(component, layer, p, h, HEADS)
+        return runs[side][i].vector(component, layer, p, h)
 
     def source(i, layer, h, p):
         if kind == "zero":
@@ -121,8 +121,8 @@ def test_two_sites_are_patched_together(plain, tiny_gpt2, experiment):
     for i, pair in enumerate(pairs):
         clean = plain.forward(tiny_gpt2.model, tiny_gpt2.tokenizer(pair.clean)["input_ids"])
         changes = [
-            plain.Change("mlp_out", 0, 2, clean.vector("mlp_out", 0, 2, None, HEADS)),
-            plain.Change("head", 2, 4, clean.vector("head", 2, 4, 3, HEADS), 3),
+            plain.Change("mlp_out", 0, 2, clean.vector("mlp_out", 0, 2)),
+            plain.Change("head", 2, 4, clean.vector("head", 2, 4, 3), 3),
         ]
         logits = plain.forward(tiny_gpt2.model, tiny_gpt2.tokenizer(pair.corrupt)["input_ids"], changes).logits[-1]
         right, wrong = (tiny_gpt2.tokenizer.convert_tokens_to_ids(a) for a in (pair.answer, pair.corrupt_answer))
@@ -132,23 +132,25 @@ def test_two_sites_are_patched_together(plain, tiny_gpt2, experiment):
 @pytest.mark.parametrize("family", ["tiny_gpt2", "tiny_llama"])
 @pytest.mark.parametrize("at", [0, 1, 2])
 @pytest.mark.parametrize("component", ["resid_post", "attn_out", "mlp_out", "embed"])
-def test_generation_patched_at_a_step_equals_the_plain_reference(request, plain, experiment, family, component, at):
+def test_generation_patched_at_a_step_equals_the_plain_reference(
+    request, plain, planned, experiment, family, component, at
+):
     """Four generated tokens; the patch stands at the position from which token `at` is predicted."""
     tiny = request.getfixturevalue(family)
     pairs = tiny.pairs[::2]
     site = embed(step(at)) if component == "embed" else SITE_OF[component](1, step(at))
     asked = experiment(pairs, "denoise", site, exact_match(max_new_tokens=4))
-    ready = tiny.backend._prepare(asked.patching, asked.metric)
-    (run,) = tiny.backend._patched(ready, ready.values)
+    batch = planned(tiny.backend.loaded, [asked])
     moved = False
-    for i, pair in enumerate(pairs):
+    for pair in pairs:
         clean, corrupt = (tiny.tokenizer(text)["input_ids"] for text in (pair.clean, pair.corrupt))
         position, layer = len(clean) - 1 + at, 0 if component == "embed" else 1
         _, _, seen = plain.generate(tiny.model, clean, 4)
         change = plain.Change(component, layer, position, seen.at[component, layer][position])
         tokens, logits, _ = plain.generate(tiny.model, corrupt, 4, [change])
-        assert run.tokens[i].tolist() == tokens
-        assert torch.allclose(run.logits[i], logits, atol=1e-4, rtol=0)
+        given = batch.gave[batch.studies[0].patched.arm, pair.id]
+        assert given.tokens == tokens
+        assert torch.allclose(given.logits, logits, atol=1e-4, rtol=0)
         moved |= not torch.equal(plain.generate(tiny.model, corrupt, 4)[1], logits)
     # Two runs that generate the same token embed the same token.
     assert moved or component == "embed"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from causaltest import attn_out, embed, exact_match, head, index, mlp_out, resid_post, step, thought
 from causaltest.asking.interventions import replace, zero
 from causaltest.asking.sites import resid_pre
+from causaltest.measuring.backend import ModelBackend
 from causaltest.organisms import ducks as organism
 
 NEW_TOKENS = 3
@@ -31,46 +32,46 @@ def absolute(position, prompt):
     return [start + n for n in position.numbers]
 
 
-def check(plain, reference, ducks, pairs, experiment, site, direction="denoise", by=replace):
-    """The engine's patched run, token for token and logit for logit. Returns how far the patch moved a logit."""
-    backend = ducks.backend
-    asked = experiment(pairs, direction, site, THREE_TOKENS, intervention=by)
-    ready = backend._prepare(asked.patching, asked.metric)
-    (run,) = backend._patched(ready, ready.values)
+def check(plain, reference, planned, ducks, pairs, experiment, site, direction="denoise", by=replace):
+    """The planned patched run, token for token and logit for logit. Returns how far the patch moved a logit."""
+    batch = planned(ducks.backend.loaded, [experiment(pairs, direction, site, THREE_TOKENS, intervention=by)])
     moved = 0.0
-    for row, pair in enumerate(pairs):
+    for pair in pairs:
         mine, other = (pair.corrupt, pair.clean) if direction == "denoise" else (pair.clean, pair.corrupt)
         _, unpatched, own = reference.generate(mine, NEW_TOKENS)
         _, _, seen = reference.generate(other, NEW_TOKENS)
         changes = []
         for layer in site.layers or (0,):
-            for h in site.heads or (None,):
+            for h in site.parts or (None,):
                 for position in absolute(site.position, len(pair.clean.split())):
-                    vector = (own if by == zero else seen).vector(site.component, layer, position, h, 4)
+                    vector = (own if by == zero else seen).vector(site.component, layer, position, h)
                     vector = torch.zeros_like(vector) if by == zero else vector
                     changes.append(plain.Change(site.component, layer, position, vector, h))
         tokens, logits, _ = reference.generate(mine, NEW_TOKENS, changes)
-        assert run.tokens[row].tolist() == tokens
+        given = batch.gave[batch.studies[0].patched.arm, pair.id]
+        assert given.tokens == tokens
         # A layer norm of a stream of zeros divides by almost nothing, which magnifies rounding.
-        assert torch.allclose(run.logits[row], logits, atol=1e-3 if by == zero else 1e-4, rtol=0)
+        assert torch.allclose(given.logits, logits, atol=1e-3 if by == zero else 1e-4, rtol=0)
         moved = max(moved, float((logits[0] - unpatched[0]).abs().max()))
     return moved
 
 
 def test_an_unpatched_run_equals_the_plain_reference(ducks, reference, twins):
-    backend = ducks.backend
-    (run,) = backend.references.get(twins, "clean", NEW_TOKENS).runs
+    backend = ModelBackend(ducks.backend.loaded)
+    run = backend.references.get(twins, 0, NEW_TOKENS, {"attn_out", "mlp_out", "head"}).clean
+    columns = backend.references.columns(twins).ids
+    assert len({component for component, _ in run.activations}) == 6
     for row, pair in enumerate(twins):
         tokens, logits, seen = reference.generate(pair.clean, NEW_TOKENS)
         assert run.tokens[row].tolist() == tokens
-        assert torch.allclose(run.logits[row], logits, atol=1e-4, rtol=0)
+        assert torch.allclose(run.logits[row], logits[:, columns], atol=1e-4, rtol=0)
         for place, whole in run.activations.items():
             assert torch.allclose(whole[row], seen.at[place], atol=1e-4, rtol=0), place
 
 
 @pytest.mark.parametrize("k", range(6))
-def test_a_thoughts_own_embedding_equals_the_plain_reference(plain, reference, ducks, two, experiment, k):
-    moved = check(plain, reference, ducks, two, experiment, embed(thought(k)))
+def test_a_thoughts_own_embedding_equals_the_plain_reference(plain, reference, planned, ducks, two, experiment, k):
+    moved = check(plain, reference, planned, ducks, two, experiment, embed(thought(k)))
     # The changed sentence is read by thought 0, so the thoughts after it differ.
     assert (moved > 1) == (k > 0)
 
@@ -78,18 +79,18 @@ def test_a_thoughts_own_embedding_equals_the_plain_reference(plain, reference, d
 @pytest.mark.parametrize("component", [*SITE_OF, "head"])
 @pytest.mark.parametrize("direction, by", [("denoise", replace), ("noise", replace), ("ablate", zero)])
 def test_every_component_of_a_thought_equals_the_plain_reference(
-    plain, reference, ducks, two, experiment, component, direction, by
+    plain, reference, planned, ducks, two, experiment, component, direction, by
 ):
     layers = (6, 7, 9)
     site = head(layers, range(4), thought(0)) if component == "head" else SITE_OF[component](layers, thought(0))
     # The MLPs of a thought do little here; the tolerance of the comparison is 1e-4.
     least = 3e-4 if component == "mlp_out" else 0.1
-    assert check(plain, reference, ducks, two, experiment, site, direction, by) > least
+    assert check(plain, reference, planned, ducks, two, experiment, site, direction, by) > least
 
 
-def test_prompt_tokens_equal_the_plain_reference(plain, reference, ducks, two, experiment):
+def test_prompt_tokens_equal_the_plain_reference(plain, reference, planned, ducks, two, experiment):
     moved = [
-        check(plain, reference, ducks, two, experiment, resid_post(layer, index(at)))
+        check(plain, reference, planned, ducks, two, experiment, resid_post(layer, index(at)))
         for layer in (0, 5, 6)
         for at in (9, 10)
     ]
@@ -98,9 +99,9 @@ def test_prompt_tokens_equal_the_plain_reference(plain, reference, ducks, two, e
 
 
 @pytest.mark.parametrize("k", [0, 1, 2])
-def test_a_patched_answer_token_equals_the_plain_reference(plain, reference, ducks, two, experiment, k):
-    check(plain, reference, ducks, two, experiment, resid_post(8, step(k)))
-    check(plain, reference, ducks, two, experiment, embed(step(k)), "ablate", zero)
+def test_a_patched_answer_token_equals_the_plain_reference(plain, reference, planned, ducks, two, experiment, k):
+    check(plain, reference, planned, ducks, two, experiment, resid_post(8, step(k)))
+    check(plain, reference, planned, ducks, two, experiment, embed(step(k)), "ablate", zero)
 
 
 @given(
@@ -113,7 +114,7 @@ def test_a_patched_answer_token_equals_the_plain_reference(plain, reference, duc
 )
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_site_of_the_ducks_equals_the_plain_reference(
-    plain, reference, ducks, two, experiment, component, layer, at, way
+    plain, reference, planned, ducks, two, experiment, component, layer, at, way
 ):
     if component == "embed":
         site = embed(at)
@@ -121,4 +122,4 @@ def test_any_site_of_the_ducks_equals_the_plain_reference(
         site = head(layer, 1, at)
     else:
         site = SITE_OF[component](layer, at)
-    check(plain, reference, ducks, two, experiment, site, *way)
+    check(plain, reference, planned, ducks, two, experiment, site, *way)

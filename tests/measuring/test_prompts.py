@@ -3,9 +3,12 @@
 import pytest
 import torch
 
-from causaltest import Lab, Pair, Pairs, accuracy, index, resid_post
+from causaltest import Lab, Pair, Pairs, accuracy, index, logit_diff, resid_post
+from causaltest.asking.settings import Settings
 from causaltest.errors import PairsError
-from causaltest.measuring import prompts
+from causaltest.measuring.adapters.load import wrap
+from causaltest.measuring.backend import ModelBackend
+from causaltest.measuring.budget import Budget, Shape
 from causaltest.measuring.prompts import token_pair, tokenise
 
 
@@ -56,7 +59,7 @@ def test_a_prompt_without_a_token_is_refused(tiny_gpt2):
 
 
 def test_prompts_are_grouped_by_length_and_keep_their_order(tiny_gpt2):
-    chunks = tokenise(tiny_gpt2.backend.loaded, tiny_gpt2.pairs)
+    chunks = tokenise(tiny_gpt2.backend.loaded, tiny_gpt2.pairs, Budget())
     assert [c.prompt_tokens for c in chunks] == [5, 7]
     assert [p.pair.id for c in chunks for p in c.pairs] == [f"pair {i}" for i in (0, 2, 4, 1, 3, 5)]
     for chunk in chunks:
@@ -65,20 +68,27 @@ def test_prompts_are_grouped_by_length_and_keep_their_order(tiny_gpt2):
             assert chunk.corrupt[row].tolist() == list(tokens.corrupt.ids)
 
 
-def test_a_chunk_holds_as_many_pairs_as_share_a_forward(tiny_gpt2, monkeypatch):
-    monkeypatch.setattr(prompts, "MOST_TOKENS", 10)
-    chunks = tokenise(tiny_gpt2.backend.loaded, tiny_gpt2.pairs)
+def two_short_ones(model):
+    """A quarter of this budget holds both runs of two pairs of five tokens, and of one of seven."""
+    return Budget(4 * 2 * 2 * 5 * Shape.of(model).reference_bytes)
+
+
+def test_a_chunk_holds_as_many_pairs_as_the_budget_holds_runs(tiny_gpt2):
+    model = tiny_gpt2.backend.loaded
+    chunks = tokenise(model, tiny_gpt2.pairs, two_short_ones(model))
     assert [(len(c.pairs), c.prompt_tokens) for c in chunks] == [(2, 5), (1, 5), (1, 7), (1, 7), (1, 7)]
 
 
-def test_numbers_belong_to_their_pairs_whatever_the_chunks(tiny_gpt2, experiment, monkeypatch):
-    """Small chunks and one large chunk give each pair the same value, up to rounding."""
-    from causaltest import logit_diff
-    from causaltest.measuring.adapters.load import wrap
-    from causaltest.measuring.backend import ModelBackend
+def test_a_pair_that_is_above_the_budget_is_a_chunk_all_the_same(tiny_gpt2):
+    chunks = tokenise(tiny_gpt2.backend.loaded, tiny_gpt2.pairs, Budget(1))
+    assert [len(c.pairs) for c in chunks] == [1] * 6
 
-    monkeypatch.setattr(prompts, "MOST_TOKENS", 10)
-    small = ModelBackend(wrap(tiny_gpt2.model, tiny_gpt2.tokenizer, "small"))
+
+def test_numbers_belong_to_their_pairs_whatever_the_chunks(tiny_gpt2, experiment):
+    """Small chunks and one large chunk give each pair the same value, up to rounding."""
+    model = wrap(tiny_gpt2.model, tiny_gpt2.tokenizer, "small")
+    small = ModelBackend(model, Settings(memory=two_short_ones(model).bytes))
+    assert len(small.references.chunks(tiny_gpt2.pairs)) == 5
     asked = experiment(tiny_gpt2.pairs, "denoise", resid_post(1, index(1, 2)), logit_diff)
     a, b = small.measure(asked).measured, tiny_gpt2.backend.measure(asked).measured
     by_pair = [dict(zip(n.pair_ids, n.values, strict=True)) for n in (a, b)]
@@ -89,10 +99,13 @@ def test_numbers_belong_to_their_pairs_whatever_the_chunks(tiny_gpt2, experiment
 def test_nothing_is_padded(tiny_gpt2, plain, experiment):
     """A short prompt beside a long one gives what it gives alone."""
     chunks = tiny_gpt2.backend.references.chunks(tiny_gpt2.pairs)
-    both = tiny_gpt2.backend.references.get(tiny_gpt2.pairs, "clean", 1).runs
-    for chunk, run in zip(chunks, both, strict=True):
+    references = tiny_gpt2.backend.references
+    columns = references.columns(tiny_gpt2.pairs).ids
+    for number, chunk in enumerate(chunks):
+        run = references.get(tiny_gpt2.pairs, number, 1).clean
         for row, ids in enumerate(chunk.clean.tolist()):
-            assert torch.allclose(run.logits[row, -1], plain.forward(tiny_gpt2.model, ids).logits[-1], atol=1e-5)
+            wanted = plain.forward(tiny_gpt2.model, ids).logits[-1, columns]
+            assert torch.allclose(run.logits[row, 0], wanted, atol=1e-5)
 
 
 def test_pairs_are_tokenised_once(tiny_gpt2):

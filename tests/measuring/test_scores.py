@@ -6,9 +6,9 @@ import torch
 from causaltest import Pair, accuracy, exact_match, logit, logit_diff
 from causaltest.errors import ClaimError
 from causaltest.measuring.adapters.load import wrap
-from causaltest.measuring.engine import Run
 from causaltest.measuring.prompts import token_pair
-from causaltest.measuring.scores import score, text_of, tokens_needed
+from causaltest.measuring.scores import chooses_tokens, score, text_of, tokens_needed, within_range
+from causaltest.measuring.trajectory import Run
 
 last_number = exact_match(extract="last_number")
 
@@ -32,11 +32,12 @@ def asked(model, answer, corrupt_answer=None, prompt="the cat"):
 def gave(model, *texts, logits=None):
     rows = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     tokens = torch.tensor(rows)
-    return Run(tokens, torch.zeros(*tokens.shape, 30) if logits is None else logits)
+    given = torch.zeros(*tokens.shape, 30) if logits is None else logits
+    return Run(tokens, given, torch.ones(len(tokens), dtype=torch.bool))
 
 
 def read(metric, model, run, pair):
-    (value,) = score(metric, model, run, [pair])
+    (value,) = within_range(metric, score(metric, model, run, torch.arange(30), [pair]))
     return value
 
 
@@ -56,7 +57,7 @@ def test_accuracy_needs_as_many_tokens_as_the_longest_answer(model):
     pairs = [asked(model, "duck"), asked(model, "ducklings"), asked(model, "ducky")]
     assert tokens_needed(accuracy, pairs) == 3
     run = gave(model, "duck ran one", "ducklings", "duckling two")
-    assert score(accuracy, model, run, pairs) == (1, 1, 0)
+    assert score(accuracy, model, run, torch.arange(30), pairs).tolist() == [1, 1, 0]
 
 
 def test_exact_match_compares_the_whole_text(model):
@@ -130,3 +131,53 @@ def test_values_are_clipped_to_the_range(model, right, wanted):
     run = gave(model, "one", logits=logits_for(model, pair, right, 0.0))
     assert read(logit(range=(-1, 1)), model, run, pair) == wanted
     assert read(logit_diff(range=(-1, 1)), model, run, pair) == wanted
+
+
+# Many rows at once, of which only some logits were computed
+
+
+def test_each_row_reads_its_own_answer_in_columns_that_are_not_all(model):
+    """The columns are the answers' tokens, ascending; every row has another answer."""
+    answers = [("cat", "dog"), ("hen", "cat"), ("dog", "hen"), ("cat", "hen")]
+    pairs = [asked(model, *one) for one in answers]
+    columns = torch.tensor(sorted({i for pair in pairs for i in (*pair.answer, *pair.corrupt_answer)}))
+    assert len(columns) == 3
+    torch.manual_seed(0)
+    every = torch.randn(4, 2, 30)
+    run = Run(torch.zeros(4, 2), every[:, :, columns], torch.ones(4, dtype=torch.bool))
+    right = [float(every[i, 0, pair.answer[0]]) for i, pair in enumerate(pairs)]
+    wrong = [float(every[i, 0, pair.corrupt_answer[0]]) for i, pair in enumerate(pairs)]
+    assert score(logit, model, run, columns, pairs).tolist() == right
+    assert score(logit_diff, model, run, columns, pairs).tolist() == [a - b for a, b in zip(right, wrong, strict=True)]
+
+
+def test_scores_of_rows_together_are_those_of_each_alone(model):
+    texts = ("cat ran", "dog one", "hen hen", "cat cat")
+    pairs = [asked(model, answer, "fox") for answer in ("cat", "dog", "cat", "cat cat")]
+    torch.manual_seed(0)
+    logits, columns = torch.randn(4, 2, 30), torch.arange(30)
+    for metric in (accuracy, exact_match(max_new_tokens=2), logit(first_token=True), logit_diff(first_token=True)):
+        together = score(metric, model, gave(model, *texts, logits=logits), columns, pairs)
+        alone = [
+            score(metric, model, gave(model, text, logits=logits[[i]]), columns, [pair])[0]
+            for i, (text, pair) in enumerate(zip(texts, pairs, strict=True))
+        ]
+        assert together.tolist() == alone
+
+
+def test_a_difference_of_logits_is_taken_in_double_precision(model):
+    pair = asked(model, "cat", "dog")
+    run = gave(model, "cat", logits=logits_for(model, pair, 1e7, 1e7 - 1))
+    assert read(logit_diff, model, run, pair) == 1.0
+    assert score(logit_diff, model, run, torch.arange(30), [pair]).dtype == "float64"
+
+
+def test_a_range_is_left_to_who_reads_the_score(model):
+    pair = asked(model, "cat", "dog")
+    run = gave(model, "one", logits=logits_for(model, pair, 3.0, 0.0))
+    assert score(logit(range=(-1, 1)), model, run, torch.arange(30), [pair]).tolist() == [3.0]
+
+
+def test_only_metrics_that_read_tokens_need_all_logits():
+    metrics = (accuracy, exact_match, exact_match(extract="last_number"), logit, logit_diff)
+    assert [chooses_tokens(m) for m in metrics] == [True, True, True, False, False]

@@ -12,13 +12,15 @@ import torch
 from causaltest import Lab, accuracy, at_least, embed, index, judge, logit_diff, resid_post, span, thought
 from causaltest.errors import PositionError
 from causaltest.measuring.adapters.load import sha256
-from causaltest.measuring.engine import run
+from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks
 from causaltest.organisms.ducks import language, train
 
 torch.set_num_threads(1)
 LAYERS, THOUGHTS, SENTENCES = 12, 6, 7
 FACT, ANSWER = 6, 10
+ROUNDING = 2e-5
+"""Logits are about 20, and a patched run shares its forwards with others: its last bits are not a whole run's."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,8 @@ def test_each_sentence_travels_through_the_thoughts_as_built(lab, twins_of, sent
 @pytest.mark.parametrize("layer", [5, 6, 9, 10])
 def test_it_travels_whole_so_that_logits_are_the_clean_runs_or_the_corrupt_runs(lab, twins_of, layer):
     found = lab.sweep(twins_of(4), at=resid_post(layer, thought(range(THOUGHTS)))).recovery(logit_diff)
-    assert found.estimate[0].tolist() == [float(carries(4, layer, k)) for k in range(THOUGHTS)]
+    wanted = [float(carries(4, layer, k)) for k in range(THOUGHTS)]
+    assert found.estimate[0].tolist() == pytest.approx(wanted, abs=ROUNDING)
 
 
 @pytest.mark.parametrize("sentence", [0, 1, 4])
@@ -82,7 +85,8 @@ def test_the_number_counts_until_block_six_has_read_it(lab, twins_of, sentence):
     recovery = found.recovery(accuracy)
     assert recovery.estimate[:, 0].tolist() == [1.0] * FACT + [0.0] * (LAYERS - FACT)
     assert recovery.distance.min() > 0.1
-    assert found.recovery(logit_diff).estimate[FACT:, 0].tolist() == [0.0] * (LAYERS - FACT)
+    left = found.recovery(logit_diff).estimate[FACT:, 0].tolist()
+    assert left == pytest.approx([0.0] * (LAYERS - FACT), abs=ROUNDING)
 
 
 @pytest.mark.parametrize("sentence", [1, 5])
@@ -90,7 +94,7 @@ def test_the_number_counts_until_block_six_has_read_it(lab, twins_of, sentence):
 def test_the_words_after_the_number_never_count_though_they_differ(lab, twins_of, sentence, word):
     at = index(6 * sentence + language.NUMBER_INDEX + word)
     found = lab.sweep(twins_of(sentence), at=resid_post(range(LAYERS), at)).change(logit_diff)
-    assert found.estimate[:, 0].tolist() == [0.0] * LAYERS
+    assert found.estimate[:, 0].tolist() == pytest.approx([0.0] * LAYERS, abs=ROUNDING)
     assert found.distance.min() > 1e-3
 
 
@@ -98,7 +102,7 @@ def test_the_words_before_the_number_and_other_sentences_are_the_same_in_both_ru
     others = index(*[i for i in range(42) if not 9 <= i < 12])
     effect = lab.denoise(twins_of(1), at=resid_post(range(LAYERS), others)).change(logit_diff, placebo=False)
     assert set(effect.measured.controls.distance) == {0.0}
-    assert set(effect.measured.values) == {0.0}
+    assert max(map(abs, effect.measured.values)) < ROUNDING
 
 
 def test_the_spans_name_the_changed_number_its_sentence_and_the_rest(twins_of):
@@ -193,9 +197,10 @@ def trained(lab):
 def test_the_short_cut_of_training_equals_the_routed_model(lab, trained, fresh):
     """At the begin token, every thought and the answer."""
     loaded, ids = lab.backend.loaded, fresh[0][:64]
-    given = run(loaded, ids, new_tokens=1)
+    given = run(loaded, ids, new_tokens=1, record=("resid_post",))
     short = train.reason(*trained, ids)
-    hidden = torch.cat(given.outputs[:7], dim=1)
+    begin = ids.shape[1]
+    hidden = loaded.model.transformer.ln_f(given.activations["resid_post", LAYERS - 1][:, begin : begin + 7])
     assert torch.allclose(loaded.model.lm_head(hidden), short[:, :7], atol=1e-4, rtol=0)
     assert torch.allclose(given.logits[:, 0], short[:, 7], atol=1e-4, rtol=0)
 

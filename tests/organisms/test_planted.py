@@ -45,7 +45,7 @@ def carries(site: Site, value: int, reader: int) -> bool:
         return at == value if layer == 0 else at == reader
     if site.component == "mlp_out":
         return (layer, at) == (0, value)
-    return (layer, at) == (1, reader) and site.heads in ((), (0,))
+    return (layer, at) == (1, reader) and site.parts in ((), (0,))
 
 
 # pairs

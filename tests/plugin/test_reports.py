@@ -40,7 +40,7 @@ def test_json_has_one_object_per_claim_with_the_promised_fields(claims, pytester
     assert by_id["reader"]["model"] == "organism:planted"
     assert by_id["reader"]["site"] == "resid_post L1 @ last()"
     assert by_id["reader"]["clusters"] == 45
-    assert by_id["reader"]["controls"]["self_patch"] == {"moved": 0.0, "neutral": True}
+    assert by_id["reader"]["controls"]["self_patch"] == {"moved": 0.0, "neutral": True, "rounding": 0.0}
     assert by_id["invalid"]["lower"] is None
 
 

@@ -106,7 +106,9 @@ def test_a(lab, pairs):
         "-v",
     )
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*self-patch neutral · placebo * · positive control 1.000 · patch distance *"])
+    result.stdout.fnmatch_lines(
+        ["*self-patch neutral within 1e-05 · placebo * · positive control 1.000 · patch distance *"]
+    )
     result.stdout.fnmatch_lines(["*organism:planted*(float32, cpu)*seed 0*"])
 
 

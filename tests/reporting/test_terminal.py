@@ -120,7 +120,7 @@ def test_failed_controls_are_shouted() -> None:
     controls["self_patch"] = {"moved": 0.0, "neutral": True}
     controls["positive"] = {"estimate": 0.875, "passed": True, "site": "everywhere"}
     line = line_of(section(judged(controls=controls)), "controls")
-    assert line.startswith("self-patch neutral · placebo 0.500 · positive control 0.875 · ")
+    assert line.startswith("self-patch neutral within 1e-05 · placebo 0.500 · positive control 0.875 · ")
 
 
 def test_an_invalid_claim_says_why_and_shows_no_empty_brackets() -> None:
@@ -167,7 +167,9 @@ ABSENT: dict[str, st.SearchStrategy[Any]] = {
     "controls": st.fixed_dictionaries(
         {},
         optional={
-            "self_patch": st.none() | texts | st.fixed_dictionaries({"moved": floats, "neutral": st.booleans()}),
+            "self_patch": st.none()
+            | texts
+            | st.fixed_dictionaries({"moved": floats, "neutral": st.booleans(), "rounding": floats}),
             "placebo": floats | texts,
             "positive": st.none() | texts | st.fixed_dictionaries({"estimate": floats, "passed": st.booleans()}),
             "distance": floats,

@@ -59,16 +59,26 @@ def load_decoder(name: str, revision: str | None) -> LoadedModel:
             f"No model {name!r}{f' at revision {revision}' if revision else ''}: it is no organism (organism:NAME), "
             f"no folder here, and transformers could not load it: {str(error).splitlines()[0]}"
         ) from error
+    if uncapped(model):
+        model.set_attn_implementation("eager")
     commit = str(getattr(model.config, "_commit_hash", None) or revision)
     return wrap(model.eval(), tokenizer, name, file_provenance(Path(name)) or {"revision": commit})
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
-    """A LoadedModel from a decoder and its tokenizer. Raises ModelError for unknown shapes and train mode."""
+    """A LoadedModel from a decoder and its tokenizer.
+
+    Raises ModelError for unknown shapes, train mode, and attention that leaves the model's soft cap out.
+    """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"{type(tokenizer).__name__} gives no character offsets, which positions by text need; "
             "load the fast tokenizer of this model."
+        )
+    if uncapped(model):
+        raise ModelError(
+            f"{name} caps its attention scores, and its attention implementation, sdpa, leaves the cap out, so it is "
+            'another model than was trained. Load it with attn_implementation="eager".'
         )
     return proven(
         LoadedModel(
@@ -80,6 +90,12 @@ def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str
             provenance=provenance or {},
         )
     )
+
+
+def uncapped(model: PreTrainedModel) -> bool:
+    """Whether attention scores should be soft-capped and are not."""
+    config = model.config.get_text_config(decoder=True)
+    return bool(getattr(config, "attn_logit_softcapping", None)) and config._attn_implementation == "sdpa"
 
 
 def file_provenance(folder: Path) -> dict[str, str]:

@@ -4,24 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from causaltest.asking.sites import Site
+from causaltest.asking.sites import Component, Site
 from causaltest.errors import ModelError, SiteError
 
 
 @dataclass(frozen=True)
+class Tap:
+    """Where a component of one block is read and written: a module's input or output, and the columns of each part."""
+
+    module: nn.Module
+    side: Literal["input", "output"]
+    parts: tuple[range, ...]
+    """Columns of each head or neuron on the last axis; a single range of the whole width for a component without
+    parts. All parts are equally wide."""
+
+    def columns(self, part: int | None = None) -> slice | list[int]:
+        """The columns of one part, or of all parts in their order; a slice where they lie side by side."""
+        return self._whole if part is None else slice(self.parts[part].start, self.parts[part].stop)
+
+    @cached_property
+    def _whole(self) -> slice | list[int]:
+        parts = self.parts
+        if all(before.stop == after.start for before, after in pairwise(parts)):
+            return slice(parts[0].start, parts[-1].stop)
+        return [column for part in parts for column in part]
+
+
+@dataclass(frozen=True)
 class Block:
-    """One block's modules. Attention and MLP are those whose output is added to the residual stream."""
+    """One block's modules, and where each component that it has is read and written.
+
+    resid_mid has no tap: no module gives out the stream between attention and MLP. It is what attn_out's tap
+    adds to the block's input.
+    """
 
     block: nn.Module
-    attention: nn.Module
-    mlp: nn.Module
+    taps: Mapping[Component, Tap]
     output_projection: nn.Module
     """Its input is z, the heads' outputs side by side."""
+    mlp: nn.Module
+    """Its input is the stream after a norm."""
+    attention_norm: nn.Module | None = None
+    """The norm between attention and the stream, where the family has one."""
+    mlp_norm: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +99,14 @@ class LoadedModel:
         """Raises SiteError when this model has no such site; says the range that it has."""
         if site.component in self.disabled:
             raise SiteError(f"{site.component} is not offered for {self.name}: {self.disabled[site.component]}")
-        for what, asked, count in (("layer", site.layers, len(self.blocks)), ("head", site.heads, self.heads)):
-            beyond = [n for n in asked if n >= count]
+        beyond = [n for n in site.layers if n >= len(self.blocks)]
+        if beyond:
+            raise SiteError(f"{self.name} has no layer {beyond[0]}: its layers are 0 to {len(self.blocks) - 1}.")
+        # k and v have fewer heads than q where queries are grouped, so it is said whose heads are meant.
+        what = site.component if site.component in ("head", "neuron") else f"{site.component} head"
+        for layer in site.layers if site.parts else ():
+            count = len(self.blocks[layer].taps[site.component].parts)
+            beyond = [n for n in site.parts if n >= count]
             if beyond:
                 raise SiteError(f"{self.name} has no {what} {beyond[0]}: its {what}s are 0 to {count - 1}.")
 

@@ -17,7 +17,7 @@ from causaltest import Lab, Pair, Pairs, embed, logit_diff, resid_post, thought
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.codi import load_codi
 from causaltest.measuring.adapters.load import load_model, sha256
-from causaltest.measuring.engine import run
+from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks as organism
 
 WIDTH, THOUGHTS, BEGIN, END = 32, 3, 28, 29

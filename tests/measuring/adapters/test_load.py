@@ -12,7 +12,7 @@ from causaltest import Lab, index, logit_diff, resid_post
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.load import check_sha256, load_model, sha256, wrap
 
-BOTH = ["tiny_gpt2", "tiny_llama"]
+ALL = ["tiny_gpt2", "tiny_llama", "tiny_mistral", "tiny_gemma2", "tiny_neox"]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def folder_of(tmp_path, request):
     return save
 
 
-@pytest.mark.parametrize("family", BOTH)
+@pytest.mark.parametrize("family", ALL)
 def test_a_checkpoint_folder_measures_like_the_objects_that_were_saved(folder_of, request, family):
     tiny = request.getfixturevalue(family)
     effect = Lab.load(str(folder_of(family))).denoise(tiny.pairs, at=resid_post(1, index(3))).recovery(logit_diff)
@@ -41,7 +41,7 @@ def test_a_checkpoint_folder_measures_like_the_objects_that_were_saved(folder_of
     assert effect.measured.provenance["model"].endswith(family)
 
 
-@pytest.mark.parametrize("family", BOTH)
+@pytest.mark.parametrize("family", ALL)
 def test_a_loaded_decoder_is_in_eval_mode_and_knows_its_shape(folder_of, family):
     loaded = load_model(str(folder_of(family)))
     assert not any(module.training for module in loaded.model.modules())
@@ -54,6 +54,23 @@ def test_half_precision_weights_are_read_as_float32(tiny_gpt2, new_gpt2, tmp_pat
     new_gpt2().to(torch.bfloat16).save_pretrained(tmp_path)
     tiny_gpt2.tokenizer.save_pretrained(tmp_path)
     assert load_model(str(tmp_path)).model.dtype == torch.float32
+
+
+def test_attention_that_leaves_the_soft_cap_out_is_refused(new_gemma2, word_tokenizer):
+    """transformers 5.0 takes sdpa for Gemma 2 and drops the cap; later ones refuse it themselves."""
+    model = new_gemma2()
+    model.config._attn_implementation = "sdpa"
+    with pytest.raises(ModelError, match=r"mine caps its attention scores.* attn_implementation=\"eager\"\."):
+        wrap(model, word_tokenizer(), "mine")
+    model.config._attn_implementation = "eager"
+    wrap(model, word_tokenizer(), "mine")
+
+
+def test_a_model_by_name_keeps_its_soft_cap(folder_of, tiny_gemma2):
+    loaded = load_model(str(folder_of("tiny_gemma2")))
+    ids = torch.arange(7)[None]
+    with torch.no_grad():
+        assert torch.allclose(loaded.model(ids).logits, tiny_gemma2.model(ids).logits, atol=1e-6)
 
 
 def test_the_weights_of_a_folder_are_named_by_their_hash(folder_of):

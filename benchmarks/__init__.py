@@ -1,0 +1,1 @@
+"""This engine beside its peers: `make bench`, or `python -m benchmarks --help`."""

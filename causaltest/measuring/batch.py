@@ -1,0 +1,214 @@
+"""A batch: all arms of a set of pairs, planned together and run chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from causaltest.asking.metrics import Metric
+from causaltest.asking.pairs import Pairs
+from causaltest.errors import CausaltestError
+from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.arms import Arm, Vectors
+from causaltest.measuring.engine import Columns, Patch
+from causaltest.measuring.patches import write
+from causaltest.measuring.planner import Ints, Rows, Wave, plan
+from causaltest.measuring.prompts import Chunk
+from causaltest.measuring.references import SIDES, ChunkRuns, References, Side
+from causaltest.measuring.scores import Floats, chooses_tokens, score
+from causaltest.measuring.timeline import timeline
+from causaltest.measuring.trajectory import Run, run_wave
+
+
+@dataclass
+class Readings:
+    """What the arms of a batch gave, pairs of all chunks in one order."""
+
+    scores: dict[tuple[int | Side, Metric], Floats] = field(default_factory=dict)
+    """Per arm, or unpatched run, and metric: [pair], without the metric's range."""
+    finite: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
+    logits: dict[int | Side, Tensor] = field(default_factory=dict)
+    """[pair, step, column], of the arms whose logits are compared."""
+    distances: dict[int, Floats] = field(default_factory=dict)
+    """Per Vectors whose distances were asked for: [pair]"""
+    refused: dict[tuple[int | Side, Metric], CausaltestError] = field(default_factory=dict)
+    """Metrics that could not be read."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The waves of one chunk that run alike: the side they fork off, and the steps they go."""
+
+    chunk: int
+    side: Side
+    new_tokens: int
+    waves: tuple[Wave, ...]
+
+
+class Batch:
+    """Arms over all pairs of one set. Add what is wanted, then run."""
+
+    def __init__(self, model: LoadedModel, references: References, pairs: Pairs) -> None:
+        self.model, self.references, self.pairs = model, references, pairs
+        self.chunks: tuple[Chunk, ...] = references.chunks(pairs)
+        self.arms: list[Arm] = []
+        self.metrics: dict[int | Side, dict[Metric, None]] = {side: {} for side in SIDES}
+        self.vectors: list[Vectors] = []
+        self.measured: list[Vectors] = []
+        """Those whose distances are asked for."""
+        self.compared: set[int | Side] = set()
+        """Arms whose logits are kept."""
+        self.new_tokens = 1
+        self._index: dict[object, int] = {}
+
+    def arm(self, key: object, make: Callable[[], Arm], metrics: Iterable[Metric] = ()) -> int:
+        """The arm of a key, made once; with what is read off it."""
+        if key not in self._index:
+            arm = make()
+            self._index[key] = len(self.arms)
+            self.metrics[len(self.arms)] = {}
+            self.arms.append(arm)
+            self.new_tokens = max(self.new_tokens, arm.new_tokens)
+        index = self._index[key]
+        self.metrics[index].update(dict.fromkeys(metrics))
+        return index
+
+    @property
+    def chooses(self) -> bool:
+        """Whether any metric reads tokens; else the answers' logits alone are computed."""
+        return self.new_tokens > 1 or any(chooses_tokens(m) for read in self.metrics.values() for m in read)
+
+    def plan(self) -> list[Planned]:
+        """The waves of every chunk: decided by the arms and the budget, before anything runs."""
+        return [planned for number in range(len(self.chunks)) for planned in self._plan_chunk(number)]
+
+    def _plan_chunk(self, number: int) -> list[Planned]:
+        chunk, layers = self.chunks[number], len(self.model.blocks)
+        out = []
+        kinds = sorted({(arm.side, arm.new_tokens) for arm in self.arms})
+        for side, new_tokens in kinds:
+            segments = timeline(self.model, chunk.prompt_tokens, new_tokens)
+            limits = self.references.budget.limits(self.model, segments[-1].stop)
+            mine = [n for n, arm in enumerate(self.arms) if (arm.side, arm.new_tokens) == (side, new_tokens)]
+            rows = rows_of(mine, [self.arms[n] for n in mine], number, [s.stop for s in segments], layers)
+            waves = plan(rows, segments, layers, limits, whole=not self.references.shortcuts.forks)
+            out.append(Planned(number, side, new_tokens, tuple(waves)))
+        return out
+
+    def run(self, tick: Callable[[int, int], None]) -> Readings:
+        """Runs every arm. `tick` hears of each wave: patched runs and forwards."""
+        components = {spot.component for arm in self.arms for spots in arm.spots for spot in spots}
+        columns = self.references.columns(self.pairs)
+        parts: list[Readings] = []
+        first = [v for v in self.vectors if v.first_pass]
+        for number in range(len(self.chunks)) if first else ():
+            runs = self.references.get(self.pairs, number, self.new_tokens, components)
+            for vectors in first:
+                vectors.take(number, runs)
+        for number in range(len(self.chunks)):
+            runs = self.references.get(self.pairs, number, self.new_tokens, components)
+            parts.append(self._run_chunk(number, runs, columns, tick))
+        return joined(parts)
+
+    def _run_chunk(self, number: int, runs: ChunkRuns, columns: Columns, tick: Callable[[int, int], None]) -> Readings:
+        chunk, readings = self.chunks[number], Readings()
+        everyone = np.arange(len(chunk.pairs))
+        for side in SIDES:
+            self._read(side, runs.side(side), columns, chunk, everyone, readings)
+        for index, vectors in enumerate(self.measured):
+            readings.distances[index] = vectors.distances(number, runs).numpy()
+        columns = Columns(columns.ids, all_computed=self.chooses)
+        for planned in self._plan_chunk(number):
+            segments = timeline(self.model, chunk.prompt_tokens, planned.new_tokens)
+            for wave in planned.waves:
+                ran = run_wave(
+                    self.model,
+                    getattr(chunk, planned.side),
+                    wave,
+                    segments,
+                    columns=columns,
+                    base=runs.side(planned.side),
+                    patches=self._patches(wave, number, runs),
+                    shortcuts=self.references.shortcuts,
+                )
+                for arm in np.unique(wave.rows.arm).tolist():
+                    slots = np.flatnonzero(wave.rows.arm == arm)
+                    mine = ran.at(torch.from_numpy(slots).to(ran.logits.device))
+                    self._read(arm, mine, columns, chunk, wave.rows.pair[slots], readings)
+                tick(len(wave.rows), len(wave.steps))
+        return readings
+
+    def _patches(self, wave: Wave, number: int, runs: ChunkRuns) -> list[Patch]:
+        patches, layers = [], len(self.model.blocks)
+        for index in np.unique(wave.rows.arm).tolist():
+            arm = self.arms[index]
+            slots = np.flatnonzero(wave.rows.arm == index)
+            pairs = wave.rows.pair[slots]
+            for n, spot in enumerate(arm.spots[number] if arm.values is not None else ()):
+                assert arm.values is not None
+                where = spot.where
+                at = where.flat[where.entries(pairs)]
+                values = arm.values(number, n, pairs, runs)
+                patches.append(write(spot, np.repeat(slots, where.counts[pairs]), at, values, layers))
+        return patches
+
+    def _read(self, arm: int | Side, run: Run, columns: Columns, chunk: Chunk, pairs: Ints, readings: Readings) -> None:
+        """Scores some pairs of a chunk."""
+        tokens = [chunk.pairs[pair] for pair in pairs.tolist()]
+        count = len(chunk.pairs)
+        for metric in self.metrics[arm]:
+            try:
+                values = score(metric, self.model, run, columns.ids, tokens)
+            except CausaltestError as error:
+                readings.refused.setdefault((arm, metric), error)
+                continue
+            readings.scores.setdefault((arm, metric), np.full(count, np.nan))[pairs] = values
+        if arm in self.compared:
+            kept = readings.logits.setdefault(arm, torch.zeros(count, *run.logits.shape[1:]))
+            kept[torch.from_numpy(pairs)] = run.logits.float().cpu()
+        if isinstance(arm, int):
+            readings.finite.setdefault(arm, np.ones(count, dtype=bool))[pairs] = run.finite.cpu().numpy()
+
+
+def rows_of(index: Sequence[int], arms: Sequence[Arm], chunk: int, stops: Sequence[int], layers: int) -> Rows:
+    """A row per arm and pair: where it begins, and where it joins."""
+    parts = []
+    for number, arm in zip(index, arms, strict=True):
+        start, join = begin_of(arm, chunk, np.array(stops), layers)
+        parts.append((np.full(len(start), number), np.arange(len(start)), start, join))
+    empty = np.zeros(0, dtype=np.int64)
+    columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [empty] * 4
+    return Rows(*columns)
+
+
+def begin_of(arm: Arm, chunk: int, stops: Ints, layers: int) -> tuple[Ints, Ints]:
+    """Per pair, the first patched position, and the lowest block that is patched in that segment."""
+    spots = arm.spots[chunk]
+    firsts = [spot.where.first for spot in spots]
+    if len(spots) == 1:
+        return firsts[0], np.full(len(firsts[0]), spots[0].join(layers))
+    start = np.minimum.reduce(firsts)
+    stop = stops[np.searchsorted(stops, start, side="right")]
+    never = np.int64(layers)
+    joins = [np.where(f < stop, s.join(layers), never) for f, s in zip(firsts, spots, strict=True)]
+    return start, np.minimum.reduce(joins)
+
+
+def joined(parts: Sequence[Readings]) -> Readings:
+    """The chunks' readings, one behind the other."""
+    out = Readings()
+    for part in parts:
+        out.refused.update(part.refused)
+    first = parts[0]
+    for key in first.scores:
+        if key not in out.refused:
+            out.scores[key] = np.concatenate([p.scores[key] for p in parts])
+    out.finite = {arm: np.concatenate([p.finite[arm] for p in parts]) for arm in first.finite}
+    out.logits = {arm: torch.cat([p.logits[arm] for p in parts]) for arm in first.logits}
+    out.distances = {n: np.concatenate([p.distances[n] for p in parts]) for n in first.distances}
+    return out

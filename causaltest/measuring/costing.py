@@ -1,0 +1,70 @@
+"""Costing: a batch's plan as work, memory and time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from causaltest.asking.costs import Cost
+from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.batch import Batch
+from causaltest.measuring.budget import Shape
+from causaltest.measuring.timeline import run_length, timeline
+
+TRIAL_TOKENS = 256
+TRIALS = 5
+
+
+def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> Cost:
+    """What running a batch takes."""
+    model, shape = batch.model, Shape.of(batch.model)
+    forwards = token_layers = patched = plain = most = 0
+    lengths = {
+        number: run_length(model, chunk.prompt_tokens, batch.new_tokens) for number, chunk in enumerate(batch.chunks)
+    }
+    references = 2 * sum(lengths[n] * len(chunk.pairs) for n, chunk in enumerate(batch.chunks))
+    for planned in batch.plan():
+        length = lengths[planned.chunk]
+        for wave in planned.waves:
+            forwards += len(wave.steps)
+            token_layers += sum(step.token_layers(shape.layers) for step in wave.steps)
+            patched += len(wave.rows)
+            largest = max((step.stop - step.start) * step.rows for step in wave.steps)
+            kept = len(wave.rows) * length * shape.row_bytes if len(wave.steps) > 1 else 0
+            most = max(most, largest * shape.token_bytes + kept)
+        plain += sum(len(w.rows) for w in planned.waves) * length * shape.layers
+    chunks = [2 * len(chunk.pairs) * lengths[n] * shape.reference_bytes for n, chunk in enumerate(batch.chunks)]
+    token_layers += references * shape.layers
+    reference_forwards = sum(len(timeline(model, chunk.prompt_tokens, batch.new_tokens)) for chunk in batch.chunks)
+    return Cost(
+        experiments=experiments,
+        pairs=sum(len(chunk.pairs) for chunk in batch.chunks),
+        patched_runs=patched,
+        reference_runs=2 * sum(len(chunk.pairs) for chunk in batch.chunks),
+        forwards=forwards + reference_forwards,
+        token_layers=token_layers,
+        plain_token_layers=plain + references * shape.layers,
+        seconds=token_layers * seconds_per_token_layer,
+        bytes=most + max(max(chunks, default=0), min(sum(chunks), batch.references.budget.for_references)),
+        whole=() if batch.references.shortcuts.forks else (batch.references.shortcuts.why,),
+    )
+
+
+@torch.inference_mode()
+def seconds_per_token_layer(model: LoadedModel) -> float:
+    """What one token takes in one block: measured, in the first block, on tokens of no meaning."""
+    shape, weights = Shape.of(model), []
+    for parameter in model.blocks[0].block.parameters():
+        if parameter.dim() == 2:
+            weights.append(parameter)
+    taken = []
+    for _ in range(TRIALS):
+        start = time.perf_counter()
+        for weight in weights:
+            torch.empty(TRIAL_TOKENS, weight.shape[0], dtype=weight.dtype, device=weight.device).zero_() @ weight
+        if not shape.on_cpu:
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) / TRIAL_TOKENS

@@ -1,0 +1,257 @@
+"""A study: one experiment's arms in a batch, and the effect that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from causaltest.asking.experiment import Experiment, Patching, Quantity
+from causaltest.asking.interventions import zero
+from causaltest.asking.metrics import Metric
+from causaltest.asking.positions import Position
+from causaltest.asking.sites import STREAM, Site
+from causaltest.effect import Controls, Effect, PositiveControl, SelfPatch, Waived
+from causaltest.errors import MeasurementError, PositionError
+from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.arms import Arm, Vectors
+from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.numbers import Compared, numbers_of, quantities
+from causaltest.measuring.patches import Spot, Where, spots
+from causaltest.measuring.positions import layout, resolve
+from causaltest.measuring.prompts import TokenPair
+from causaltest.measuring.proofs import rounding_at_most
+from causaltest.measuring.references import SIDES, Side
+from causaltest.measuring.scores import tokens_needed
+from causaltest.measuring.trajectory import not_finite
+
+POSITIVE_CONTROL_NEEDS = 0.5
+EVERYWHERE = Position("everywhere")
+OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"
+NOISE_FACTOR = 4
+"""How many times the rounding that was seen in some runs may be met in others."""
+
+
+class Sites:
+    """A batch's sites as spots; positions that are named alike are resolved once."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.pairs: list[TokenPair] = [pair for chunk in batch.chunks for pair in chunk.pairs]
+        self.clusters = [pair.pair.cluster or str(pair.pair.id) for pair in self.pairs]
+        self._tokens: dict[Metric, int] = {}
+        self._where: dict[tuple[Position, int], tuple[Where, ...]] = {}
+
+    def tokens(self, metric: Metric) -> int:
+        """How many answer tokens a metric reads of these pairs."""
+        if metric not in self._tokens:
+            self._tokens[metric] = tokens_needed(metric, self.pairs)
+        return self._tokens[metric]
+
+    def spots(self, patching: Patching, new_tokens: int) -> tuple[tuple[Spot, ...], ...]:
+        """Per chunk, the spots of a patching. Raises PositionError for a step that no metric reads."""
+        places = [(site, self.where(site.position, new_tokens)) for site in patching.sites]
+        return tuple(
+            tuple(spot for site, where in places for spot in spots(site, where[n]))
+            for n in range(len(self.batch.chunks))
+        )
+
+    def where(self, position: Position, new_tokens: int) -> tuple[Where, ...]:
+        key = (position, new_tokens)
+        if key not in self._where:
+            self._where[key] = tuple(
+                Where(tuple(resolve(position, pair, at) for pair in chunk.pairs))
+                for chunk in self.batch.chunks
+                for at in [layout(self.batch.model, chunk.prompt_tokens, new_tokens)]
+            )
+        return self._where[key]
+
+
+@dataclass(frozen=True)
+class Patched:
+    """A patching in a batch: its vectors, and the arm that writes what was asked."""
+
+    patching: Patching
+    vectors: Vectors
+    arm: int
+    new_tokens: int
+
+
+class Study:
+    """One experiment. Made before the batch runs, read after it."""
+
+    def __init__(self, experiment: Experiment, batch: Batch, sites: Sites) -> None:
+        self.experiment, self.batch, self.sites = experiment, batch, sites
+        metric, controls = experiment.metric, experiment.controls
+        self.pairs = sites.pairs
+        self.patched = self._patched(experiment.patching, metric, keeps=controls and experiment.placebo_draws > 0)
+        for side in SIDES:
+            batch.metrics[side][metric] = None
+        self.distance = len(batch.measured)
+        batch.measured.append(self.patched.vectors)
+        self.placebos: list[int] = []
+        self.everywhere: Patched | None = None
+        if controls:
+            self.own = self._arm(self.patched, "own")
+            self.compare(self.own)
+            seeds = [f"{experiment.digest} placebo {draw}" for draw in range(experiment.placebo_draws)]
+            self.placebos = [self._arm(self.patched, seed, (metric,)) for seed in seeds]
+            if not whole_stream(self.patched, batch):
+                self.everywhere = self._patched(self._positive(), metric)
+
+    def effect(self, readings: Readings, provenance: dict[str, str]) -> Effect:
+        """The effect that the batch measured. Raises what a metric raised, and MeasurementError."""
+        compared = self._compared(readings, self.patched.arm)
+        controls, rounding = Controls(), 0.0
+        if self.experiment.controls:
+            neutral = self.neutral(readings, self.own)
+            rounding = 2 * neutral.tolerance if self.experiment.metric.kind == "continuous" else 0.0
+            distances = readings.distances[self.distance].tolist()
+            controls = Controls(
+                self_patch=neutral,
+                placebo=self._placebo(readings, compared),
+                positive=self._positive_control(readings),
+                distance=tuple(compared.eligible(distances)),
+            )
+        numbers = numbers_of(self.experiment, self.pairs, compared, controls, rounding=rounding, provenance=provenance)
+        return Effect(self.experiment, numbers)
+
+    def mean_distance(self, readings: Readings) -> float:
+        return float(readings.distances[self.distance].mean())
+
+    def compare(self, arm: int) -> None:
+        """Keeps the answers' logits of an arm, and of the same rows and runs unpatched."""
+        self.unpatched = self._arm(self.patched, "unpatched")
+        self.batch.compared |= {arm, self.unpatched, self.patched.vectors.side}
+
+    def neutral(self, readings: Readings, arm: int) -> SelfPatch:
+        """How far an arm that was compared moves any answer logit, and how far rounding alone may."""
+        side = self.patched.vectors.side
+        return self_patch(readings, arm, self.unpatched, side, self.batch.model.model.dtype)
+
+    def _patched(self, patching: Patching, metric: Metric, *, keeps: bool = False) -> Patched:
+        model = self.batch.model
+        for site in patching.sites:
+            model.check(site)
+        new_tokens = self.sites.tokens(metric)
+        refuse_late_steps(patching, metric, new_tokens)
+        vectors = Vectors(model, patching, self.sites.spots(patching, new_tokens), self.sites.clusters, keeps)
+        if vectors.first_pass:
+            self.batch.vectors.append(vectors)
+        out = Patched(patching, vectors, -1, new_tokens)
+        return replace(out, arm=self._arm(out, "patched", (metric,)))
+
+    def _arm(self, patched: Patched, role: str, metrics: tuple[Metric, ...] = ()) -> int:
+        """An arm of the patching; one of the same patching and role serves every metric."""
+        vectors = patched.vectors
+        values = {"patched": vectors.asked, "own": vectors.own, "unpatched": None}
+        return self.batch.arm(
+            (
+                role,
+                patched.patching.direction,
+                patched.patching.intervention,
+                patched.patching.sites,
+                patched.new_tokens,
+            ),
+            lambda: Arm(
+                vectors.side,
+                vectors.spots,
+                values[role] if role in values else vectors.placebo(role),
+                patched.new_tokens,
+            ),
+            metrics,
+        )
+
+    def _compared(self, readings: Readings, arm: int, experiment: Experiment | None = None) -> Compared:
+        metric = (experiment or self.experiment).metric
+        for key in (("clean", metric), ("corrupt", metric), (arm, metric)):
+            if key in readings.refused:
+                raise readings.refused[key]
+        finite = readings.finite[arm]
+        if not finite.all():
+            bad = int((~finite).nonzero()[0][0])
+            raise MeasurementError(not_finite(self.batch.model, bad, len(finite), patched=True))
+        columns = (readings.scores[key] for key in (("clean", metric), ("corrupt", metric), (arm, metric)))
+        return Compared.of(metric, self.pairs, *columns)
+
+    def _placebo(self, readings: Readings, compared: Compared) -> tuple[float, ...] | Waived | None:
+        """Per pair, the effect of other pairs' differences put at the same site, averaged over draws."""
+        if not self.placebos:
+            return Waived("placebo=False")
+        alone = self.patched.vectors.without_partner()
+        if any(alone[i] for i in compared.keep):
+            # A pair left as it is would let the effect beat its placebo for free.
+            return None
+        total = [0.0] * len(compared.keep)
+        for arm in self.placebos:
+            values = quantities(self.experiment, replace(compared, patched=self._compared(readings, arm).patched))
+            total = [t + v for t, v in zip(total, values, strict=True)]
+        return tuple(t / len(self.placebos) for t in total)
+
+    def _positive(self) -> Patching:
+        """The same patch at every position; components of a block at every layer too."""
+        patching = self.experiment.patching
+        sites = tuple(dict.fromkeys(everywhere(site, self.batch.model) for site in patching.sites))
+        patching = replace(patching, sites=sites)
+        # Prompts of several lengths have no mean at every position; zeros ask the same of the hook.
+        return replace(patching, intervention=zero) if patching.direction == "ablate" else patching
+
+    def _positive_control(self, readings: Readings) -> PositiveControl | Waived:
+        if self.everywhere is None:
+            return Waived(OWN_CONTROL)
+        patching, metric = self.everywhere.patching, self.experiment.metric
+        compared = self._compared(readings, self.everywhere.arm)
+        what = " + ".join(map(str, patching.sites))
+        if patching.direction == "ablate" and metric.kind == "continuous":
+            # Zeros everywhere bring a logit to about zero and no further: ask how far of the way it went.
+            went = sum(abs(compared.clean[i] - compared.patched[i]) for i in compared.keep)
+            whole = sum(abs(compared.clean[i]) for i in compared.keep) or 1.0
+            return PositiveControl(went / whole, POSITIVE_CONTROL_NEEDS, what)
+        quantity: Quantity = "recovery" if patching.direction == "denoise" else "drop"
+        whole_effect = replace(self.experiment, patching=patching, quantity=quantity)
+        numbers = numbers_of(whole_effect, self.pairs, compared, Controls(), rounding=0.0, provenance={})
+        return PositiveControl(Effect(whole_effect, numbers).estimate, POSITIVE_CONTROL_NEEDS, what)
+
+
+def self_patch(readings: Readings, own: int, unpatched: int, side: Side, dtype: torch.dtype) -> SelfPatch:
+    """How far writing a run's own value moves any answer logit, and how far rounding alone may.
+
+    Rounding is measured: the same unpatched run, once whole and once as patched runs are computed. A
+    model that answers differently each time is off by more than any rounding, and gets no allowance for it.
+    """
+    there, whole = readings.logits[unpatched], readings.logits[side]
+    whole = whole[:, : there.shape[1]]
+    largest = float(whole.abs().max())
+    noise = NOISE_FACTOR * float((there - whole).abs().max())
+    if noise > 0:
+        noise = max(noise, float(torch.finfo(there.dtype).eps) * largest)
+    noise = min(noise, rounding_at_most(dtype) * largest)
+    return SelfPatch(float((readings.logits[own] - there).abs().max()), noise)
+
+
+def everywhere(site: Site, model: LoadedModel) -> Site:
+    if site.component in STREAM:
+        return replace(site, position=EVERYWHERE)
+    parts: range | tuple[int, ...] = ()
+    if site.parts:
+        parts = range(len(model.blocks[site.layers[0]].taps[site.component].parts))
+    return replace(site, position=EVERYWHERE, layers=tuple(range(len(model.blocks))), parts=tuple(parts))
+
+
+def whole_stream(patched: Patched, batch: Batch) -> bool:
+    """Whether the patch covers every position of a residual stream or embedding: its own positive control."""
+    for chunk, spots_of in zip(batch.chunks, patched.vectors.spots, strict=True):
+        total = layout(batch.model, chunk.prompt_tokens, patched.new_tokens).total
+        for spot in spots_of:
+            if spot.component not in STREAM or any(len(set(at)) < total for at in spot.where.positions):
+                return False
+    return True
+
+
+def refuse_late_steps(patching: Patching, metric: Metric, new_tokens: int) -> None:
+    late = [k for s in patching.sites if s.position.kind == "step" for k in s.position.numbers if k >= new_tokens]
+    if late:
+        raise PositionError(
+            f"step({late[0]}) comes after the last token that {metric} reads here (it reads {new_tokens}), so a "
+            f"patch there cannot matter. The steps are 0 to {new_tokens - 1}."
+        )

@@ -1,0 +1,36 @@
+"""The timeline: which segments a run has, and where."""
+
+import pytest
+
+from causaltest.errors import MeasurementError
+from causaltest.measuring.timeline import check_length, run_length, timeline
+
+
+def told(segments):
+    return [(s.kind, s.start, s.stop, s.answers) for s in segments]
+
+
+def test_a_decoder_has_its_prompt_and_a_segment_per_token_but_the_last(tiny_gpt2):
+    model = tiny_gpt2.backend.loaded
+    assert told(timeline(model, 5, 1)) == [("prompt", 0, 5, True)]
+    assert told(timeline(model, 5, 3)) == [("prompt", 0, 5, True), ("token", 5, 6, True), ("token", 6, 7, True)]
+    assert run_length(model, 5, 3) == 7
+
+
+def test_a_reasoner_thinks_between_and_answers_from_its_end_on(ducks):
+    model = ducks.backend.loaded
+    thoughts = [("thought", 11 + k, 12 + k, False) for k in range(6)]
+    assert told(timeline(model, 10, 2)) == [
+        ("prompt", 0, 11, False),
+        *thoughts,
+        ("end", 17, 18, True),
+        ("token", 18, 19, True),
+    ]
+    assert run_length(model, 10, 2) == 19
+
+
+def test_a_run_longer_than_the_model_has_positions_is_refused(tiny_gpt2):
+    model = tiny_gpt2.backend.loaded
+    check_length(model, 30, 3)
+    with pytest.raises(MeasurementError, match="32 positions, and a prompt of 30 tokens with 4 answer tokens needs 33"):
+        check_length(model, 30, 4)
