@@ -1,4 +1,8 @@
-"""`python -m benchmarks`: every row, the table and the figure; with `--only`, rows that are printed."""
+"""`python -m benchmarks`: every row, the figure and the table; with `--only`, some rows of it again.
+
+Each row is kept when it is done, under build/, and the table is written from all that are kept: a run
+that is interrupted loses one row, and a row can be measured again without the others.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from benchmarks.rows import ROWS, measure
 
 ROOT = Path(__file__).parent.parent
 TABLE, FIGURE = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "img" / "cost.png"
+KEPT = ROOT / "build" / "benchmarks"
 SETTINGS = {
     "HF_HUB_OFFLINE": "1",
     "TQDM_DISABLE": "1",
@@ -32,16 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(given.repeat, given.threads, given.every)
     if given.into is not None:
         return in_this_process(given.only[0], options, given.into)
-    names = given.only or [*ROWS, DRAW]
-    rows = [row for name in names for row in in_its_own(name, options)]
-    if given.only:
-        print("\n".join(map(told, rows)))
-    else:
-        from benchmarks.table import written
+    from benchmarks.table import written
 
-        written(rows, options, TABLE, figure=FIGURE.exists())
-        print(f"{TABLE.relative_to(ROOT)} written")
+    rows = []
+    for name in given.only or [*ROWS, DRAW]:
+        rows += in_its_own(name, options)
+        written([row for kept in ROWS for row in kept_rows(kept)], options, TABLE, figure=FIGURE.exists())
+    print("\n".join(map(told, rows)))
+    print(f"{TABLE.relative_to(ROOT)} written")
     return int(any(row.failed for row in rows))
+
+
+def kept_rows(name: str) -> list[Row]:
+    """What a row gave when it was last measured."""
+    path = KEPT / f"{name}.json"
+    if not path.exists():
+        return [Row(name, "", notes="Not measured yet.")]
+    return [Row(**row) for row in json.loads(path.read_text())]
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -73,6 +85,9 @@ def in_its_own(name: str, options: Options) -> list[Row]:
             rows = [Row(**row) for row in json.loads(into.read_text())]
         else:
             rows = [Row(name, "", failed=True, notes=f"The process ended with {done.returncode}.")]
+    if name != DRAW:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / f"{name}.json").write_text(json.dumps([row.as_dict() for row in rows]))
     print("\n".join(f"  {told(row)}" for row in rows), file=sys.stderr)
     print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return rows

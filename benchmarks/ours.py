@@ -9,7 +9,6 @@ from benchmarks.timing import Timed, timed
 from causaltest import Lab, Pair, Pairs, logit
 from causaltest.asking.sites import Site
 
-
 WARM_UP = Pair(clean="w1 w2 w3 w4 w5 w6 w7 w8", corrupt="w9 w2 w3 w4 w5 w6 w7 w8", answer="w10")
 """A pair that no row measures."""
 

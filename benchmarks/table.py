@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, written from the rows of one run."""
+"""docs/benchmarks.md, written from the rows that are kept."""
 
 from __future__ import annotations
 

@@ -550,3 +550,22 @@ def test_tokens_are_the_likeliest_of_their_logits(tiny_llama):
     assert torch.equal(given.tokens, given.logits.argmax(-1))
     assert given.tokens.shape == (3, 4)
     assert given.logits.shape == (3, 4, 30)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_that_is_narrowed_gives_the_columns_of_the_whole_one(
+    new_gpt2, word_tokenizer, random_pairs, planned, tied
+):
+    """With a bias too, which some decoders have at their head."""
+    model = new_gpt2(tie_word_embeddings=tied)
+    model.lm_head.bias = torch.nn.Parameter(torch.linspace(-3, 3, 30))
+    loaded = Lab(model, word_tokenizer(), name="biased").backend.loaded
+    site, pairs = resid_post(0, index(1)), random_pairs()
+
+    def columns(metric):
+        asked = Experiment(Patching("t", "denoise", pairs, (site,)), "change", metric, controls=False)
+        batch = planned(loaded, [asked], wide=False)
+        assert batch.chooses == (metric != logit_diff)
+        return torch.stack([batch.gave[batch.studies[0].patched.arm, pair].logits for pair in pairs.ids])
+
+    assert torch.allclose(columns(logit_diff), columns(exact_match(max_new_tokens=1)), **CLOSE)

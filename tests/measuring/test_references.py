@@ -26,7 +26,9 @@ def one_length(tiny_gpt2):
     return tiny_gpt2.pairs[::2]
 
 
-def test_many_claims_about_the_same_pairs_share_one_reference_run_of_both_sides(backend, one_length, experiment, forwards):
+def test_many_claims_about_the_same_pairs_share_one_reference_run_of_both_sides(
+    backend, one_length, experiment, forwards
+):
     counted = forwards(backend.loaded.model.transformer)
     sites = [make(layer, index(at)) for make in (resid_post, attn_out, mlp_out) for layer in range(3) for at in (0, 3)]
     backend.clean(one_length)
@@ -136,7 +138,8 @@ def test_what_is_kept_stays_within_its_quarter_of_the_budget(backend, tiny_gpt2)
 
 def test_what_a_run_holds_is_counted_once(backend, one_length):
     run = backend.references.get(one_length, 0, 1, {"attn_out"}).clean
-    # Three pairs of five tokens, clean and corrupt in one: embed, resid_pre 0, and per layer resid_post, attn_out, keys and values, 16 wide each.
+    # Three pairs of five tokens, clean and corrupt in one: embed, resid_pre 0, and per layer resid_post, attn_out,
+    # keys and values, 16 wide each.
     vectors = 2 * 3 * 5 * (2 + 3 * 4)
     assert size_of(run) == 4 * (16 * vectors + 2 * run.logits.numel())
 

@@ -51,7 +51,9 @@ def pytest_collection_modifyitems(items):
 
 
 def test_one_claim_that_fails_leaves_the_others_their_numbers(claims, pytester):
-    body = SITES + """
+    body = (
+        SITES
+        + """
 @claim("There is no such layer.", at_least(0.5))
 def test_beyond(lab, pairs):
     return lab.denoise(pairs, at=resid_post(99, last())).recovery(accuracy)
@@ -60,6 +62,7 @@ def test_beyond(lab, pairs):
 def test_raises(lab, pairs):
     raise OSError("disk")
 """
+    )
     claims(SITES, "--causal-json=out.json")
     claims(body, "--causal-json=more.json")
     fewer, more = written(pytester), written(pytester, "more.json")
@@ -72,12 +75,15 @@ def test_raises(lab, pairs):
 
 
 def test_a_claim_that_reads_a_number_first_is_measured_when_it_asks(claims, pytester):
-    body = SITES + """
+    body = (
+        SITES
+        + """
 @claim("Chosen by looking.", at_least(0.5))
 def test_looks(lab, pairs):
     best = max(range(3), key=lambda n: lab.denoise(pairs, at=resid_post(n, last())).recovery(accuracy).estimate)
     return lab.denoise(pairs, at=resid_post(best, last())).recovery(accuracy)
 """
+    )
     assert claims(body, "--causal-json=out.json").ret in (0, 1)
     looked = written(pytester)["test_looks"]
     assert looked["estimate"] == 1.0
@@ -106,7 +112,9 @@ def test_one(lab, mine, layer):
 
 
 def test_a_skipped_claim_is_not_set_up_and_a_failing_fixture_fails_its_claim_alone(claims, pytester):
-    body = SITES + """
+    body = (
+        SITES
+        + """
 @pytest.fixture
 def broken():
     raise OSError("no such file")
@@ -120,6 +128,7 @@ def test_skipped(broken):
 def test_broken(lab, broken):
     raise AssertionError("never run")
 """
+    )
     claims(body).assert_outcomes(passed=2, failed=1, skipped=1, errors=1)
 
 
