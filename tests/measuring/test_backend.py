@@ -377,6 +377,18 @@ def test_experiments_that_are_announced_are_planned_together(tiny_gpt2, forwards
     assert counted != []
 
 
+def test_a_plan_is_the_same_whichever_of_its_experiments_is_asked_for_first(tiny_gpt2):
+    backend = ModelBackend(tiny_gpt2.backend.loaded)
+    asked = [
+        Experiment(Patching("t", "denoise", tiny_gpt2.pairs, (resid_post(layer, last()),)), "change", logit_diff)
+        for layer in range(3)
+    ]
+    backend.expect(asked[:2])
+    assert backend._company(asked[0]) == backend._company(asked[1]) == sorted(asked[:2], key=lambda e: e.digest)
+    # One that nobody announced is planned alone, or it would change the shapes of the others.
+    assert backend._company(asked[2]) == [asked[2]]
+
+
 def test_an_experiment_that_cannot_be_planned_fails_alone(tiny_gpt2):
     backend = ModelBackend(tiny_gpt2.backend.loaded)
     good, bad = (
