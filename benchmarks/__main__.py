@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.row import Options, Row
@@ -83,6 +84,8 @@ def in_its_own(name: str, options: Options) -> list[Row]:
         )
         if into.exists():
             rows = [Row(**row) for row in json.loads(into.read_text())]
+            if options.repeats != Options().repeats:
+                rows = [replace(row, notes=f"{row.notes} Repetitions: {options.repeats}.".strip()) for row in rows]
         else:
             rows = [Row(name, "", failed=True, notes=f"The process ended with {done.returncode}.")]
     if name != DRAW:
