@@ -30,7 +30,7 @@ from causaltest.measuring.progress import Progress
 from causaltest.measuring.proofs import prove
 from causaltest.measuring.references import SIDES, References
 from causaltest.measuring.scores import score, text_of, tokens_needed
-from causaltest.measuring.study import Sites, Study
+from causaltest.measuring.study import Sites, Study, generates
 from causaltest.sweep import SweepMap
 
 LEAST_BUDGET = 1 << 20
@@ -174,15 +174,16 @@ class ModelBackend:
     def batch(self, experiments: Iterable[Experiment]) -> tuple[Batch, list[Study]]:
         """The batch of experiments on one set of pairs, planned and not run."""
         experiments = list(experiments)
-        batch = Batch(self.loaded, self.references, experiments[0].patching.pairs)
+        known = not any(map(generates, experiments))
+        batch = Batch(self.loaded, self.references, experiments[0].patching.pairs, answers_known=known)
         sites = Sites(batch)
         return batch, [Study(experiment, batch, sites) for experiment in experiments]
 
     def cost(self) -> Cost:
         """What measuring all expected experiments takes, by the plans that they would be measured by."""
-        groups: dict[str, dict[str, Experiment]] = {}
+        groups: dict[object, dict[str, Experiment]] = {}
         for digest, experiment in self._expected.items():
-            groups.setdefault(experiment.patching.pairs.digest, {})[digest] = experiment
+            groups.setdefault(company(experiment), {})[digest] = experiment
         rate, total = seconds_per_token_layer(self.loaded), Cost()
         for group in groups.values():
             together = [group[digest] for digest in sorted(group)]
@@ -200,15 +201,14 @@ class ModelBackend:
         }
 
     def _company(self, experiment: Experiment) -> list[Experiment]:
-        """The experiment and all expected ones on the same pairs, in an order that nobody's asking changes."""
+        """The experiment and all expected ones like it, in an order that nobody's asking changes."""
         if experiment.digest not in self._expected:
             # In their company it would change the shapes of their forwards, and with them the last bits.
             return [experiment]
-        pairs = experiment.patching.pairs.digest
         together = {
             digest: other
             for digest, other in self._expected.items()
-            if other.patching.pairs.digest == pairs and digest not in self._measured
+            if company(other) == company(experiment) and digest not in self._measured
         }
         return [together[digest] for digest in sorted(together)]
 
@@ -315,6 +315,11 @@ class ModelBackend:
 def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
     """Where each weight lies and how often it was written to in place: cheap, and changed by any training."""
     return tuple((p.data_ptr(), p._version) for p in model.model.parameters())
+
+
+def company(experiment: Experiment) -> tuple[str, bool]:
+    """Experiments that are alike in this are measured in one plan."""
+    return experiment.patching.pairs.digest, generates(experiment)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
+from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
@@ -53,8 +54,11 @@ class Planned:
 class Batch:
     """Arms over all pairs of one set. Add what is wanted, then run."""
 
-    def __init__(self, model: LoadedModel, references: References, pairs: Pairs) -> None:
-        self.model, self.references, self.pairs = model, references, pairs
+    def __init__(
+        self, model: LoadedModel, references: References, pairs: Pairs, *, answers_known: bool = False
+    ) -> None:
+        """`answers_known`: nothing is read or patched that depends on other generated tokens than the answers'."""
+        self.model, self.references, self.pairs, self.answers_known = model, references, pairs, answers_known
         self.chunks: tuple[Chunk, ...] = references.chunks(pairs)
         self.arms: list[Arm] = []
         self.metrics: dict[int | Side, dict[Metric, None]] = {side: {} for side in SIDES}
@@ -83,6 +87,11 @@ class Batch:
         """Whether any metric reads tokens; else the answers' logits alone are computed."""
         return self.new_tokens > 1 or any(chooses_tokens(m) for read in self.metrics.values() for m in read)
 
+    @property
+    def forced(self) -> bool:
+        """Whether answers are given and checked, in place of generated; a later token may then change nothing before."""
+        return self.answers_known and self.references.shortcuts.forks
+
     def plan(self) -> list[Planned]:
         """The waves of every chunk: decided by the arms and the budget, before anything runs."""
         return [planned for number in range(len(self.chunks)) for planned in self._plan_chunk(number)]
@@ -92,7 +101,7 @@ class Batch:
         out = []
         kinds = sorted({(arm.side, arm.new_tokens) for arm in self.arms})
         for side, new_tokens in kinds:
-            segments = timeline(self.model, chunk.prompt_tokens, new_tokens)
+            segments = timeline(self.model, chunk.prompt_tokens, new_tokens, forced=self.forced)
             limits = self.references.budget.limits(self.model, segments[-1].stop)
             mine = [n for n, arm in enumerate(self.arms) if (arm.side, arm.new_tokens) == (side, new_tokens)]
             rows = rows_of(mine, [self.arms[n] for n in mine], number, [s.stop for s in segments], layers)
@@ -107,13 +116,16 @@ class Batch:
         parts: list[Readings] = []
         first = [v for v in self.vectors if v.first_pass]
         for number in range(len(self.chunks)) if first else ():
-            runs = self.references.get(self.pairs, number, self.new_tokens, components)
+            runs = self._references(number, components)
             for vectors in first:
                 vectors.take(number, runs)
         for number in range(len(self.chunks)):
-            runs = self.references.get(self.pairs, number, self.new_tokens, components)
+            runs = self._references(number, components)
             parts.append(self._run_chunk(number, runs, columns, tick))
         return joined(parts)
+
+    def _references(self, number: int, components: Collection[Component]) -> ChunkRuns:
+        return self.references.get(self.pairs, number, self.new_tokens, components, forced=self.forced)
 
     def _run_chunk(self, number: int, runs: ChunkRuns, columns: Columns, tick: Callable[[int, int], None]) -> Readings:
         chunk, readings = self.chunks[number], Readings()
@@ -124,7 +136,9 @@ class Batch:
             readings.distances[index] = vectors.distances(number, runs).numpy()
         columns = Columns(columns.ids, all_computed=self.chooses)
         for planned in self._plan_chunk(number):
-            segments = timeline(self.model, chunk.prompt_tokens, planned.new_tokens)
+            count = planned.new_tokens
+            segments = timeline(self.model, chunk.prompt_tokens, count, forced=self.forced)
+            given = chunk.answers(count - 1) if self.forced else None
             for wave in planned.waves:
                 ran = run_wave(
                     self.model,
@@ -134,6 +148,7 @@ class Batch:
                     columns=columns,
                     base=runs.side(planned.side),
                     patches=self._patches(wave, number, runs),
+                    forced=given,
                     shortcuts=self.references.shortcuts,
                 )
                 for arm in np.unique(wave.rows.arm).tolist():

@@ -2,8 +2,8 @@
 
 The only file that touches hooks. The model's own code does the computing: a row that joins at block l
 is put into that block's input; blocks below the first joiner are passed over; the last block computes
-its outputs for the last position alone; and so does the head, for the answers' tokens alone where
-nobody asks which token is likeliest.
+its outputs for the positions alone that are read; and so does the head, for the answers' tokens alone
+where nobody asks which token is likeliest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ Place = tuple[Component, int]
 """A component and its layer; the embedding is at layer 0."""
 
 INNER: frozenset[Component] = frozenset({"attn_out", "mlp_out", "head", "neuron", "resid_mid"})
-"""Components that the last block computes for the last position alone when it is trimmed."""
+"""Components that the last block computes for the positions alone that are read when it is trimmed."""
+
+LOGITS_BYTES, LOGITS_BYTES_CPU = 1 << 28, 1 << 24
+"""Most that is held of logits. A processor's allocator hands larger pieces back, and every page of the next one
+is then faulted in anew: the head takes twice as long."""
 
 
 Change = Callable[[Tensor], Tensor]
@@ -194,6 +198,8 @@ class Forward:
     joining: Joining | None = None
     recorder: Recorder | None = None
     mask: Tensor | None = None
+    keeps: int = 1
+    """How many last positions are read of the last block."""
     inputs: dict[int, Tensor] = field(default_factory=dict)
     """Block inputs, kept where the stream inside the block is patched or recorded."""
 
@@ -204,13 +210,28 @@ class Forward:
         hidden: Tensor = output.last_hidden_state[:, -1]
         return hidden
 
-    def logits(self, embeddings: Tensor | None, columns: Columns) -> Tensor:
-        """Logits of every row at the last position. [row, vocabulary], or [row, column] where not all are computed."""
-        with hooked(self), narrowed(self.model.model, columns):
-            output = self.model.model(**self.arguments(embeddings), logits_to_keep=1)
-        logits: Tensor = output.logits[:, -1]
-        narrow = columns.all_computed or logits.shape[-1] == len(columns.ids)
-        return logits if narrow else logits[:, columns.ids]
+    def logits(self, embeddings: Tensor | None, columns: Columns, count: int) -> Iterator[tuple[slice, Tensor]]:
+        """Logits at the last `count` positions, for slots of the wave, as many as may be held at once.
+
+        [row, position, vocabulary], or [row, position, column] where not all are computed.
+        """
+        model, rows = self.model.model, self.step.rows
+        self.keeps = count
+        parts = parts_of(rows, count, columns, model)
+        if parts == 1:
+            with hooked(self), narrowed(model, columns):
+                output = model(**self.arguments(embeddings), logits_to_keep=count)
+            yield slice(self.step.first, self.step.last), read_columns(output.logits[:, -count:], columns)
+            return
+        with hooked(self):
+            output = model.base_model(**self.arguments(embeddings))
+        hidden = output.last_hidden_state[:, -count:]
+        for part in range(parts):
+            start, stop = part * rows // parts, (part + 1) * rows // parts
+            some = type(output)(last_hidden_state=hidden[start:stop])
+            with narrowed(model, columns), giving(model.base_model, some):
+                logits = model(inputs_embeds=some.last_hidden_state, logits_to_keep=count).logits
+            yield slice(self.step.first + start, self.step.first + stop), read_columns(logits, columns)
 
     def arguments(self, embeddings: Tensor | None) -> dict[str, Any]:
         if embeddings is None:
@@ -267,6 +288,15 @@ class Forward:
             self.recorder.keep(place, before + tensor)
         return tensor
 
+    def read_of(self, tensor: Tensor) -> Tensor:
+        """The positions that are read."""
+        return tensor[:, -self.keeps :].contiguous()
+
+    def padded(self, tensor: Tensor) -> Tensor:
+        """As wide as the stream that it is added to; what is put before the positions that are read is not read."""
+        missing = self.step.stop - self.step.start - tensor.shape[1]
+        return tensor if tensor.shape[1] == 1 else F.pad(tensor, (0, 0, missing, 0))
+
     def watched(self, place: Place) -> bool:
         return place in self.entries or (self.recorder is not None and self.recorder.wants(place))
 
@@ -278,12 +308,12 @@ class Forward:
 
     @property
     def trimmed(self) -> bool:
-        """Whether the last block's outputs are computed for the last position alone."""
+        """Whether the last block's outputs are computed for the positions alone that are read."""
         last = len(self.model.blocks) - 1
         return (
             self.shortcuts.trims
             and self.recorder is None
-            and self.step.stop - self.step.start > 1
+            and self.step.stop - self.step.start > self.keeps
             and not any((component, last) in self.entries for component in INNER)
         )
 
@@ -305,7 +335,8 @@ def hooked(forward: Forward) -> Iterator[None]:
                 handles.append(handle)  # one by one: an error leaves none of them attached
         if forward.trimmed and begins < len(blocks):
             for module in (blocks[-1].output_projection, blocks[-1].mlp):
-                handles.append(on_input(module, lambda h: h[:, -1:]))
+                handles.append(on_input(module, forward.read_of))
+                handles.append(on_output(module, forward.padded))
         yield
     finally:
         for handle in handles:
@@ -423,6 +454,32 @@ def fused(shortcuts: Shortcuts) -> Iterator[None]:
     finally:
         for module in mine:
             vars(module).pop("forward", None)
+
+
+def parts_of(rows: int, count: int, columns: Columns, model: Any) -> int:
+    """In how many parts the head computes its rows."""
+    width = model.get_input_embeddings().num_embeddings if columns.all_computed else len(columns.ids)
+    most = LOGITS_BYTES_CPU if model.device.type == "cpu" else LOGITS_BYTES
+    return min(rows, -(-rows * count * width * model.dtype.itemsize // most))
+
+
+def read_columns(logits: Tensor, columns: Columns) -> Tensor:
+    """The logits that are read. [row, position, column]"""
+    narrow = columns.all_computed or logits.shape[-1] == len(columns.ids)
+    return logits if narrow else logits[..., columns.ids]
+
+
+@contextmanager
+def giving(trunk: nn.Module, output: Any) -> Iterator[None]:
+    """The trunk gives what it gave before, or a part of it, so that the model computes its head on that alone."""
+    before = vars(trunk).get("forward")
+    vars(trunk)["forward"] = lambda *_, **__: output
+    try:
+        yield
+    finally:
+        del vars(trunk)["forward"]
+        if before is not None:
+            vars(trunk)["forward"] = before
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class Chunk:
     def prompt_tokens(self) -> int:
         return self.clean.shape[1]
 
+    def answers(self, count: int) -> Tensor:
+        """The first tokens of each clean answer, its last one repeated where it is shorter. [row, count]"""
+        ids = [[*p.answer, *p.answer[-1:] * count][:count] for p in self.pairs]
+        return torch.tensor(ids, dtype=torch.long, device=self.clean.device).reshape(len(ids), count)
+
 
 def tokenise(model: LoadedModel, pairs: Pairs, budget: Budget) -> tuple[Chunk, ...]:
     """The pairs as chunks of equal length, in order within each length; as many in a chunk as the budget holds.

@@ -56,7 +56,7 @@ class References:
         self.budget = budget
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
-        self._kept: dict[tuple[str, int], Kept] = {}
+        self._kept: dict[tuple[str, int, bool], Kept] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
@@ -70,9 +70,19 @@ class References:
         answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
         return Columns(torch.tensor(sorted(answers), device=self._model.model.device), all_computed=True)
 
-    def get(self, pairs: Pairs, number: int, new_tokens: int, components: Collection[Component] = ()) -> ChunkRuns:
-        """Both sides of one chunk, with at least these components and steps."""
-        key, wanted = (pairs.digest, number), STREAM_PARTS | set(components)
+    def get(
+        self,
+        pairs: Pairs,
+        number: int,
+        new_tokens: int,
+        components: Collection[Component] = (),
+        *,
+        forced: bool = False,
+    ) -> ChunkRuns:
+        """Both sides of one chunk, with at least these components and steps; `forced`: the clean answer is given."""
+        # The first token is predicted before any is given.
+        forced = forced and new_tokens > 1
+        key, wanted = (pairs.digest, number, forced), STREAM_PARTS | set(components)
         chunk = self.chunks(pairs)[number]
         kept = self._kept.pop(key, None)
         if kept is not None and wanted <= kept.recorded and new_tokens <= kept.new_tokens:
@@ -87,6 +97,7 @@ class References:
             self._model,
             torch.cat([chunk.clean, chunk.corrupt]),
             new_tokens=new_tokens,
+            forced=chunk.answers(new_tokens - 1).repeat(2, 1) if forced else None,
             record=wanted,
             columns=self.columns(pairs),
             keep_keys=self.shortcuts.forks,
@@ -100,7 +111,7 @@ class References:
         self._let_go(key)
         return runs
 
-    def _let_go(self, newest: tuple[str, int]) -> None:
+    def _let_go(self, newest: tuple[str, int, bool]) -> None:
         """Drops what was used longest ago until the rest is within its share of the budget."""
         total = sum(kept.bytes for kept in self._kept.values())
         for key in list(self._kept):

@@ -22,7 +22,7 @@ from causaltest.measuring.positions import layout, resolve
 from causaltest.measuring.prompts import TokenPair
 from causaltest.measuring.proofs import rounding_at_most
 from causaltest.measuring.references import SIDES, Side
-from causaltest.measuring.scores import tokens_needed
+from causaltest.measuring.scores import reads_generated, tokens_needed
 from causaltest.measuring.trajectory import not_finite
 
 POSITIVE_CONTROL_NEEDS = 0.5
@@ -75,6 +75,13 @@ class Patched:
     vectors: Vectors
     arm: int
     new_tokens: int
+
+
+def generates(experiment: Experiment) -> bool:
+    """Whether an experiment needs tokens that are not known before: it reads them, or patches where they stand."""
+    sites = experiment.patching.sites
+    late = any(max(site.position.numbers) > 0 for site in sites if site.position.kind == "step")
+    return late or reads_generated(experiment.metric)
 
 
 class Study:

@@ -2,6 +2,7 @@
 
 A decoder has its prompt, then one segment per generated token. A latent reasoner's prompt ends
 with its begin tokens, then come a segment per thought, the end tokens, and the generated tokens.
+Where the answer is teacher-forced, its tokens are given and stand in the segment before them.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ class Segment:
     kind: Kind
     start: int
     stop: int
-    answers: bool
-    """Whether an answer token is predicted from its last position."""
+    answers: int
+    """How many answer tokens are predicted, from as many last positions."""
 
 
-def timeline(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> tuple[Segment, ...]:
+def timeline(
+    model: LoadedModel, prompt_tokens: int, new_tokens: int, *, forced: bool = False
+) -> tuple[Segment, ...]:
     """The segments of a run to `new_tokens` answer tokens; the last of these is predicted and never read."""
     reasoning = model.reasoning
     lengths: list[tuple[Kind, int]] = [("prompt", prompt_tokens)]
@@ -35,10 +38,15 @@ def timeline(model: LoadedModel, prompt_tokens: int, new_tokens: int) -> tuple[S
         lengths += [("thought", 1) for _ in range(reasoning.thoughts)]
         lengths += [("end", len(reasoning.end))]
     before = len(lengths) - 1
-    lengths += [("token", 1) for _ in range(new_tokens - 1)]
+    if forced:
+        kind, length = lengths[before]
+        lengths[before] = (kind, length + new_tokens - 1)
+    else:
+        lengths += [("token", 1) for _ in range(new_tokens - 1)]
+    answers = new_tokens if forced else 1
     segments, start = [], 0
     for number, (kind, length) in enumerate(lengths):
-        segments.append(Segment(kind, start, start + length, number >= before))
+        segments.append(Segment(kind, start, start + length, answers if number >= before else 0))
         start += length
     return tuple(segments)
 

@@ -35,8 +35,9 @@ from causaltest.measuring.timeline import Segment, check_length, timeline
 class Run:
     """What the runs of a wave gave, a row each.
 
-    tokens: [row, step], greedy; of no meaning where not all logits were computed. logits: [row, step, column],
-    where each token was predicted. activations: [row, position, width] per recorded place, a
+    tokens: [row, step], the likeliest at each step, after those before it or after the answer's own where it is
+    forced; of no meaning where not all logits were computed. logits: [row, step, column], where each token was
+    predicted. activations: [row, position, width] per recorded place, a
     component's parts side by side.
     """
 
@@ -78,16 +79,18 @@ def run_wave(
     patches: Sequence[Patch] = (),
     record: Collection[Component] = (),
     keep_keys: bool = False,
+    forced: Tensor | None = None,
     shortcuts: Shortcuts = PLAIN,
 ) -> Run:
     """Run a wave to its end.
 
     `prompts` [pair, token] are those of the chunk, `base` its unpatched run, which recorded the
-    stream and kept its keys. Patches name slots of the wave and absolute positions.
+    stream and kept its keys. Patches name slots of the wave and absolute positions. `forced`
+    [pair, token] are answer tokens that are given, where the segments have them forced.
 
     Raises MeasurementError when a patch did not fire exactly once per entry.
     """
-    state = State(model, prompts, wave, segments, columns, base, entries_of(patches))
+    state = State(model, prompts, wave, segments, columns, base, entries_of(patches), forced)
     if record:
         state.recorder = Recorder(frozenset(record), latest_only=wave.whole, first_input_only=keep_keys)
     if (keep_keys or wave.steps[-1].segment > wave.steps[0].segment) and not wave.whole:
@@ -120,6 +123,7 @@ class State:
         columns: Columns,
         base: Run | None,
         entries: Mapping[Place, list[Entries]],
+        forced: Tensor | None,
     ) -> None:
         self.model, self.segments, self.columns, self.entries, self.wave = model, segments, columns, entries, wave
         self.device = prompts.device
@@ -134,7 +138,9 @@ class State:
         if reasoning is not None:
             begin = torch.tensor(reasoning.begin, device=self.device).expand(len(prompts), -1)
             prompts = torch.cat([prompts, begin], dim=1)
-        self.prompts = prompts
+        elif forced is not None:
+            prompts = torch.cat([prompts, forced], dim=1)
+        self.prompts, self.forced = prompts, forced
         self.recorder: Recorder | None = None
         self.kept: Kept | None = None
         rows, answers = len(wave.rows), sum(segment.answers for segment in segments)
@@ -165,7 +171,11 @@ class State:
         )
         embeddings = self.embeddings(step, segment)
         if segment.answers:
-            self.answer(forward.logits(embeddings, self.columns), slots, step)
+            # A run that begins behind the first of them has the unpatched run's there.
+            count = min(segment.answers, step.stop - step.start)
+            for rows, logits in forward.logits(embeddings, self.columns, count):
+                for n in range(count):
+                    self.answer(logits[:, n], self.answered(step) + segment.answers - count + n, rows)
         else:
             self.hidden[slots] = forward.hidden(embeddings)
 
@@ -201,7 +211,8 @@ class State:
             given = reasoning.project(self.hidden[slots, None])
         elif segment.kind == "end":
             assert reasoning is not None
-            given = embed(torch.tensor(reasoning.end, device=self.device).expand(rows, -1))
+            ids = torch.tensor(reasoning.end, device=self.device).expand(rows, -1)
+            given = embed(ids if self.forced is None else torch.cat([ids, self.forced[self.pairs[slots]]], dim=1))
         else:
             given = embed(self.tokens[self.answered(step) - 1][slots, None])
         forks = np.flatnonzero(self.wave.rows.start[slots] >= segment.start)
@@ -216,9 +227,8 @@ class State:
         """How many answer tokens were predicted before this forward."""
         return sum(segment.answers for segment in self.segments[: step.segment])
 
-    def answer(self, logits: Tensor, slots: slice, step: Step) -> None:
-        """Reads the logits of one answer step, and chooses its token."""
-        number = self.answered(step)
+    def answer(self, logits: Tensor, number: int, slots: slice) -> None:
+        """Reads the logits of one answer step of some rows, and chooses its token."""
         # One that is no number makes the sum none; a sum in float32 is far from its own limit.
         self.finite[slots] &= torch.isfinite(logits.sum(-1, dtype=torch.float32))
         if not self.columns.all_computed:
@@ -240,15 +250,18 @@ def run(
     record: Collection[Component] = (),
     columns: Columns | None = None,
     keep_keys: bool = False,
+    forced: Tensor | None = None,
     shortcuts: Shortcuts = PLAIN,
 ) -> Run:
     """Prompts of equal length [row, token], each from its first token through every block. Row n is slot n.
+
+    `forced` [row, token] are the answer's tokens but the last: given, in place of generated.
 
     Raises MeasurementError when the run is longer than the model has positions, a patch did not
     fire exactly once per entry, or a logit is NaN or infinite.
     """
     check_length(model, prompts.shape[1], new_tokens)
-    segments = timeline(model, prompts.shape[1], new_tokens)
+    segments = timeline(model, prompts.shape[1], new_tokens, forced=forced is not None)
     zero = np.zeros(len(prompts), dtype=np.int64)
     rows = Rows(zero, np.arange(len(prompts)), zero, zero + EMBEDDING)
     vocabulary, _ = vocabulary_of(model)
@@ -261,6 +274,7 @@ def run(
         patches=patches,
         record=record,
         keep_keys=keep_keys,
+        forced=forced,
         shortcuts=shortcuts,
     )
     if not bool(ran.finite.all()):

@@ -34,7 +34,7 @@ from causaltest.measuring.budget import Budget
 from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.planner import Limits
 from causaltest.measuring.references import References
-from causaltest.measuring.study import Sites, Study
+from causaltest.measuring.study import Sites, Study, generates
 from causaltest.organisms import ducks as ducks_organism
 
 torch.set_num_threads(1)
@@ -277,8 +277,8 @@ class Spied(Batch):
 
     studies: list[Study]
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
         self.gave: dict[tuple[int | str, str], Gave] = {}
 
     def _read(self, arm: Any, run: Any, columns: Any, chunk: Any, pairs: Any, readings: Any) -> None:
@@ -328,7 +328,8 @@ def planned() -> Callable[..., Spied]:
         if wide:
             everything = Columns(torch.arange(model.model.config.vocab_size), all_computed=True)
             references.columns = lambda pairs: everything  # type: ignore[method-assign]
-        batch = Spied(model, references, experiments[0].patching.pairs)
+        known = not any(map(generates, experiments))
+        batch = Spied(model, references, experiments[0].patching.pairs, answers_known=known)
         sites = Sites(batch)
         batch.studies = [Study(experiment, batch, sites) for experiment in experiments]
         batch.run(lambda *_: None)

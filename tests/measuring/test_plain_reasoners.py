@@ -1,11 +1,13 @@
 """Patched latent reasoning against the plain reference: formulas on the checkpoint, no cache."""
 
+from dataclasses import replace as replaced
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from causaltest import attn_out, embed, exact_match, head, index, mlp_out, resid_post, step, thought
+from causaltest import Pairs, accuracy, attn_out, embed, exact_match, head, index, mlp_out, resid_post, step, thought
 from causaltest.asking.interventions import replace, zero
 from causaltest.asking.sites import resid_pre
 from causaltest.measuring.backend import ModelBackend
@@ -123,3 +125,34 @@ def test_any_site_of_the_ducks_equals_the_plain_reference(
     else:
         site = SITE_OF[component](layer, at)
     check(plain, reference, planned, ducks, two, experiment, site, *way)
+
+
+def test_a_forced_answer_is_right_where_the_plain_reference_generates_it(
+    plain, reference, planned, ducks, two, experiment
+):
+    """Answers of several tokens, checked in one forward: those that the patched run gives, and others."""
+    site, right = resid_post(7, thought(range(6))), []
+    pairs = []
+    for n, pair in enumerate(two):
+        _, _, seen = reference.generate(pair.clean, NEW_TOKENS)
+        changes = [
+            plain.Change("resid_post", 7, at, seen.vector("resid_post", 7, at))
+            for at in absolute(site.position, len(pair.clean.split()))
+        ]
+        tokens, logits, _ = reference.generate(pair.corrupt, NEW_TOKENS, changes)
+        for wrong in (None, *range(NEW_TOKENS)):
+            given = [t if k != wrong else (t + 1) % 20 + 5 for k, t in enumerate(tokens)]
+            words = ducks.backend.loaded.tokenizer.convert_ids_to_tokens(given)
+            pairs.append(replaced(pair, id=f"{n} {wrong}", answer=" ".join(words), corrupt_answer=None))
+            right.append((given == tokens, tokens, logits))
+    batch = planned(ducks.backend.loaded, [experiment(Pairs(pairs), "denoise", site, accuracy)])
+    assert batch.forced
+    for pair, (same, tokens, logits) in zip(pairs, right, strict=True):
+        gave = batch.gave[batch.studies[0].patched.arm, pair.id]
+        assert (gave.tokens == tokens) >= same
+        first_wrong = next((k for k in range(NEW_TOKENS) if pair.id.endswith(str(k))), NEW_TOKENS - 1)
+        # Up to the first token that is another, it is the run that generates.
+        assert gave.tokens[: first_wrong + 1] == tokens[: first_wrong + 1]
+        assert torch.allclose(gave.logits[: first_wrong + 1], logits[: first_wrong + 1], atol=1e-4, rtol=0)
+        answer = ducks.backend.loaded.tokenizer.convert_tokens_to_ids(pair.answer.split())
+        assert (gave.tokens == answer) == same

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from functools import cache
 from typing import Any
 
@@ -16,11 +17,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from causaltest import Pair, Pairs, exact_match, logit
+from causaltest import Pair, Pairs, accuracy, exact_match, logit
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.interventions import mean, replace, zero
 from causaltest.asking.positions import every, index, last, step
 from causaltest.asking.sites import Site
+from causaltest.measuring import engine
 from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.engine import Shortcuts
 from causaltest.measuring.planner import Limits
@@ -237,6 +239,15 @@ class Plainly:
 
     def patched(self, experiment: Experiment, pair: Pair, new_tokens: int) -> tuple[list[int], torch.Tensor] | None:
         """Tokens and logits of a patched run; None where a tie decides what is put there."""
+        changes = self.changes(experiment, pair, new_tokens)
+        if changes is None:
+            return None
+        mine = pair.clean if experiment.patching.direction != "denoise" else pair.corrupt
+        tokens, logits, _ = self.plain.generate(self.model.model, self.ids(mine), new_tokens, changes)
+        return tokens, logits
+
+    def changes(self, experiment: Experiment, pair: Pair, new_tokens: int) -> list[Any] | None:
+        """What an experiment writes; None where a tie decides what that is."""
         patching = experiment.patching
         mine, other = (pair.clean, pair.corrupt) if patching.direction != "denoise" else (pair.corrupt, pair.clean)
 
@@ -260,10 +271,7 @@ class Plainly:
                     held.append(seen(each.clean).vector(same[0], same[1], same[3], same[2]))
                 vector = torch.stack(held).mean(0)
             changes.append(self.plain.Change(component, layer, position, vector, part))
-        if any(ties):
-            return None
-        tokens, logits, _ = self.plain.generate(self.model.model, self.ids(mine), new_tokens, changes)
-        return tokens, logits
+        return None if any(ties) else changes
 
 
 def off(given: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -288,13 +296,15 @@ def test_what_is_planned_gives_what_one_hook_in_one_full_forward_gives(
     plain, drawn_model, words, planned, tight, family, data
 ):
     question = data.draw(questions(drawn_model, family, words))
-    batch = planned(
-        question.model,
-        question.experiments,
-        budget=tight(question.chunk, question.limits),
-        shortcuts=question.shortcuts,
-        wide=question.wide,
-    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "LOGITS_BYTES_CPU", data.draw(st.sampled_from((1, 2_000, 1 << 24))))
+        batch = planned(
+            question.model,
+            question.experiments,
+            budget=tight(question.chunk, question.limits),
+            shortcuts=question.shortcuts,
+            wide=question.wide,
+        )
     columns = batch.references.columns(question.pairs).ids
     plainly = Plainly(plain, question.model, question.pairs)
     for experiment, study in zip(question.experiments, batch.studies, strict=True):
@@ -344,6 +354,78 @@ def test_experiments_planned_together_give_what_each_gives_alone(drawn_model, wo
                     torch.arange(len(columns)),
                     chosen=together.chooses and alone.chooses,
                 )
+
+
+# Forced answers
+
+
+@st.composite
+def forced_questions(draw, plain, models, family, words):
+    """Experiments on whole answers: some that the model gives, some that it gives but for a token, some drawn."""
+    question = draw(questions(models, family, words))
+    model, rng = question.model, draw(st.randoms(use_true_random=False))
+    pairs = []
+    for pair in question.pairs:
+        count = draw(st.integers(1, 4))
+        given, _, _ = plain.generate(model.model, model.tokenizer(pair.clean)["input_ids"], count)
+        answer = model.tokenizer.convert_ids_to_tokens(given)
+        if (kind := draw(st.integers(0, 2))) or not set(answer) <= set(words):
+            answer = answer if kind == 1 and set(answer) <= set(words) else rng.choices(words, k=count)
+            answer[-1] = rng.choice(words)
+        pairs.append(Pair(clean=pair.clean, corrupt=pair.corrupt, answer=" ".join(answer)))
+    asked = []
+    shortest = min(len(p.clean.split()) for p in pairs)
+    for experiment in question.experiments:
+        direction, by = experiment.patching.direction, experiment.patching.intervention
+        sites = draw(sites_of(model, shortest, 1, by == mean))
+        patching = Patching("drawn", direction, Pairs(pairs, iid=True), sites, by)
+        asked.append(Experiment(patching, "change", accuracy, experiment.controls, experiment.placebo_draws))
+    experiments = tuple({e.digest: e for e in asked}.values())
+    return replaced(question, pairs=experiments[0].patching.pairs, experiments=experiments)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@given(data=st.data())
+@DRAWN
+def test_a_forced_answer_is_right_where_a_plain_run_generates_it(
+    plain, drawn_model, words, planned, tight, family, data
+):
+    question = data.draw(forced_questions(plain, drawn_model, family, words))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "LOGITS_BYTES_CPU", data.draw(st.sampled_from((1, 2_000, 1 << 24))))
+        batch = planned(
+            question.model,
+            question.experiments,
+            budget=tight(question.chunk, question.limits),
+            shortcuts=question.shortcuts,
+            wide=question.wide,
+        )
+    assert batch.forced and len({s.new_tokens for s in [*batch.arms]}) == 1
+    columns = batch.references.columns(question.pairs).ids
+    plainly = Plainly(plain, question.model, question.pairs)
+    for experiment, study in zip(question.experiments, batch.studies, strict=True):
+        scores = scored(batch, study.patched.arm)
+        for pair in question.pairs:
+            answer = plainly.ids(pair.answer)
+            changes = plainly.changes(experiment, pair, 1)
+            mine = plainly.ids(pair.corrupt if experiment.patching.direction == "denoise" else pair.clean)
+            gave = batch.gave[study.patched.arm, pair.id]
+            # One hook each in one full forward over the prompt and the answer.
+            whole = plain.forward(question.model.model, [*mine, *answer[:-1]], changes).logits[len(mine) - 1 :]
+            assert off(gave.logits[: len(answer)], whole[:, columns]) <= CLOSE
+            # And the answer that the patched run gives by itself.
+            tokens, logits, _ = plain.generate(question.model.model, mine, len(answer), changes)
+            if tied(logits) == len(logits):
+                assert scores[pair.id] == (tokens == answer)
+
+
+def scored(batch: Any, arm: int) -> dict[str, float]:
+    """Each pair's accuracy, by the tokens that came out."""
+    return {
+        p.pair.id: float(tuple(batch.gave[arm, p.pair.id].tokens[: len(p.answer)]) == p.answer)
+        for chunk in batch.chunks
+        for p in chunk.pairs
+    }
 
 
 def test_the_drawn_models_have_all_that_their_families_have(drawn_model):

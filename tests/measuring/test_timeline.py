@@ -12,21 +12,28 @@ def told(segments):
 
 def test_a_decoder_has_its_prompt_and_a_segment_per_token_but_the_last(tiny_gpt2):
     model = tiny_gpt2.backend.loaded
-    assert told(timeline(model, 5, 1)) == [("prompt", 0, 5, True)]
-    assert told(timeline(model, 5, 3)) == [("prompt", 0, 5, True), ("token", 5, 6, True), ("token", 6, 7, True)]
+    assert told(timeline(model, 5, 1)) == [("prompt", 0, 5, 1)]
+    assert told(timeline(model, 5, 3)) == [("prompt", 0, 5, 1), ("token", 5, 6, 1), ("token", 6, 7, 1)]
     assert run_length(model, 5, 3) == 7
 
 
 def test_a_reasoner_thinks_between_and_answers_from_its_end_on(ducks):
     model = ducks.backend.loaded
-    thoughts = [("thought", 11 + k, 12 + k, False) for k in range(6)]
+    thoughts = [("thought", 11 + k, 12 + k, 0) for k in range(6)]
     assert told(timeline(model, 10, 2)) == [
-        ("prompt", 0, 11, False),
+        ("prompt", 0, 11, 0),
         *thoughts,
-        ("end", 17, 18, True),
-        ("token", 18, 19, True),
+        ("end", 17, 18, 1),
+        ("token", 18, 19, 1),
     ]
     assert run_length(model, 10, 2) == 19
+
+
+def test_the_tokens_of_a_forced_answer_stand_in_the_segment_before_them(tiny_gpt2, ducks):
+    assert told(timeline(tiny_gpt2.backend.loaded, 5, 3, forced=True)) == [("prompt", 0, 7, 3)]
+    *thinking, answering = told(timeline(ducks.backend.loaded, 10, 3, forced=True))
+    assert thinking == told(timeline(ducks.backend.loaded, 10, 3))[:7]
+    assert answering == ("end", 17, 20, 3)
 
 
 def test_a_run_longer_than_the_model_has_positions_is_refused(tiny_gpt2):
