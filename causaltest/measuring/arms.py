@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ Values = Callable[[int, int, Ints, ChunkRuns], Tensor]
 
 @dataclass(frozen=True)
 class Arm:
-    """One run of every pair."""
+    """One run of every pair, or of a few."""
 
     side: Side
     """The unpatched run that is changed."""
@@ -33,6 +34,12 @@ class Arm:
     values: Values | None
     """None: the run begins and joins where the others do, and nothing is written."""
     new_tokens: int
+    few: bool = False
+    """Whether it is run for the first pair of each chunk alone."""
+
+    def pairs(self, chunk: int) -> Ints:
+        """The pairs of a chunk that it is run for."""
+        return np.arange(1 if self.few else len(self.spots[chunk][0].where.positions))
 
 
 def patched_side(patching: Patching) -> Side:
@@ -59,6 +66,10 @@ class Vectors:
     @property
     def side(self) -> Side:
         return patched_side(self.patching)
+
+    @property
+    def other_side(self) -> Side:
+        return "clean" if self.side == "corrupt" else "corrupt"
 
     @property
     def first_pass(self) -> bool:
@@ -113,7 +124,7 @@ class Vectors:
 
     def other(self, chunk: int, spot: int, pairs: Ints | None, runs: ChunkRuns) -> Tensor:
         """What the other run of the pair has there."""
-        return self._read(chunk, spot, pairs, runs, "clean" if self.side == "corrupt" else "corrupt")
+        return self._read(chunk, spot, pairs, runs, self.other_side)
 
     def asked(self, chunk: int, spot: int, pairs: Ints, runs: ChunkRuns) -> Tensor:
         """What the experiment puts there."""

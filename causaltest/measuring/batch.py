@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.engine import Columns, Patch
-from causaltest.measuring.patches import write
+from causaltest.measuring.meetings import Meeting
+from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
 from causaltest.measuring.references import SIDES, ChunkRuns, References, Side
 from causaltest.measuring.scores import Floats, chooses_tokens, score
-from causaltest.measuring.timeline import timeline
+from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
 
 
@@ -34,9 +35,11 @@ class Readings:
     """Per arm, or unpatched run, and metric: [pair], without the metric's range."""
     finite: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     logits: dict[int | Side, Tensor] = field(default_factory=dict)
-    """[pair, step, column], of the arms whose logits are compared."""
+    """[pair, step, column], of the arms whose logits are compared; NaN for a pair that was not run."""
     distances: dict[int, Floats] = field(default_factory=dict)
     """Per Vectors whose distances were asked for: [pair]"""
+    missed: dict[int, Floats] = field(default_factory=dict)
+    """Per Meeting: [pair]"""
     refused: dict[tuple[int | Side, Metric], CausaltestError] = field(default_factory=dict)
     """Metrics that could not be read."""
 
@@ -67,8 +70,10 @@ class Batch:
         """Those whose distances are asked for."""
         self.compared: set[int | Side] = set()
         """Arms whose logits are kept."""
+        self.meetings: list[Meeting] = []
         self.new_tokens = 1
         self._index: dict[object, int] = {}
+        self._met: dict[object, int] = {}
 
     def arm(self, key: object, make: Callable[[], Arm], metrics: Iterable[Metric] = ()) -> int:
         """The arm of a key, made once; with what is read off it."""
@@ -81,6 +86,37 @@ class Batch:
         index = self._index[key]
         self.metrics[index].update(dict.fromkeys(metrics))
         return index
+
+    def unpatched(self, side: Side, spots: tuple[tuple[Spot, ...], ...], new_tokens: int) -> int:
+        """An arm that begins where one of these spots would, and is not patched.
+
+        It serves all that begin there, whichever block they join at, and joins with the lowest.
+        """
+        begins = self._begins(spots, new_tokens)
+        key = ("unpatched", side, new_tokens, *(start.tobytes() for start, _ in begins))
+        index = self.arm(key, lambda: Arm(side, spots, None, new_tokens))
+        kept = self.arms[index]
+        before = self._begins(kept.spots, new_tokens)
+        if any((join < other).any() for (_, join), (_, other) in zip(begins, before, strict=True)):
+            self.arms[index] = replace(kept, spots=spots)
+        return index
+
+    def meet(self, key: object, make: Callable[[], Meeting]) -> int:
+        """The meeting of a key, made once."""
+        if key not in self._met:
+            self._met[key] = len(self.meetings)
+            self.meetings.append(make())
+        return self._met[key]
+
+    def _begins(self, spots: tuple[tuple[Spot, ...], ...], new_tokens: int) -> list[tuple[Ints, Ints]]:
+        """Per chunk, where runs that are patched at these spots begin and join."""
+        return [
+            begin_of(mine, np.array([s.stop for s in self._segments(chunk, new_tokens)]), len(self.model.blocks))
+            for chunk, mine in zip(self.chunks, spots, strict=True)
+        ]
+
+    def _segments(self, chunk: Chunk, new_tokens: int) -> tuple[Segment, ...]:
+        return timeline(self.model, chunk.prompt_tokens, new_tokens, forced=self.forced)
 
     @property
     def chooses(self) -> bool:
@@ -101,7 +137,7 @@ class Batch:
         out = []
         kinds = sorted({(arm.side, arm.new_tokens) for arm in self.arms})
         for side, new_tokens in kinds:
-            segments = timeline(self.model, chunk.prompt_tokens, new_tokens, forced=self.forced)
+            segments = self._segments(chunk, new_tokens)
             limits = self.references.budget.limits(self.model, segments[-1].stop)
             mine = [n for n, arm in enumerate(self.arms) if (arm.side, arm.new_tokens) == (side, new_tokens)]
             rows = rows_of(mine, [self.arms[n] for n in mine], number, [s.stop for s in segments], layers)
@@ -134,10 +170,13 @@ class Batch:
             self._read(side, runs.side(side), columns, chunk, everyone, readings)
         for index, vectors in enumerate(self.measured):
             readings.distances[index] = vectors.distances(number, runs).numpy()
+        for index, meeting in enumerate(self.meetings):
+            stop = self._segments(chunk, meeting.new_tokens)[-1].stop
+            readings.missed[index] = meeting.missed_by(number, runs, stop)
         columns = Columns(columns.ids, all_computed=self.chooses)
         for planned in self._plan_chunk(number):
             count = planned.new_tokens
-            segments = timeline(self.model, chunk.prompt_tokens, count, forced=self.forced)
+            segments = self._segments(chunk, count)
             given = chunk.answers(count - 1) if self.forced else None
             for wave in planned.waves:
                 ran = run_wave(
@@ -184,7 +223,7 @@ class Batch:
                 continue
             readings.scores.setdefault((arm, metric), np.full(count, np.nan))[pairs] = values
         if arm in self.compared:
-            kept = readings.logits.setdefault(arm, torch.zeros(count, *run.logits.shape[1:]))
+            kept = readings.logits.setdefault(arm, torch.full((count, *run.logits.shape[1:]), torch.nan))
             kept[torch.from_numpy(pairs)] = run.logits.float().cpu()
         if isinstance(arm, int):
             readings.finite.setdefault(arm, np.ones(count, dtype=bool))[pairs] = run.finite.cpu().numpy()
@@ -194,16 +233,16 @@ def rows_of(index: Sequence[int], arms: Sequence[Arm], chunk: int, stops: Sequen
     """A row per arm and pair: where it begins, and where it joins."""
     parts = []
     for number, arm in zip(index, arms, strict=True):
-        start, join = begin_of(arm, chunk, np.array(stops), layers)
-        parts.append((np.full(len(start), number), np.arange(len(start)), start, join))
+        start, join = begin_of(arm.spots[chunk], np.array(stops), layers)
+        pairs = arm.pairs(chunk)
+        parts.append((np.full(len(pairs), number), pairs, start[pairs], join[pairs]))
     empty = np.zeros(0, dtype=np.int64)
     columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [empty] * 4
     return Rows(*columns)
 
 
-def begin_of(arm: Arm, chunk: int, stops: Ints, layers: int) -> tuple[Ints, Ints]:
+def begin_of(spots: Sequence[Spot], stops: Ints, layers: int) -> tuple[Ints, Ints]:
     """Per pair, the first patched position, and the lowest block that is patched in that segment."""
-    spots = arm.spots[chunk]
     firsts = [spot.where.first for spot in spots]
     if len(spots) == 1:
         return firsts[0], np.full(len(firsts[0]), spots[0].join(layers))
@@ -226,4 +265,5 @@ def joined(parts: Sequence[Readings]) -> Readings:
     out.finite = {arm: np.concatenate([p.finite[arm] for p in parts]) for arm in first.finite}
     out.logits = {arm: torch.cat([p.logits[arm] for p in parts]) for arm in first.logits}
     out.distances = {n: np.concatenate([p.distances[n] for p in parts]) for n in first.distances}
+    out.missed = {n: np.concatenate([p.missed[n] for p in parts]) for n in first.missed}
     return out

@@ -37,7 +37,9 @@ def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> C
         plain += sum(len(w.rows) for w in planned.waves) * length * shape.layers
     chunks = [2 * len(chunk.pairs) * lengths[n] * shape.reference_bytes for n, chunk in enumerate(batch.chunks)]
     token_layers += references * shape.layers
-    reference_forwards = sum(len(timeline(model, chunk.prompt_tokens, batch.new_tokens, forced=batch.forced)) for chunk in batch.chunks)
+    reference_forwards = sum(
+        len(timeline(model, chunk.prompt_tokens, batch.new_tokens, forced=batch.forced)) for chunk in batch.chunks
+    )
     return Cost(
         experiments=experiments,
         pairs=sum(len(chunk.pairs) for chunk in batch.chunks),

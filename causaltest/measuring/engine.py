@@ -458,9 +458,10 @@ def fused(shortcuts: Shortcuts) -> Iterator[None]:
 
 def parts_of(rows: int, count: int, columns: Columns, model: Any) -> int:
     """In how many parts the head computes its rows."""
-    width = model.get_input_embeddings().num_embeddings if columns.all_computed else len(columns.ids)
+    width = int(model.get_input_embeddings().num_embeddings) if columns.all_computed else len(columns.ids)
     most = LOGITS_BYTES_CPU if model.device.type == "cpu" else LOGITS_BYTES
-    return min(rows, -(-rows * count * width * model.dtype.itemsize // most))
+    wanted = -(-rows * count * width * int(model.dtype.itemsize) // most)
+    return min(rows, wanted)
 
 
 def read_columns(logits: Tensor, columns: Columns) -> Tensor:

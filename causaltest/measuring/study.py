@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
+import numpy as np
 import torch
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
@@ -16,6 +18,7 @@ from causaltest.errors import MeasurementError, PositionError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
 from causaltest.measuring.patches import Spot, Where, spots
 from causaltest.measuring.positions import layout, resolve
@@ -73,8 +76,19 @@ class Patched:
 
     patching: Patching
     vectors: Vectors
-    arm: int
+    arm: int | Side
+    """The runs that are read: an arm's, or the unpatched ones that it meets."""
     new_tokens: int
+
+
+def key_of(patched: Patched, role: str) -> tuple[object, ...]:
+    """What tells arms apart: one of the same patching and role serves every metric."""
+    patching = patched.patching
+    return (role, patching.direction, patching.intervention, patching.sites, patched.new_tokens)
+
+
+def named(patching: Patching) -> str:
+    return " + ".join(map(str, patching.sites))
 
 
 def generates(experiment: Experiment) -> bool:
@@ -98,13 +112,15 @@ class Study:
         batch.measured.append(self.patched.vectors)
         self.placebos: list[int] = []
         self.everywhere: Patched | None = None
+        self.met: int | None = None
         if controls:
             self.own = self._arm(self.patched, "own")
             self.compare(self.own)
+            self.kept = self._meeting(self.patched, "own")
             seeds = [f"{experiment.digest} placebo {draw}" for draw in range(experiment.placebo_draws)]
             self.placebos = [self._arm(self.patched, seed, (metric,)) for seed in seeds]
             if not whole_stream(self.patched, batch):
-                self.everywhere = self._patched(self._positive(), metric)
+                self._add_positive(self._positive())
 
     def effect(self, readings: Readings, provenance: dict[str, str]) -> Effect:
         """The effect that the batch measured. Raises what a metric raised, and MeasurementError."""
@@ -126,17 +142,32 @@ class Study:
     def mean_distance(self, readings: Readings) -> float:
         return float(readings.distances[self.distance].mean())
 
-    def compare(self, arm: int) -> None:
-        """Keeps the answers' logits of an arm, and of the same rows and runs unpatched."""
-        self.unpatched = self._arm(self.patched, "unpatched")
+    def compare(self, arm: int | Side) -> None:
+        """Keeps the answers' logits of an arm, and of runs that begin there unpatched."""
+        vectors = self.patched.vectors
+        self.unpatched = self.batch.unpatched(vectors.side, vectors.spots, self.patched.new_tokens)
         self.batch.compared |= {arm, self.unpatched, self.patched.vectors.side}
 
-    def neutral(self, readings: Readings, arm: int) -> SelfPatch:
-        """How far an arm that was compared moves any answer logit, and how far rounding alone may."""
+    def neutral(self, readings: Readings, arm: int | Side) -> SelfPatch:
+        """How far an arm that was compared moves any answer logit, and how far rounding alone may.
+
+        Raises MeasurementError when writing a run's own vectors back changes what was recorded there.
+        """
+        if self.experiment.controls and (missed := worst(readings.missed[self.kept])) > 0:
+            raise MeasurementError(
+                f"Writing what {named(self.patched.patching)} holds back where it was read changes it, by up to "
+                f"{missed:.3g}: vectors are read at other places than they are written to. Nothing can be concluded "
+                "from such a patch; please report it with the model's name."
+            )
         side = self.patched.vectors.side
         return self_patch(readings, arm, self.unpatched, side, self.batch.model.model.dtype)
 
     def _patched(self, patching: Patching, metric: Metric, *, keeps: bool = False) -> Patched:
+        out = self._read_at(patching, metric, keeps=keeps)
+        return replace(out, arm=self._arm(out, "patched", (metric,)))
+
+    def _read_at(self, patching: Patching, metric: Metric, *, keeps: bool = False) -> Patched:
+        """A patching with its vectors, and no arm yet."""
         model = self.batch.model
         for site in patching.sites:
             model.check(site)
@@ -145,36 +176,37 @@ class Study:
         vectors = Vectors(model, patching, self.sites.spots(patching, new_tokens), self.sites.clusters, keeps)
         if vectors.first_pass:
             self.batch.vectors.append(vectors)
-        out = Patched(patching, vectors, -1, new_tokens)
-        return replace(out, arm=self._arm(out, "patched", (metric,)))
+        return Patched(patching, vectors, vectors.other_side, new_tokens)
+
+    def _add_positive(self, patching: Patching) -> None:
+        """The positive control. Where it makes one run the other, the other is there already."""
+        if patching.intervention.kind != "replace" or any(s.component not in STREAM for s in patching.sites):
+            self.everywhere = self._patched(patching, self.experiment.metric)
+            return
+        self.everywhere = self._read_at(patching, self.experiment.metric)
+        self.met = self._meeting(self.everywhere, "other")
+
+    def _meeting(self, patched: Patched, role: Literal["own", "other"]) -> int:
+        vectors = patched.vectors
+        values, side = (vectors.own, vectors.side) if role == "own" else (vectors.other, vectors.other_side)
+        return self.batch.meet(key_of(patched, role), lambda: Meeting(vectors, values, side, patched.new_tokens))
 
     def _arm(self, patched: Patched, role: str, metrics: tuple[Metric, ...] = ()) -> int:
-        """An arm of the patching; one of the same patching and role serves every metric."""
+        """An arm of the patching."""
         vectors = patched.vectors
-        values = {"patched": vectors.asked, "own": vectors.own, "unpatched": None}
+        values = {"patched": vectors.asked, "own": vectors.own}.get(role) or vectors.placebo(role)
         return self.batch.arm(
-            (
-                role,
-                patched.patching.direction,
-                patched.patching.intervention,
-                patched.patching.sites,
-                patched.new_tokens,
-            ),
-            lambda: Arm(
-                vectors.side,
-                vectors.spots,
-                values[role] if role in values else vectors.placebo(role),
-                patched.new_tokens,
-            ),
+            key_of(patched, role),
+            lambda: Arm(vectors.side, vectors.spots, values, patched.new_tokens, few=role == "own"),
             metrics,
         )
 
-    def _compared(self, readings: Readings, arm: int, experiment: Experiment | None = None) -> Compared:
-        metric = (experiment or self.experiment).metric
+    def _compared(self, readings: Readings, arm: int | Side) -> Compared:
+        metric = self.experiment.metric
         for key in (("clean", metric), ("corrupt", metric), (arm, metric)):
             if key in readings.refused:
                 raise readings.refused[key]
-        finite = readings.finite[arm]
+        finite = readings.finite[arm] if isinstance(arm, int) else np.ones(1, dtype=bool)
         if not finite.all():
             bad = int((~finite).nonzero()[0][0])
             raise MeasurementError(not_finite(self.batch.model, bad, len(finite), patched=True))
@@ -207,8 +239,13 @@ class Study:
         if self.everywhere is None:
             return Waived(OWN_CONTROL)
         patching, metric = self.everywhere.patching, self.experiment.metric
+        what = named(patching)
+        if self.met is not None and (missed := worst(readings.missed[self.met])) > 0:
+            raise MeasurementError(
+                f"Writing every position of {what} should make one run the other, and is off by up to {missed:.3g}: "
+                "the patch does not reach where it says. Please report it with the model's name."
+            )
         compared = self._compared(readings, self.everywhere.arm)
-        what = " + ".join(map(str, patching.sites))
         if patching.direction == "ablate" and metric.kind == "continuous":
             # Zeros everywhere bring a logit to about zero and no further: ask how far of the way it went.
             went = sum(abs(compared.clean[i] - compared.patched[i]) for i in compared.keep)
@@ -220,11 +257,12 @@ class Study:
         return PositiveControl(Effect(whole_effect, numbers).estimate, POSITIVE_CONTROL_NEEDS, what)
 
 
-def self_patch(readings: Readings, own: int, unpatched: int, side: Side, dtype: torch.dtype) -> SelfPatch:
+def self_patch(readings: Readings, own: int | Side, unpatched: int, side: Side, dtype: torch.dtype) -> SelfPatch:
     """How far writing a run's own value moves any answer logit, and how far rounding alone may.
 
-    Rounding is measured: the same unpatched run, once whole and once as patched runs are computed. A
-    model that answers differently each time is off by more than any rounding, and gets no allowance for it.
+    Rounding is measured on every pair: the same unpatched run, once whole and once as patched runs are
+    computed. A model that answers differently each time is off by more than any rounding, and gets no
+    allowance for it.
     """
     there, whole = readings.logits[unpatched], readings.logits[side]
     whole = whole[:, : there.shape[1]]
@@ -233,7 +271,8 @@ def self_patch(readings: Readings, own: int, unpatched: int, side: Side, dtype: 
     if noise > 0:
         noise = max(noise, float(torch.finfo(there.dtype).eps) * largest)
     noise = min(noise, rounding_at_most(dtype) * largest)
-    return SelfPatch(float((readings.logits[own] - there).abs().max()), noise)
+    moved = (readings.logits[own] - there).abs()
+    return SelfPatch(float(moved[~moved.isnan()].max()), noise)
 
 
 def everywhere(site: Site, model: LoadedModel) -> Site:

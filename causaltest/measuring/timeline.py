@@ -27,9 +27,7 @@ class Segment:
     """How many answer tokens are predicted, from as many last positions."""
 
 
-def timeline(
-    model: LoadedModel, prompt_tokens: int, new_tokens: int, *, forced: bool = False
-) -> tuple[Segment, ...]:
+def timeline(model: LoadedModel, prompt_tokens: int, new_tokens: int, *, forced: bool = False) -> tuple[Segment, ...]:
     """The segments of a run to `new_tokens` answer tokens; the last of these is predicted and never read."""
     reasoning = model.reasoning
     lengths: list[tuple[Kind, int]] = [("prompt", prompt_tokens)]

@@ -338,8 +338,9 @@ def test_counts_add_up(tiny_gpt2, forwards):
     lab.ablate(tiny_gpt2.pairs, at=resid_post(1, last())).drop(logit_diff)
     assert lab.counts["forwards"] - before == len(counted)
     assert lab.counts["reference_runs"] == 2 * len(tiny_gpt2.pairs)
-    # The patch, itself, unpatched, eight placebos, and everywhere; twice.
-    assert lab.counts["patched_runs"] == 2 * 12 * len(tiny_gpt2.pairs)
+    # The patch, unpatched, and eight placebos; twice. Everywhere, where it does not give the other run. And the
+    # patch of its own for the first pair of either length.
+    assert lab.counts["patched_runs"] == (2 * 10 + 1) * len(tiny_gpt2.pairs) + 2 * 2
 
 
 def test_the_self_patch_is_compared_within_one_forward(tiny_gpt2, planned):
@@ -353,8 +354,9 @@ def test_the_self_patch_is_compared_within_one_forward(tiny_gpt2, planned):
     assert len(together) == 2
     for wave in together:
         own, unpatched = (wave.rows.at((wave.rows.arm == arm).nonzero()[0]) for arm in (study.own, study.unpatched))
-        for name in ("pair", "start", "join"):
-            assert getattr(own, name).tolist() == getattr(unpatched, name).tolist()
+        assert own.pair.tolist() == [0] and unpatched.pair.tolist() == [0, 1, 2]
+        for name in ("start", "join"):
+            assert getattr(own, name).tolist() == getattr(unpatched, name).tolist()[:1]
 
 
 def test_experiments_that_are_announced_are_planned_together(tiny_gpt2, forwards):

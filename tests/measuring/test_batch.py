@@ -24,7 +24,7 @@ def arm(*placed, side="corrupt"):
 
 
 def began(*placed):
-    start, join = begin_of(arm(*placed), 0, STOPS, LAYERS)
+    start, join = begin_of(arm(*placed).spots[0], STOPS, LAYERS)
     return list(zip(start.tolist(), join.tolist(), strict=True))
 
 
@@ -84,8 +84,8 @@ def test_placebos_are_drawn_per_experiment_and_the_other_arms_are_shared(tiny_gp
         tiny_gpt2.backend.loaded,
         [asked(tiny_gpt2.pairs, site, placebo_draws=2), asked(tiny_gpt2.pairs, site, logit, placebo_draws=2)],
     )
-    assert len(one.arms) == 6  # patched, own, unpatched, two placebos, everywhere
-    assert len(two.arms) == 6 + 2
+    assert len(one.arms) == 5  # patched, own, unpatched, two placebos; everywhere is the clean run
+    assert len(two.arms) == 5 + 2
 
 
 def test_runs_go_as_far_as_their_own_metric_reads(tiny_gpt2, planned):
@@ -125,10 +125,13 @@ def test_every_row_is_told_once_and_every_forward_is_counted(tiny_gpt2, tight, p
     told = []
     batch.gave.clear()
     batch.run(lambda rows, forwards: told.append((rows, forwards)))
-    assert sum(rows for rows, _ in told) == len(batch.arms) * len(tiny_gpt2.pairs)
+    few = sum(arm.few for arm in batch.arms)
+    assert few == 3
+    rows = (len(batch.arms) - few) * len(tiny_gpt2.pairs) + few * len(batch.chunks)
+    assert sum(rows for rows, _ in told) == rows
     waves = [wave for planned_ in batch.plan() for wave in planned_.waves]
     assert told == [(len(wave.rows), len(wave.steps)) for wave in waves]
-    assert len(batch.gave) == (len(batch.arms) + 2) * len(tiny_gpt2.pairs)
+    assert len(batch.gave) == rows + 2 * len(tiny_gpt2.pairs)
 
 
 def test_a_plan_of_thoughts_begins_behind_the_prompt(ducks, twins, planned):

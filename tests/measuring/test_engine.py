@@ -218,22 +218,22 @@ def neutral(batch):
 
 @pytest.mark.parametrize("family", ["tiny_gpt2", "tiny_llama"])
 @pytest.mark.parametrize("component", EVERYTHING)
-def test_a_self_patch_moves_no_logit_beyond_rounding(request, family, component, planned):
-    """Not bit for bit: the two are other rows of one forward. All sites in one plan."""
+def test_a_self_patch_moves_no_logit_beyond_rounding(request, family, component, planned, tight):
+    """Not bit for bit: the two are other rows of one forward. All sites in one plan, each pair a chunk's first."""
     tiny = request.getfixturevalue(family)
     places = (index(0), index(2, -1), step(0), step(2), EVERYWHERE)
     sites = dict.fromkeys(SITES[component](layer, at) for layer in range(3) for at in places)
     metric = exact_match(max_new_tokens=4)
-    batch = planned(tiny.backend.loaded, [itself(tiny.pairs, site, metric) for site in sites])
-    assert neutral(batch) <= 1e-5
+    asked = [itself(tiny.pairs, site, metric) for site in sites]
+    assert neutral(planned(tiny.backend.loaded, asked, budget=tight(1, LIMITS))) <= 1e-5
 
 
 @pytest.mark.parametrize("component", EVERYTHING)
-def test_a_self_patch_of_the_ducks_moves_no_logit_beyond_rounding(ducks, twins, component, planned):
+def test_a_self_patch_of_the_ducks_moves_no_logit_beyond_rounding(ducks, twins, component, planned, tight):
     places = (index(9), thought(0), thought(5), thought(range(6)), step(0), EVERYWHERE)
     sites = dict.fromkeys(SITES[component](layer, at) for layer in (0, 6, 11) for at in places)
-    batch = planned(ducks.backend.loaded, [itself(twins[:3], site, accuracy) for site in sites])
-    assert neutral(batch) <= 1e-4  # of logits of about 20
+    asked = [itself(twins[:3], site, accuracy) for site in sites]
+    assert neutral(planned(ducks.backend.loaded, asked, budget=tight(1, LIMITS))) <= 1e-4  # of logits of about 20
 
 
 @pytest.mark.parametrize("family", ["tiny_gpt2", "tiny_llama", "ducks"])

@@ -228,6 +228,7 @@ class Plainly:
                 "step": [length - 1 + n for n in numbers],
                 "last": [length - 1],
                 "every": list(range(length)),
+                "everywhere": list(range(length + new_tokens - 1)),
             }[kind]
             out += [
                 (site.component, layer, part, position)
@@ -319,7 +320,17 @@ def test_what_is_planned_gives_what_one_hook_in_one_full_forward_gives(
                 text = pair.corrupt if experiment.patching.direction == "denoise" else pair.clean
                 tokens, logits, _ = plainly.unpatched(text, new_tokens)
                 for arm in (study.own, study.unpatched):
-                    agree(batch.gave[arm, pair.id], tokens, logits, columns, chosen=chosen)
+                    if (arm, pair.id) in batch.gave:
+                        agree(batch.gave[arm, pair.id], tokens, logits, columns, chosen=chosen)
+                if study.met is not None:
+                    everywhere = plainly.patched(
+                        replaced(experiment, patching=study.everywhere.patching), pair, new_tokens
+                    )
+                    if everywhere is not None:
+                        # The unpatched run goes as far as the longest answer that is asked for.
+                        met = batch.gave[study.everywhere.arm, pair.id]
+                        met = met._replace(tokens=met.tokens[:new_tokens], logits=met.logits[:new_tokens])
+                        agree(met, *everywhere, columns, chosen=chosen)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -340,12 +351,14 @@ def test_experiments_planned_together_give_what_each_gives_alone(drawn_model, wo
         arms = {study.patched.arm: mine.patched.arm}
         if experiment.controls:
             arms |= {study.own: mine.own, **dict(zip(study.placebos, mine.placebos, strict=True))}
-            if study.everywhere is not None:
+            if study.everywhere is not None and study.met is None:
                 arms[study.everywhere.arm] = mine.everywhere.arm
         for pair in question.pairs:
             if any(tied(together.gave[side, pair.id].logits) < 4 for side in ("clean", "corrupt")):
                 continue  # what is put there may be another text's
             for arm, own in arms.items():
+                if (arm, pair.id) not in together.gave or (own, pair.id) not in alone.gave:
+                    continue  # a few pairs alone run their self-patch
                 wanted = alone.gave[own, pair.id]
                 agree(
                     together.gave[arm, pair.id],
