@@ -7,7 +7,7 @@ import dataclasses
 from benchmarks.row import Options, Row
 from benchmarks.timing import median, timed
 
-KINDS = ("continuous", "ratio")
+KINDS = ("continuous", "ratio", "with a range")
 
 
 def thousand(options: Options) -> list[Row]:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special, stats
 
 from causaltest.asking.predictions import Prediction
-from causaltest.judging.betting import BETTING, Game, coin_stake, largest_stake, payoffs
+from causaltest.judging.betting import BETTING, Game, largest_stake, payoffs
 from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, discordance, units_needed_for
 from causaltest.judging.proportion import EXACT, KORN_GRAUBARD, effective_n
 from causaltest.judging.rules import Rule
@@ -208,7 +208,7 @@ class Stakes:
 
     def enough(self, units: int) -> bool:
         tuned_at = self.plan.prediction.alpha
-        stake = float(largest_stake(self.share, coin_stake(self.share, units, tuned_at))[0])
+        stake = float(largest_stake(self.share, units, tuned_at)[0])
         if self.spread > 0:
             stake = min(stake, math.sqrt(2 * math.log(1 / tuned_at) / units) / self.spread)
         growth = math.log1p(stake * self.gap) - (stake * self.spread) ** 2 / 2

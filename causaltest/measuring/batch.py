@@ -125,7 +125,7 @@ class Batch:
 
     @property
     def forced(self) -> bool:
-        """Whether answers are given and checked, in place of generated; a later token may then change nothing before."""
+        """Whether answers are given and checked, in place of generated. No token may change what came before it."""
         return self.answers_known and self.references.shortcuts.forks
 
     def plan(self) -> list[Planned]:

@@ -1,11 +1,16 @@
 """Betting bounds keep their level where BCa and t lose it, and need no spread."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special
 
 from causaltest.effect import Effect
 from causaltest.judging.bca import bca, replicates_of
-from causaltest.judging.betting import betting
+from causaltest.judging.betting import Game, betting, wealth
 from causaltest.judging.bounds import Thresholds
 from causaltest.judging.sample import Sample, sample_of
 from causaltest.judging.student import student
@@ -24,6 +29,55 @@ def test_without_spread_it_is_as_sharp_as_the_exact_binomial(threshold, n):
     assert betting(bounded([1.0] * n), asked(threshold), tuned_at=0.05, seed=0).p_above <= 0.05
     assert betting(bounded([1.0] * (n - 1)), asked(threshold), tuned_at=0.05, seed=0).p_above > 0.05
     assert betting(bounded([0.0] * n), asked(1 - threshold), tuned_at=0.05, seed=0).p_below <= 0.05
+
+
+def plainly(totals, weights, largest, span, is_ratio, alpha, threshold):
+    """The largest wealth of a gambler who plays unit after unit, by the formulas as they stand in the docstrings."""
+    n = len(totals)
+    reach = abs(threshold) * max(map(abs, span)) if is_ratio else None
+    losing, winning = (
+        (threshold - span[0], span[1] - threshold) if reach is None else (reach - span[0], reach + span[1])
+    )
+    losing, winning = max(losing, 0.0), max(winning, 0.0)
+    width = losing + winning
+    share = min(max(losing / width, 1e-12), 1 - 1e-12)
+    q = share
+    if math.log(1 / alpha) / n < -math.log(share):
+        q = optimize.brentq(
+            lambda q: special.rel_entr(q, share) + special.rel_entr(1 - q, 1 - share) - math.log(1 / alpha) / n,
+            share, 1 - 1e-16,
+        )  # fmt: skip
+    else:
+        q = 1 - 1e-12
+    cut = max(0.9 / share, min((q - share) / (share * (1 - share)), 1 / share))
+    wealth, best, seen, squares = 1.0, 1.0, [], share * (1 - share)
+    for total, weight in zip(totals, weights, strict=True):
+        pays = (total - threshold * weight) / largest / width
+        stake = min(math.sqrt(2 * math.log(1 / alpha) / (n * squares / (len(seen) + 1))), cut)
+        wealth *= max(1 + stake * pays, 0.0)
+        best = max(best, wealth)
+        seen.append(pays)
+        squares += (pays - sum(seen) / len(seen)) ** 2
+    return best
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_wealth_is_that_of_a_gambler_who_plays_unit_after_unit(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    n, alpha = data.draw(st.integers(1, 80)), data.draw(st.sampled_from((0.05, 0.01, 1e-4)))
+    span = sorted(rng.normal(0, 1, 2))
+    sizes = rng.integers(1, 6, n).astype(float) if data.draw(st.booleans()) else np.ones(n)
+    values = rng.uniform(*span, n) if data.draw(st.booleans()) else rng.choice(span, n)
+    is_ratio = data.draw(st.booleans())
+    weights = sizes * (rng.uniform(0.1, 1, n) * max(map(abs, span)) if is_ratio else 1)
+    game = Game(values * sizes, weights, float(sizes.max()), span[0], span[1], is_ratio, alpha)
+    thresholds = (
+        np.linspace(span[0] + 1e-3, span[1] - 1e-3, 7) if span[1] - span[0] > 0.01 else np.array([sum(span) / 2])
+    )
+    for threshold, given_wealth in zip(thresholds, wealth(game, thresholds), strict=True):
+        wanted = plainly(values * sizes, weights, sizes.max(), span, is_ratio, alpha, threshold)
+        assert given_wealth == pytest.approx(wanted, rel=1e-6)
 
 
 def test_bounds_hold_the_estimate_and_the_range():
