@@ -17,6 +17,7 @@ from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.engine import Columns, Patch
+from causaltest.measuring.keys import Buffers
 from causaltest.measuring.meetings import Meeting
 from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
@@ -173,7 +174,7 @@ class Batch:
         for index, meeting in enumerate(self.meetings):
             stop = self._segments(chunk, meeting.new_tokens)[-1].stop
             readings.missed[index] = meeting.missed_by(number, runs, stop)
-        columns = Columns(columns.ids, all_computed=self.chooses)
+        columns, buffers = Columns(columns.ids, all_computed=self.chooses), Buffers()
         for planned in self._plan_chunk(number):
             count = planned.new_tokens
             segments = self._segments(chunk, count)
@@ -188,6 +189,7 @@ class Batch:
                     base=runs.side(planned.side),
                     patches=self._patches(wave, number, runs),
                     forced=given,
+                    buffers=buffers,
                     shortcuts=self.references.shortcuts,
                 )
                 for arm in np.unique(wave.rows.arm).tolist():

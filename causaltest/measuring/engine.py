@@ -21,7 +21,7 @@ from transformers.activations import NewGELUActivation
 
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel, Tap
-from causaltest.measuring.keys import ForwardKeys, chosen
+from causaltest.measuring.keys import ForwardKeys, chosen, take
 from causaltest.measuring.planner import EMBEDDING, Step
 
 Place = tuple[Component, int]
@@ -179,11 +179,17 @@ class Joining:
     """Per slot of the wave, the row of the unpatched run."""
     tupled: Collection[int] = ()
 
-    def rows(self, block: int, step: Step, start: int, count: int) -> Tensor:
-        """The stream at a block's input, for `count` slots from `start`. [row, position, width]"""
+    def onto(self, hidden: Tensor, block: int, step: Step, before: int, count: int) -> Tensor:
+        """A block's input of `before` rows with `count` rows more. [row, position, width]"""
         place: Place = ("resid_post", block - 1) if block else ("resid_pre", 0)
-        mine = self.pairs[start : start + count]
-        return chosen(self.stream[place][:, step.start : step.stop], mine)
+        stream = self.stream[place][:, step.start : step.stop]
+        mine = self.pairs[step.first + before : step.first + before + count]
+        if not before:
+            return chosen(stream, mine)
+        out = hidden.new_empty(before + count, *hidden.shape[1:])
+        out[:before] = hidden
+        take(out[before:], stream, mine)
+        return out
 
 
 @dataclass
@@ -264,8 +270,7 @@ class Forward:
         before, count = self.joins.get(block, (0, 0))
         if not count or self.joining is None:
             return hidden
-        new = self.joining.rows(block, self.step, self.step.first + before, count)
-        return torch.cat([hidden, new]) if before else new
+        return self.joining.onto(hidden, block, self.step, before, count)
 
     def at(self, place: Place, tensor: Tensor) -> Tensor:
         """A place's activations, patched where a patch says so, then recorded."""

@@ -7,8 +7,9 @@ in every layer, those with a sliding window too: the mask hides what has left a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,23 +21,45 @@ LayerKeys = tuple[Tensor, Tensor]
 
 
 @dataclass
+class Buffers:
+    """Memory for waves that run one after the other: each writes over what the one before is done with.
+
+    Fresh memory is mapped page by page as it is first written, which takes longer than the writing.
+    """
+
+    held: dict[int, Tensor] = field(default_factory=dict)
+
+    def get(self, number: int, shape: Sequence[int], like: Tensor) -> Tensor:
+        """The buffer of a number in some shape; made, or made larger, where it does not suffice."""
+        size = math.prod(shape)
+        held = self.held.get(number)
+        if held is None or len(held) < size:
+            # What is too small goes first, so that both are never there.
+            self.held.pop(number, None)
+            held = None
+            held = self.held[number] = like.new_empty(size)
+        return held[:size].view(*shape)
+
+
+@dataclass
 class Kept:
     """Keys and values of all rows of a wave, filled as its forwards go."""
 
     rows: int
     positions: int
     layers: list[LayerKeys | None]
+    buffers: Buffers = field(default_factory=Buffers)
 
     @classmethod
-    def empty(cls, rows: int, positions: int, layers: int) -> Kept:
-        return cls(rows, positions, [None] * layers)
+    def empty(cls, rows: int, positions: int, layers: int, buffers: Buffers | None = None) -> Kept:
+        return cls(rows, positions, [None] * layers, buffers or Buffers())
 
     def layer(self, index: int, like: Sequence[Tensor]) -> LayerKeys:
         """A layer's tensors, made when the first keys show their shape."""
         kept = self.layers[index]
         if kept is None:
             shapes = [(self.rows, t.shape[1], self.positions, t.shape[3]) for t in like]
-            kept = like[0].new_empty(shapes[0]), like[1].new_empty(shapes[1])
+            kept = self.buffers.get(2 * index, shapes[0], like[0]), self.buffers.get(2 * index + 1, shapes[1], like[1])
             self.layers[index] = kept
         return kept
 
@@ -44,7 +67,7 @@ class Kept:
         """Gives rows the unpatched run's keys up to `stop`, in every layer."""
         for index, source in enumerate(base):
             for mine, theirs in zip(self.layer(index, source), source, strict=True):
-                mine[slots, :, :stop] = chosen(theirs, pairs)[:, :, :stop]
+                take(mine[slots, :, :stop], theirs[:, :, :stop], pairs)
 
     def full(self) -> tuple[LayerKeys, ...]:
         return tuple(layer for layer in self.layers if layer is not None)
@@ -92,12 +115,23 @@ class ForwardKeys:
             return keys[slots, :, : self.stop], values[slots, :, : self.stop]
         if self.start == 0:
             return new
-        mine = self.pairs[:rows]
-        keys, values = (
-            torch.cat([chosen(before[:, :, : self.start], mine), after], dim=2)
-            for before, after in zip(self.base[index], new, strict=True)
-        )
+        keys, values = (self.behind(before, after) for before, after in zip(self.base[index], new, strict=True))
         return keys, values
+
+    def behind(self, before: Tensor, after: Tensor) -> Tensor:
+        """A row's own keys behind those of the run that it forked off."""
+        out = after.new_empty(len(after), after.shape[1], self.start + after.shape[2], after.shape[3])
+        take(out[:, :, : self.start], before[:, :, : self.start], self.pairs[: len(after)])
+        out[:, :, self.start :] = after
+        return out
+
+
+def take(into: Tensor, source: Tensor, rows: Tensor) -> None:
+    """into[n] = source[rows[n]], without the copy between that an index makes."""
+    if len(source) == 1:
+        into.copy_(source.expand_as(into))
+    else:
+        torch.index_select(source, 0, rows, out=into)
 
 
 def chosen(tensor: Tensor, rows: Tensor) -> Tensor:

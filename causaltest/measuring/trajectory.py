@@ -26,7 +26,7 @@ from causaltest.measuring.engine import (
     entries_of,
     fused,
 )
-from causaltest.measuring.keys import ForwardKeys, Kept, LayerKeys
+from causaltest.measuring.keys import Buffers, ForwardKeys, Kept, LayerKeys
 from causaltest.measuring.planner import EMBEDDING, Rows, Step, Wave, from_start, whole_wave
 from causaltest.measuring.timeline import Segment, check_length, timeline
 
@@ -80,13 +80,15 @@ def run_wave(
     record: Collection[Component] = (),
     keep_keys: bool = False,
     forced: Tensor | None = None,
+    buffers: Buffers | None = None,
     shortcuts: Shortcuts = PLAIN,
 ) -> Run:
     """Run a wave to its end.
 
     `prompts` [pair, token] are those of the chunk, `base` its unpatched run, which recorded the
     stream and kept its keys. Patches name slots of the wave and absolute positions. `forced`
-    [pair, token] are answer tokens that are given, where the segments have them forced.
+    [pair, token] are answer tokens that are given, where the segments have them forced. `buffers` are
+    those of the wave before, where its keys are no longer wanted.
 
     Raises MeasurementError when a patch did not fire exactly once per entry.
     """
@@ -94,7 +96,7 @@ def run_wave(
     if record:
         state.recorder = Recorder(frozenset(record), latest_only=wave.whole, first_input_only=keep_keys)
     if (keep_keys or wave.steps[-1].segment > wave.steps[0].segment) and not wave.whole:
-        state.kept = Kept.empty(len(wave.rows), segments[-1].stop, len(model.blocks))
+        state.kept = Kept.empty(len(wave.rows), segments[-1].stop, len(model.blocks), buffers)
     with fused(shortcuts):
         for step in wave.steps:
             state.advance(step, shortcuts)
