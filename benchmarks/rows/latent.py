@@ -17,7 +17,8 @@ from benchmarks.ours import opened
 from benchmarks.peers.plain_reasoner import PlainReasoner
 from benchmarks.row import Options, Row
 from benchmarks.timing import Timed, paired, timed
-from causaltest import Pair, accuracy, logit, resid_post, thought
+from causaltest import Pair, accuracy, exact_match, logit, resid_post, thought
+from causaltest.asking.metrics import Metric
 from causaltest.asking.sites import Site
 from causaltest.measuring.adapters.codi import projection
 from causaltest.measuring.adapters.load import wrap
@@ -27,19 +28,28 @@ PROMPT, BEGIN, THOUGHTS, ANSWER = 59, 50255, 6, 8
 END, TARGET = 50256, 42
 
 
-def plain(options: Options) -> list[Row]:
-    both = Reasoners.made()
-    layers = list(range(options.every // 2, both.layers, options.every))
+def checked(options: Options) -> list[Row]:
     row = Row("latent generation, 12 layers x 6 slots, GPT-2 small, one pair", "one run per site, plain hooks")
     row = dataclasses.replace(row, at_least=13.0, aim=18.0)
+    return beside_plain(options, row, accuracy, "Ours checks the known answer in one forward; theirs generates it.")
+
+
+def generated(options: Options) -> list[Row]:
+    row = Row("the same, read as text", "one run per site, plain hooks")
+    return beside_plain(options, row, exact_match(max_new_tokens=ANSWER), "Both generate, token by token.")
+
+
+def beside_plain(options: Options, row: Row, metric: Metric, how: str) -> list[Row]:
+    both = Reasoners.made()
+    layers = list(range(options.every // 2, both.layers, options.every))
     first = both.theirs(layers)
     worst = both.same_logits(layers, first.gave)
     beside = paired(
-        lambda: both.ours(layers), lambda: both.theirs(layers), repeats=options.repeats, check=both.same_tokens
+        lambda: both.ours(layers, metric), lambda: both.theirs(layers), repeats=options.repeats, check=both.same_tokens
     )
     note = (
         "A prompt of 60 tokens, 6 thoughts, 8 answer tokens, the corrupt thoughts put into the clean run: where the "
-        "answer's tokens stay is the same at every site, and so is the first token's logit."
+        f"answer's tokens stay is the same at every site, and so is the first token's logit. {how}"
     )
     scaled = scaling(layers, both.layers)
     return [filled(dataclasses.replace(row, notes=note), beside, worst, scaled=scaled)]
@@ -86,11 +96,11 @@ class Reasoners:
     def site(self) -> Site:
         return resid_post(range(self.layers), thought(range(THOUGHTS)))
 
-    def ours(self, layers: Sequence[int]) -> Timed:
+    def ours(self, layers: Sequence[int], metric: Metric) -> Timed:
         """Per site, whether the patch changed any of the answer's tokens."""
         lab = opened(self.loaded, self.loaded.tokenizer)
         sweep = lab.sweep(self.pair, at=self.site(), direction="noise")
-        whole = timed(lambda: sweep.drop(accuracy).estimate)
+        whole = timed(lambda: sweep.drop(metric).estimate)
         return Timed(whole.seconds, whole.gave[list(layers)])
 
     def theirs(self, layers: Sequence[int]) -> Timed:

@@ -241,7 +241,7 @@ class ModelBackend:
                 self._prove(batch.pairs)
                 for study in studies if neutral else ():
                     study.compare(study.patched.arm)
-                with Progress(what, len(batch.arms) * len(studies[0].pairs), self.settings) as progress:
+                with Progress(what, batch.patched_runs, self.settings) as progress:
                     readings = batch.run(self._counting(progress.tick))
                 return studies, readings
             except (MemoryError, RuntimeError) as error:

@@ -125,6 +125,10 @@ class Batch:
         return self.new_tokens > 1 or any(chooses_tokens(m) for read in self.metrics.values() for m in read)
 
     @property
+    def patched_runs(self) -> int:
+        return sum(len(arm.pairs(chunk)) for arm in self.arms for chunk in range(len(self.chunks)))
+
+    @property
     def forced(self) -> bool:
         """Whether answers are given and checked, in place of generated. No token may change what came before it."""
         return self.answers_known and self.references.shortcuts.forks

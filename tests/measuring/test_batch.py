@@ -128,7 +128,7 @@ def test_every_row_is_told_once_and_every_forward_is_counted(tiny_gpt2, tight, p
     few = sum(arm.few for arm in batch.arms)
     assert few == 3
     rows = (len(batch.arms) - few) * len(tiny_gpt2.pairs) + few * len(batch.chunks)
-    assert sum(rows for rows, _ in told) == rows
+    assert sum(rows for rows, _ in told) == rows == batch.patched_runs
     waves = [wave for planned_ in batch.plan() for wave in planned_.waves]
     assert told == [(len(wave.rows), len(wave.steps)) for wave in waves]
     assert len(batch.gave) == rows + 2 * len(tiny_gpt2.pairs)

@@ -1,11 +1,13 @@
 """Patched runs of ordinary decoders against the plain reference: one hook, one full forward."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from causaltest import embed, exact_match, head, index, logit_diff, step
+from causaltest import Pairs, accuracy, embed, exact_match, head, index, logit_diff, step
 from causaltest.asking.interventions import mean, replace, zero
 from causaltest.asking.sites import attn_out, mlp_out, resid_post, resid_pre
 
@@ -154,3 +156,22 @@ def test_generation_patched_at_a_step_equals_the_plain_reference(
         moved |= not torch.equal(plain.generate(tiny.model, corrupt, 4)[1], logits)
     # Two runs that generate the same token embed the same token.
     assert moved or component == "embed"
+
+
+def test_an_answer_is_generated_where_a_generated_step_is_patched(plain, planned, experiment, tiny_gpt2):
+    """What stands at a later step depends on what each run generates by itself, so the answer must not be given."""
+    tiny, pairs, right = tiny_gpt2, [], []
+    for pair in tiny.pairs[::2]:
+        clean, corrupt = (tiny.tokenizer(text)["input_ids"] for text in (pair.clean, pair.corrupt))
+        _, _, seen = plain.generate(tiny.model, clean, 3)
+        change = plain.Change("mlp_out", 1, len(clean), seen.vector("mlp_out", 1, len(clean)))
+        tokens, logits, _ = plain.generate(tiny.model, corrupt, 3, [change])
+        answer = " ".join(tiny.tokenizer.convert_ids_to_tokens(tokens))
+        pairs.append(dataclasses.replace(pair, answer=answer, corrupt_answer=None))
+        right.append((tokens, logits))
+    batch = planned(tiny.backend.loaded, [experiment(Pairs(pairs, iid=True), "denoise", mlp_out(1, step(1)), accuracy)])
+    assert not batch.forced
+    for pair, (tokens, logits) in zip(pairs, right, strict=True):
+        given = batch.gave[batch.studies[0].patched.arm, pair.id]
+        assert given.tokens == tokens
+        assert torch.allclose(given.logits, logits, atol=1e-4, rtol=0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from causaltest import attn_out, embed, exact_match, head, index, logit_diff, mlp_out, resid_post, step
+from causaltest import Pairs, accuracy, attn_out, embed, exact_match, head, index, logit_diff, mlp_out, resid_post, step
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.sites import resid_pre
 from causaltest.measuring.adapters.load import wrap
@@ -213,3 +213,23 @@ def test_a_model_whose_keys_cannot_be_kept_is_run_whole_and_says_why(new_gpt2, w
     numbers = ModelBackend(loaded).measure(asked).measured
     assert "cannot be kept (TypeError: no cache here)" in numbers.provenance["whole runs"]
     assert numbers.values == pytest.approx(wanted.measure(asked).measured.values, abs=1e-5)
+
+
+def test_an_answer_is_generated_where_a_later_token_may_change_what_came_before(
+    new_gpt2, word_tokenizer, random_pairs, plain
+):
+    """Under attention that looks ahead, an answer that is given would be seen before it is predicted."""
+    backend, other = two_ways(new_gpt2(), word_tokenizer())
+    pairs = []
+    for pair in random_pairs(4):
+        tokens, _, _ = plain.generate(other, backend.loaded.tokenizer(pair.clean)["input_ids"], TOKENS)
+        answer = " ".join(backend.loaded.tokenizer.convert_ids_to_tokens(tokens))
+        pairs.append(replace(pair, answer=answer, corrupt_answer=None))
+    asked = Experiment(
+        Patching("t", "noise", Pairs(pairs, iid=True), (resid_post(2, index(0)),)), "change", accuracy, controls=False
+    )
+    _, readings = backend._run([asked], "a test")
+    assert readings.scores["clean", accuracy].tolist() == [1.0] * 4
+    batch, _ = backend.batch([asked])
+    assert not batch.forced
+    assert ModelBackend(wrap(new_gpt2(), word_tokenizer(), "causal")).batch([asked])[0].forced

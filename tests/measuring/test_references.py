@@ -1,11 +1,12 @@
 """Reference runs: computed once, kept within a budget, the same numbers either way."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 
-from causaltest import accuracy, attn_out, embed, exact_match, head, index, logit_diff, mlp_out, resid_post, step
+from causaltest import Pairs, accuracy, attn_out, embed, exact_match, head, index, logit_diff, mlp_out, resid_post, step
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.settings import Settings
 from causaltest.asking.sites import resid_pre
@@ -236,3 +237,25 @@ def test_clean_runs_looked_at_first_do_not_spoil_a_measurement(backend, tiny_gpt
     backend.clean(one_length)
     asked = experiment(one_length, "denoise", resid_post(1, index(4)), logit_diff)
     assert backend.measure(asked).measured.values == tiny_gpt2.backend.measure(asked).measured.values
+
+
+def test_generated_clean_runs_looked_at_first_are_not_taken_for_forced_ones(tiny_gpt2, one_length, experiment):
+    """The generated tokens stand where the answer's are given."""
+    pairs = Pairs([replace(p, answer=f"{p.answer} two red", corrupt_answer=None) for p in one_length], iid=True)
+    asked = experiment(pairs, "denoise", resid_post(1, index(2)), accuracy)
+
+    def measured(backend):
+        backend._prove(pairs)
+        batch, (study,) = backend.batch([asked])
+        assert batch.forced and study.patched.new_tokens == 3
+        batch.compared |= {"clean", "corrupt", study.patched.arm}
+        return batch.run(lambda *_: None).logits
+
+    looked = ModelBackend(tiny_gpt2.backend.loaded)
+    looked.clean(pairs)
+    wanted, given = measured(ModelBackend(tiny_gpt2.backend.loaded)), measured(looked)
+    assert wanted.keys() == given.keys() and "corrupt" in wanted
+    for arm, logits in wanted.items():
+        assert torch.equal(logits.nan_to_num(), given[arm].nan_to_num())
+    generated = looked.references.get(pairs, 0, 3).corrupt
+    assert not torch.equal(generated.logits[:, 1:], wanted["corrupt"][:, 1:])
