@@ -92,5 +92,5 @@ def panel(axis: Any, name: str, points: list[Point]) -> None:
     axis.set(xscale="log", yscale="log", xlabel=name)
     axis.set_xticks(at, [str(n) for n in at], minor=False)
     axis.minorticks_off()
-    axis.margins(x=0.2)
+    axis.margins(x=0.3)
     axis.spines[["top", "right"]].set_visible(False)

@@ -25,7 +25,9 @@ FIGURE = """
 
 ![Time of a sweep beside its arithmetic floor, by layers, positions and pairs](img/cost.png)
 
-Residual stream, every layer, GPT-2 small's width, beside the arithmetic floor and one full forward per site.
+Residual stream, every layer, GPT-2 small's width, beside the arithmetic floor and one full forward per site. The
+floor takes the rate that the machine has on 168 tokens at once; on more it is faster, so that a long prompt can
+come out below it.
 """
 
 

@@ -23,9 +23,8 @@ BETTING = "betting"
 # a lost bet costs at most this share of the wealth, unless the binomial optimum stakes more; a half
 # is usual, but metrics seldom reach the ends of a wide range, and there a half gives looser bounds
 LARGEST_STAKE = 0.9
-# the first grid is fine enough to see where the wealth first stays low; the others only narrow that down
-GRID = 33
-NARROWER = 9
+# points of each grid, and how many grids follow the first: four millionths of the way are told apart
+GRID = 9
 REFINEMENTS = 5
 LARGEST_WEALTH = 1e304
 DOUBLINGS = 40
@@ -66,10 +65,15 @@ class Game:
     """At which the stakes are tuned: the claim's own, so that a larger family can never help."""
 
     @cached_property
+    def scaled(self) -> tuple[Floats, Floats]:
+        """Totals and weights by the largest unit's size."""
+        return self.totals / self.largest, self.weights / self.largest
+
+    @cached_property
     def spread(self) -> Spread:
         """How the units spread about the mean of those up to each: of `totals`, of both, of `weights`."""
         seen = np.arange(1, len(self.totals) + 1)
-        paid, staked = self.totals / self.largest, self.weights / self.largest
+        paid, staked = self.scaled
         paid, staked = paid - np.cumsum(paid) / seen, staked - np.cumsum(staked) / seen
         return Spread(np.cumsum(paid * paid), np.cumsum(paid * staked), np.cumsum(staked * staked))
 
@@ -99,14 +103,9 @@ def betting(sample: Sample, thresholds: Thresholds, *, tuned_at: float, seed: in
     )
     sizes, rounding = sample.sizes[order], sample.measured_rounding
     above, below = game.lowered(sizes, rounding), game.mirrored().lowered(sizes, rounding)
-    return agreed(
-        BETTING,
-        thresholds,
-        lower=lower_bound(above, sample.estimate, thresholds.alpha),
-        upper=-lower_bound(below, -sample.estimate, thresholds.alpha),
-        above=1 / wealth(above, np.array([thresholds.floor]))[0],
-        below=1 / wealth(below, np.array([-thresholds.ceiling]))[0],
-    )
+    lower, p_above = lower_bound(above, sample.estimate, thresholds.alpha, thresholds.floor)
+    upper, p_below = lower_bound(below, -sample.estimate, thresholds.alpha, -thresholds.ceiling)
+    return agreed(BETTING, thresholds, lower=lower, upper=-upper, above=p_above, below=p_below)
 
 
 def payoffs(game: Game, thresholds: Floats) -> tuple[Floats, Floats, Floats]:
@@ -115,7 +114,9 @@ def payoffs(game: Game, thresholds: Floats) -> tuple[Floats, Floats, Floats]:
     Each payoff is `sum(value - X * denominator)` over the unit's pairs, by the largest unit's
     size. Cluster sizes are part of the design, so the bound on a payoff may use them.
     """
-    paid = (game.totals - thresholds[:, None] * game.weights) / game.largest
+    totals, weights = game.scaled
+    paid = thresholds[:, None] * weights
+    np.subtract(totals, paid, out=paid)
     if not game.is_ratio:
         return paid, thresholds - game.low, game.high - thresholds
     # a denominator is the difference clean - corrupt of the same metric: within the same range, or its mirror
@@ -131,7 +132,7 @@ def wealth(game: Game, thresholds: Floats) -> Floats:
     # scaled so that every payoff lies within [-share, 1 - share]: a mean `share` in a unit range
     share = np.clip(losing / reach, 1e-12, LARGEST_SHARE)
     # in place from here on: all of it is spent on passes over memory
-    paid /= reach[:, None]
+    paid *= (1 / reach)[:, None]
     paid *= predictable_stakes(game.spread.at(thresholds), reach, share, game.alpha)
     paid += 1
     np.maximum(paid, 0.0, out=paid)
@@ -200,26 +201,29 @@ def kullback_leibler(q: Floats, p: Floats) -> Floats:
     return nats
 
 
-def lower_bound(game: Game, estimate: float, alpha: float) -> float:
-    """The smallest X at which the wealth stays below 1/alpha, found on ever finer grids."""
+def lower_bound(game: Game, estimate: float, alpha: float, threshold: float) -> tuple[float, float]:
+    """The smallest X at which the wealth stays below 1/alpha, found on ever finer grids; and p at a threshold."""
     low = far_side(game, estimate, alpha)
-    if not math.isfinite(low) or low >= estimate:
-        return min(low, estimate)
-    grid = np.linspace(low, estimate, GRID)
-    first = min(first_possible(game, grid, alpha), GRID - 1)
+    searched = math.isfinite(low) and low < estimate
+    grid = np.linspace(low, estimate, GRID) if searched else np.empty(0)
+    reached = wealth(game, np.append(grid, threshold))
+    p_value = float(1 / reached[-1])
+    if not searched:
+        return min(low, estimate), p_value
+    first = min(first_below(reached[:-1], 1 / alpha), GRID - 1)
     if first == 0:
-        return low
+        return low, p_value
     for _ in range(REFINEMENTS):
         # Of the ends it is known already that the lower is excluded and the upper is not.
-        grid = np.linspace(grid[first - 1], grid[first], NARROWER)
-        first = 1 + first_possible(game, grid[1:-1], alpha)
-    return float(grid[first - 1])
+        grid = np.linspace(grid[first - 1], grid[first], GRID)
+        first = 1 + first_below(wealth(game, grid[1:-1]), 1 / alpha)
+    return float(grid[first - 1]), p_value
 
 
-def first_possible(game: Game, grid: Floats, alpha: float) -> int:
-    """The place of the first X at which the wealth stays below 1/alpha; behind the last where it nowhere does."""
-    possible = wealth(game, grid) < 1 / alpha
-    return int(np.argmax(possible)) if possible.any() else len(grid)
+def first_below(reached: Floats, wanted: float) -> int:
+    """The place of the first that stays below what is wanted; behind the last where none does."""
+    below = reached < wanted
+    return int(np.argmax(below)) if below.any() else len(below)
 
 
 def far_side(game: Game, estimate: float, alpha: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.judging.sample import Sample, rounding_of
@@ -68,13 +70,15 @@ def outside_range(numbers: Numbers) -> str | None:
         return None
     low, high = numbers.range
     slack = rounding_of(numbers)
-    for pair_id, value in zip(numbers.pair_ids, numbers.values, strict=True):
-        if not low - slack <= value <= high + slack:
-            return (
-                f"The value of {pair_id!r} is {value:.4g}, outside the declared range [{low:g}, {high:g}]: "
-                "clip the metric to its range, or widen the range."
-            )
-    return None
+    values = np.array(numbers.values)
+    inside = (values >= low - slack) & (values <= high + slack)
+    if inside.all():
+        return None
+    first = int(np.argmin(inside))
+    return (
+        f"The value of {numbers.pair_ids[first]!r} is {numbers.values[first]:.4g}, outside the declared range "
+        f"[{low:g}, {high:g}]: clip the metric to its range, or widen the range."
+    )
 
 
 def hook_may_be_dead(numbers: Numbers, prediction: Prediction) -> str | None:

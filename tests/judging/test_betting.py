@@ -10,7 +10,7 @@ from scipy import optimize, special
 
 from causaltest.effect import Effect
 from causaltest.judging.bca import bca, replicates_of
-from causaltest.judging.betting import Game, betting, wealth
+from causaltest.judging.betting import Game, betting, far_side, lower_bound, wealth
 from causaltest.judging.bounds import Thresholds
 from causaltest.judging.sample import Sample, sample_of
 from causaltest.judging.student import student
@@ -78,6 +78,27 @@ def test_the_wealth_is_that_of_a_gambler_who_plays_unit_after_unit(data):
     for threshold, given_wealth in zip(thresholds, wealth(game, thresholds), strict=True):
         wanted = plainly(values * sizes, weights, sizes.max(), span, is_ratio, alpha, threshold)
         assert given_wealth == pytest.approx(wanted, rel=1e-6)
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_effect_below_the_bound_is_possible(data):
+    """The wealth need not fall steadily with X, so a search could step over a stretch that is possible."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    n, is_ratio = data.draw(st.integers(5, 120)), data.draw(st.booleans())
+    sizes = rng.integers(1, 8, n).astype(float) if data.draw(st.booleans()) else np.ones(n)
+    drawn = [rng.uniform(0, 1, n), (rng.random(n) < rng.random()).astype(float), rng.beta(0.2, 0.2, n)]
+    values = data.draw(st.sampled_from(drawn))
+    order = data.draw(st.sampled_from((slice(None), np.argsort(values), np.argsort(-values))))
+    values = values[order]
+    weights = sizes * (rng.uniform(0.1, 1, n) if is_ratio else 1)
+    game = Game(values * sizes, weights, float(sizes.max()), 0.0, 1.0, is_ratio, 0.05)
+    estimate = float((values * sizes).sum() / weights.sum())
+    lower, _ = lower_bound(game, estimate, 0.05, estimate)
+    for end in (0.0, far_side(game, estimate, 0.05)):
+        if max(end, lower - 2) < lower < np.inf:
+            below = np.linspace(max(end, lower - 2), lower, 500)[:-1]
+            assert (wealth(game, below) >= 1 / 0.05).all()
 
 
 def test_bounds_hold_the_estimate_and_the_range():
