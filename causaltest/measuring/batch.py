@@ -102,6 +102,14 @@ class Batch:
             self.arms[index] = replace(kept, spots=spots)
         return index
 
+    def ran(self, arm: int | Side) -> Ints:
+        """The pairs that a run was made for, counted through all chunks."""
+        sizes = [len(chunk.pairs) for chunk in self.chunks]
+        begins = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        if not isinstance(arm, int):
+            return np.arange(sum(sizes))
+        return np.concatenate([begin + self.arms[arm].pairs(n) for n, begin in enumerate(begins)])
+
     def meet(self, key: object, make: Callable[[], Meeting]) -> int:
         """The meeting of a key, made once."""
         if key not in self._met:

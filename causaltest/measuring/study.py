@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.interventions import zero
@@ -160,7 +161,8 @@ class Study:
                 "from such a patch; please report it with the model's name."
             )
         side = self.patched.vectors.side
-        return self_patch(readings, arm, self.unpatched, side, self.batch.model.model.dtype)
+        pairs = torch.from_numpy(self.batch.ran(arm))
+        return self_patch(readings, arm, pairs, self.unpatched, side, self.batch.model.model.dtype)
 
     def _patched(self, patching: Patching, metric: Metric, *, keeps: bool = False) -> Patched:
         out = self._read_at(patching, metric, keeps=keeps)
@@ -257,8 +259,10 @@ class Study:
         return PositiveControl(Effect(whole_effect, numbers).estimate, POSITIVE_CONTROL_NEEDS, what)
 
 
-def self_patch(readings: Readings, own: int | Side, unpatched: int, side: Side, dtype: torch.dtype) -> SelfPatch:
-    """How far writing a run's own value moves any answer logit, and how far rounding alone may.
+def self_patch(
+    readings: Readings, own: int | Side, pairs: Tensor, unpatched: int, side: Side, dtype: torch.dtype
+) -> SelfPatch:
+    """How far writing a run's own value moves any answer logit of `pairs`, and how far rounding alone may.
 
     Rounding is measured on every pair: the same unpatched run, once whole and once as patched runs are
     computed. A model that answers differently each time is off by more than any rounding, and gets no
@@ -271,8 +275,7 @@ def self_patch(readings: Readings, own: int | Side, unpatched: int, side: Side, 
     if noise > 0:
         noise = max(noise, float(torch.finfo(there.dtype).eps) * largest)
     noise = min(noise, rounding_at_most(dtype) * largest)
-    moved = (readings.logits[own] - there).abs()
-    return SelfPatch(float(moved[~moved.isnan()].max()), noise)
+    return SelfPatch(float((readings.logits[own][pairs] - there[pairs]).abs().max()), noise)
 
 
 def everywhere(site: Site, model: LoadedModel) -> Site:
