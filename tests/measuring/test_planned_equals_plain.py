@@ -1,6 +1,6 @@
 """Planned, batched, forked and trimmed runs against one hook in one full forward, on drawn models and questions.
 
-CAUSALTEST_EXAMPLES=500 draws as many for each family, from more models; the issue asks that all of them hold.
+CAUSALTEST_EXAMPLES=500 draws as many for each family, from more models.
 """
 
 from __future__ import annotations
@@ -290,6 +290,19 @@ def agree(given: Any, tokens: list[int], logits: torch.Tensor, columns: torch.Te
         assert given.tokens[:until] == tokens[:until]
 
 
+def measured(question: Question, planned: Any, tight: Any, logits_bytes: int) -> Any:
+    """The question's batch, its logits in parts of so many bytes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "LOGITS_BYTES_CPU", logits_bytes)
+        return planned(
+            question.model,
+            question.experiments,
+            budget=tight(question.chunk, question.limits),
+            shortcuts=question.shortcuts,
+            wide=question.wide,
+        )
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @given(data=st.data())
 @DRAWN
@@ -297,15 +310,7 @@ def test_what_is_planned_gives_what_one_hook_in_one_full_forward_gives(
     plain, drawn_model, words, planned, tight, family, data
 ):
     question = data.draw(questions(drawn_model, family, words))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(engine, "LOGITS_BYTES_CPU", data.draw(st.sampled_from((1, 2_000, 1 << 24))))
-        batch = planned(
-            question.model,
-            question.experiments,
-            budget=tight(question.chunk, question.limits),
-            shortcuts=question.shortcuts,
-            wide=question.wide,
-        )
+    batch = measured(question, planned, tight, data.draw(st.sampled_from((1, 2_000, 1 << 24))))
     columns = batch.references.columns(question.pairs).ids
     plainly = Plainly(plain, question.model, question.pairs)
     for experiment, study in zip(question.experiments, batch.studies, strict=True):
@@ -404,16 +409,8 @@ def test_a_forced_answer_is_right_where_a_plain_run_generates_it(
     plain, drawn_model, words, planned, tight, family, data
 ):
     question = data.draw(forced_questions(plain, drawn_model, family, words))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(engine, "LOGITS_BYTES_CPU", data.draw(st.sampled_from((1, 2_000, 1 << 24))))
-        batch = planned(
-            question.model,
-            question.experiments,
-            budget=tight(question.chunk, question.limits),
-            shortcuts=question.shortcuts,
-            wide=question.wide,
-        )
-    assert batch.forced and len({s.new_tokens for s in [*batch.arms]}) == 1
+    batch = measured(question, planned, tight, data.draw(st.sampled_from((1, 2_000, 1 << 24))))
+    assert batch.forced and len({arm.new_tokens for arm in batch.arms}) == 1
     columns = batch.references.columns(question.pairs).ids
     plainly = Plainly(plain, question.model, question.pairs)
     for experiment, study in zip(question.experiments, batch.studies, strict=True):
