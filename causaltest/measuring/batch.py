@@ -120,11 +120,11 @@ class Batch:
     def _begins(self, spots: tuple[tuple[Spot, ...], ...], new_tokens: int) -> list[tuple[Ints, Ints]]:
         """Per chunk, where runs that are patched at these spots begin and join."""
         return [
-            begin_of(mine, np.array([s.stop for s in self._segments(chunk, new_tokens)]), len(self.model.blocks))
+            begin_of(mine, np.array([s.stop for s in self.segments(chunk, new_tokens)]), len(self.model.blocks))
             for chunk, mine in zip(self.chunks, spots, strict=True)
         ]
 
-    def _segments(self, chunk: Chunk, new_tokens: int) -> tuple[Segment, ...]:
+    def segments(self, chunk: Chunk, new_tokens: int) -> tuple[Segment, ...]:
         return timeline(self.model, chunk.prompt_tokens, new_tokens, forced=self.forced)
 
     @property
@@ -150,7 +150,7 @@ class Batch:
         out = []
         kinds = sorted({(arm.side, arm.new_tokens) for arm in self.arms})
         for side, new_tokens in kinds:
-            segments = self._segments(chunk, new_tokens)
+            segments = self.segments(chunk, new_tokens)
             limits = self.references.budget.limits(self.model, segments[-1].stop)
             mine = [n for n, arm in enumerate(self.arms) if (arm.side, arm.new_tokens) == (side, new_tokens)]
             rows = rows_of(mine, [self.arms[n] for n in mine], number, [s.stop for s in segments], layers)
@@ -184,12 +184,12 @@ class Batch:
         for index, vectors in enumerate(self.measured):
             readings.distances[index] = vectors.distances(number, runs).numpy()
         for index, meeting in enumerate(self.meetings):
-            stop = self._segments(chunk, meeting.new_tokens)[-1].stop
+            stop = self.segments(chunk, meeting.new_tokens)[-1].stop
             readings.missed[index] = meeting.missed_by(number, runs, stop)
         columns, buffers = Columns(columns.ids, all_computed=self.chooses), Buffers()
         for planned in self._plan_chunk(number):
             count = planned.new_tokens
-            segments = self._segments(chunk, count)
+            segments = self.segments(chunk, count)
             given = chunk.answers(count - 1) if self.forced else None
             for wave in planned.waves:
                 ran = run_wave(

@@ -11,7 +11,6 @@ from causaltest.asking.costs import Cost
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.batch import Batch
 from causaltest.measuring.budget import Shape
-from causaltest.measuring.timeline import run_length, timeline
 
 TRIAL_TOKENS = 256
 TRIALS = 5
@@ -19,11 +18,10 @@ TRIALS = 5
 
 def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> Cost:
     """What running a batch takes."""
-    model, shape = batch.model, Shape.of(batch.model)
+    shape = Shape.of(batch.model)
     forwards = token_layers = patched = plain = most = 0
-    lengths = {
-        number: run_length(model, chunk.prompt_tokens, batch.new_tokens) for number, chunk in enumerate(batch.chunks)
-    }
+    segments = [batch.segments(chunk, batch.new_tokens) for chunk in batch.chunks]
+    lengths = [segments_of[-1].stop for segments_of in segments]
     references = 2 * sum(lengths[n] * len(chunk.pairs) for n, chunk in enumerate(batch.chunks))
     for planned in batch.plan():
         length = lengths[planned.chunk]
@@ -37,15 +35,12 @@ def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> C
         plain += sum(len(w.rows) for w in planned.waves) * length * shape.layers
     chunks = [2 * len(chunk.pairs) * lengths[n] * shape.reference_bytes for n, chunk in enumerate(batch.chunks)]
     token_layers += references * shape.layers
-    reference_forwards = sum(
-        len(timeline(model, chunk.prompt_tokens, batch.new_tokens, forced=batch.forced)) for chunk in batch.chunks
-    )
     return Cost(
         experiments=experiments,
         pairs=sum(len(chunk.pairs) for chunk in batch.chunks),
         patched_runs=patched,
         reference_runs=2 * sum(len(chunk.pairs) for chunk in batch.chunks),
-        forwards=forwards + reference_forwards,
+        forwards=forwards + sum(map(len, segments)),
         token_layers=token_layers,
         plain_token_layers=plain + references * shape.layers,
         seconds=token_layers * seconds_per_token_layer,

@@ -9,7 +9,7 @@ where nobody asks which token is likeliest.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -216,28 +216,29 @@ class Forward:
         hidden: Tensor = output.last_hidden_state[:, -1]
         return hidden
 
-    def logits(self, embeddings: Tensor | None, columns: Columns, count: int) -> Iterator[tuple[slice, Tensor]]:
-        """Logits at the last `count` positions, for slots of the wave, as many as may be held at once.
+    def logits(self, embeddings: Tensor | None, columns: Columns) -> Iterator[tuple[slice, Tensor]]:
+        """Logits at the positions that are read, for slots of the wave, as many as may be held at once.
 
         [row, position, vocabulary], or [row, position, column] where not all are computed.
         """
-        model, rows = self.model.model, self.step.rows
-        self.keeps = count
-        parts = parts_of(rows, count, columns, model)
-        if parts == 1:
-            with hooked(self), narrowed(model, columns):
-                output = model(**self.arguments(embeddings), logits_to_keep=count)
-            yield slice(self.step.first, self.step.last), read_columns(output.logits[:, -count:], columns)
-            return
-        with hooked(self):
-            output = model.base_model(**self.arguments(embeddings))
-        hidden = output.last_hidden_state[:, -count:]
-        for part in range(parts):
-            start, stop = part * rows // parts, (part + 1) * rows // parts
-            some = type(output)(last_hidden_state=hidden[start:stop])
-            with narrowed(model, columns), giving(model.base_model, some):
-                logits = model(inputs_embeds=some.last_hidden_state, logits_to_keep=count).logits
-            yield slice(self.step.first + start, self.step.first + stop), read_columns(logits, columns)
+        model, rows, keeps = self.model.model, self.step.rows, self.keeps
+        parts = parts_of(rows, keeps, columns, model)
+        with narrowed(model, columns):
+            if parts == 1:
+                with hooked(self):
+                    output = model(**self.arguments(embeddings), logits_to_keep=keeps)
+                yield slice(self.step.first, self.step.last), read_columns(output.logits[:, -keeps:], columns)
+                return
+            with hooked(self):
+                output = model.base_model(**self.arguments(embeddings))
+            hidden = output.last_hidden_state[:, -keeps:]
+            for part in range(parts):
+                start, stop = part * rows // parts, (part + 1) * rows // parts
+                some = type(output)(last_hidden_state=hidden[start:stop])
+                # The trunk gives a part of what it gave, and the model computes its head on that.
+                with acting(model.base_model, lambda *_, some=some, **__: some):
+                    logits = model(inputs_embeds=some.last_hidden_state, logits_to_keep=keeps).logits
+                yield slice(self.step.first + start, self.step.first + stop), read_columns(logits, columns)
 
     def arguments(self, embeddings: Tensor | None) -> dict[str, Any]:
         if embeddings is None:
@@ -326,30 +327,20 @@ class Forward:
 @contextmanager
 def hooked(forward: Forward) -> Iterator[None]:
     """Hooks on the blocks and places that this forward needs, gone when it ends."""
-    handles: list[Any] = []
-    passed: list[tuple[nn.Module, Any]] = []
     blocks, joins = forward.model.blocks, forward.joins
     begins = 0 if forward.step.joins[0][0] == EMBEDDING else min(joins)
-    try:
+    with ExitStack() as stack:
         for layer, block in enumerate(blocks):
             if layer < begins:
                 tupled = forward.joining is not None and layer in forward.joining.tupled
-                passed.append((block.block, vars(block.block).get("forward")))
-                vars(block.block)["forward"] = passing(tupled)
+                stack.enter_context(acting(block.block, passing(tupled)))
             for handle in block_hooks(forward, layer, entered=layer >= begins):
-                handles.append(handle)  # one by one: an error leaves none of them attached
+                stack.callback(handle.remove)  # one by one: an error leaves none of them attached
         if forward.trimmed and begins < len(blocks):
             for module in (blocks[-1].output_projection, blocks[-1].mlp):
-                handles.append(on_input(module, forward.read_of))
-                handles.append(on_output(module, forward.padded))
+                stack.callback(on_input(module, forward.read_of).remove)
+                stack.callback(on_output(module, forward.padded).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, before in passed:
-            del vars(module)["forward"]
-            if before is not None:
-                vars(module)["forward"] = before
 
 
 def passing(tupled: bool) -> Any:
@@ -452,13 +443,10 @@ def written_out(model: LoadedModel) -> tuple[nn.Module, ...]:
 def fused(shortcuts: Shortcuts) -> Iterator[None]:
     """GELU by its tanh formula (Hendrycks and Gimpel, arXiv 1606.08415) in one pass over memory in place of eight."""
     mine = [module for module in shortcuts.fused if "forward" not in vars(module)]
-    try:
+    with ExitStack() as stack:
         for module in mine:
-            vars(module)["forward"] = partial(F.gelu, approximate="tanh")
+            stack.enter_context(acting(module, partial(F.gelu, approximate="tanh")))
         yield
-    finally:
-        for module in mine:
-            vars(module).pop("forward", None)
 
 
 def parts_of(rows: int, count: int, columns: Columns, model: Any) -> int:
@@ -476,16 +464,16 @@ def read_columns(logits: Tensor, columns: Columns) -> Tensor:
 
 
 @contextmanager
-def giving(trunk: nn.Module, output: Any) -> Iterator[None]:
-    """The trunk gives what it gave before, or a part of it, so that the model computes its head on that alone."""
-    before = vars(trunk).get("forward")
-    vars(trunk)["forward"] = lambda *_, **__: output
+def acting(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """A module computes something else, and then what it did before."""
+    before = vars(module).get("forward")
+    vars(module)["forward"] = forward
     try:
         yield
     finally:
-        del vars(trunk)["forward"]
+        del vars(module)["forward"]
         if before is not None:
-            vars(trunk)["forward"] = before
+            vars(module)["forward"] = before
 
 
 @contextmanager
@@ -497,8 +485,5 @@ def narrowed(model: Any, columns: Columns) -> Iterator[None]:
         return
     weight = head.weight[columns.ids]
     bias = None if head.bias is None else head.bias[columns.ids]
-    vars(head)["forward"] = lambda hidden: F.linear(hidden, weight, bias)
-    try:
+    with acting(head, lambda hidden: F.linear(hidden, weight, bias)):
         yield
-    finally:
-        del vars(head)["forward"]

@@ -161,6 +161,8 @@ class State:
     def advance(self, step: Step, shortcuts: Shortcuts) -> None:
         """One forward, and what it gives to its rows."""
         segment, slots = self.segments[step.segment], slice(step.first, step.last)
+        # A run that begins behind the first answer token's position has the unpatched run's logits there.
+        count = min(segment.answers, step.stop - step.start)
         forward = Forward(
             self.model,
             step,
@@ -170,12 +172,11 @@ class State:
             self.joining,
             self.recorder,
             self.mask,
+            keeps=max(count, 1),
         )
         embeddings = self.embeddings(step, segment)
         if segment.answers:
-            # A run that begins behind the first of them has the unpatched run's there.
-            count = min(segment.answers, step.stop - step.start)
-            for rows, logits in forward.logits(embeddings, self.columns, count):
+            for rows, logits in forward.logits(embeddings, self.columns):
                 for n in range(count):
                     self.answer(logits[:, n], self.answered(step) + segment.answers - count + n, rows)
         else:

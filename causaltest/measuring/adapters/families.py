@@ -7,7 +7,7 @@ family's modules are called is only half of it; `proof` holds every name against
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, get_args
 
@@ -88,7 +88,16 @@ def side_by_side(count: int, width: int, *, first: int = 0, stride: int | None =
     return tuple(range(start, start + width) for start in starts)
 
 
-LLAMA_PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+LLAMA = Shape(
+    name="Llama",
+    blocks="model.layers",
+    attention="self_attn",
+    mlp="mlp",
+    output_projection="self_attn.o_proj",
+    projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    columns=apart,
+    down_projection="mlp.down_proj",
+)
 SHAPES = (
     Shape(
         name="GPT-2",
@@ -100,28 +109,8 @@ SHAPES = (
         columns=stacked,
         down_projection="mlp.c_proj",
     ),
-    Shape(
-        name="Gemma 2",
-        blocks="model.layers",
-        attention="self_attn",
-        mlp="mlp",
-        output_projection="self_attn.o_proj",
-        projections=LLAMA_PROJECTIONS,
-        columns=apart,
-        down_projection="mlp.down_proj",
-        attention_norm="post_attention_layernorm",
-        mlp_norm="post_feedforward_layernorm",
-    ),
-    Shape(
-        name="Llama",
-        blocks="model.layers",
-        attention="self_attn",
-        mlp="mlp",
-        output_projection="self_attn.o_proj",
-        projections=LLAMA_PROJECTIONS,
-        columns=apart,
-        down_projection="mlp.down_proj",
-    ),
+    replace(LLAMA, name="Gemma 2", attention_norm="post_attention_layernorm", mlp_norm="post_feedforward_layernorm"),
+    LLAMA,
     Shape(
         name="GPT-NeoX",
         blocks="gpt_neox.layers",
