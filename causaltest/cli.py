@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from causaltest import __version__
+from causaltest import Lab, __version__
+from causaltest.asking.settings import Dtype, Settings
+from causaltest.errors import CausaltestError
 
 CONFTEST = '''"""The lab and the pairs that the claims of this folder share."""
 
@@ -57,6 +59,23 @@ def init(folder: Path) -> None:
         path.write_text(text, encoding="utf-8")
         click.echo(f"wrote {path}")
     click.echo(f"Run it: pytest {folder}")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--text", default=None, help="a text to show as tokens")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16", "float64"]), default="float32")
+@click.option("--trust-remote-code", is_flag=True, help="let code that comes with the checkpoint run")
+def model(name: str, text: str | None, dtype: Dtype, trust_remote_code: bool) -> None:
+    """Show a model's shape, which of its sites are proven, and how it reads a text.
+
+    NAME is organism:NAME, the folder of a checkpoint, or org/name@revision.
+    """
+    lab = Lab.load(name, settings=Settings(dtype=dtype, trust_remote_code=trust_remote_code))
+    try:
+        click.echo(lab.card(text))
+    except CausaltestError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -48,6 +48,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what models named by a string are loaded in (default: float32)",
     )
     group.addoption(
+        "--causal-device-map", metavar="MAP", help='how models named by a string are spread over devices: "auto"'
+    )
+    group.addoption("--causal-offload", metavar="FOLDER", help="where weights go that fit no device")
+    group.addoption(
+        "--causal-quantize", choices=("int8", "nf4"), help="load models named by a string in 8 or 4 bits a weight"
+    )
+    group.addoption(
+        "--causal-trust-remote-code",
+        action="store_true",
+        help="let code that comes with a checkpoint run; it is recorded",
+    )
+    group.addoption(
         "--causal-plan", action="store_true", help="print what measuring the claims takes, and measure nothing"
     )
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")

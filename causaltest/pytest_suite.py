@@ -265,6 +265,10 @@ def settings_of(config: pytest.Config) -> Settings:
     return Settings(
         memory=memory_bytes(str(config.getoption("causal_memory"))),
         dtype=config.getoption("causal_dtype"),
+        device_map=config.getoption("causal_device_map"),
+        offload_folder=config.getoption("causal_offload"),
+        quantize=config.getoption("causal_quantize"),
+        trust_remote_code=bool(config.getoption("causal_trust_remote_code")),
         progress=False if quiet else real_stderr(config),
     )
 

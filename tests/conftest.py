@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Two threads on shared cores are many times slower than one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What is remembered between runs is not for tests: each process starts with none.
+os.environ["CAUSALTEST_CACHE_DIR"] = tempfile.mkdtemp(prefix="causaltest-")
 
 pytest_plugins = ["pytester"]

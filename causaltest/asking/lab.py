@@ -20,6 +20,7 @@ from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
     from causaltest.measuring.clean_runs import CleanRuns
+    from causaltest.measuring.model_card import ModelCard
 
 
 class Backend(Protocol):
@@ -32,6 +33,7 @@ class Backend(Protocol):
     def spread(self, site: Site, pairs: Pairs) -> Site: ...
     def moved(self, patching: Patching) -> SelfPatch: ...
     def clean(self, pairs: Pairs) -> CleanRuns: ...
+    def card(self, text: str | None) -> ModelCard: ...
     def counted(self) -> dict[str, int]: ...
     def expect(self, experiments: Iterable[Experiment]) -> None: ...
     def cost(self) -> Cost: ...
@@ -128,6 +130,10 @@ class Lab:
     def clean(self, pairs: Pairs | Pair) -> CleanRuns:
         """The clean and corrupt runs: answers, what was given, which pairs are eligible."""
         return self.backend.clean(as_pairs(pairs))
+
+    def card(self, text: str | None = None) -> ModelCard:
+        """The model's shape, which of its sites are proven, and a text as its tokens. Print it."""
+        return self.backend.card(text)
 
     def denoise(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site]) -> Run:
         """Clean activations into the corrupt run: is this site sufficient?"""
@@ -268,6 +274,9 @@ class Rehearsal:
         return Effect(None, None).measured  # type: ignore[return-value]
 
     def clean(self, pairs: Pairs) -> CleanRuns:
+        return Effect(None, None).measured  # type: ignore[return-value]
+
+    def card(self, text: str | None) -> ModelCard:
         return Effect(None, None).measured  # type: ignore[return-value]
 
     def counted(self) -> dict[str, int]:

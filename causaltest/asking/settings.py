@@ -11,10 +11,21 @@ GIGABYTE = 1 << 30
 
 @dataclass(frozen=True)
 class Settings:
-    """Memory above the model's own in bytes, the dtype that a model is loaded in, and where progress is shown."""
+    """How models are loaded and measured. What concerns loading is for models that are named, not given as objects."""
 
     memory: int = GIGABYTE
+    """Bytes for measuring, above the model's own."""
     dtype: Dtype = "float32"
+    device_map: str | None = None
+    """How weights are spread over devices: "auto", or what else transformers takes."""
+    max_memory: tuple[tuple[int | str, str], ...] | None = None
+    """Per device, what `device_map` may fill."""
+    offload_folder: str | None = None
+    """Where weights go that fit no device."""
+    quantize: Literal["int8", "nf4"] | None = None
+    """Bits that weights are loaded in."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a checkpoint may run. It is recorded when it does."""
     progress: TextIO | bool = True
     """A terminal, or whether to show progress on stderr where that is one."""
 

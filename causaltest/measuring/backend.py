@@ -26,6 +26,7 @@ from causaltest.measuring.budget import Budget
 from causaltest.measuring.clean_runs import CleanRun, CleanRuns
 from causaltest.measuring.costing import cost_of, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons
+from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.progress import Progress
 from causaltest.measuring.proofs import prove
 from causaltest.measuring.references import SIDES, References
@@ -40,7 +41,7 @@ def open_backend(name: str | None, model: Any, tokenizer: Any, settings: Setting
     """The backend of a model by name, or of a model and tokenizer given as objects."""
     settings = settings or Settings()
     if model is None:
-        return ModelBackend(in_dtype(load_model(str(name)), settings.dtype), settings)
+        return ModelBackend(in_dtype(load_model(str(name), settings), settings.dtype), settings)
     if isinstance(model, LoadedModel):
         return ModelBackend(model, settings)
     return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings)
@@ -49,7 +50,7 @@ def open_backend(name: str | None, model: Any, tokenizer: Any, settings: Setting
 def in_dtype(model: LoadedModel, dtype: Dtype) -> LoadedModel:
     """The model with its weights in another dtype, where it is one."""
     wanted: torch.dtype = getattr(torch, dtype)
-    if model.model.dtype != wanted:
+    if model.model.dtype != wanted and not getattr(model.model, "is_quantized", False):
         for module in (model.model, *([model.reasoning.project] if model.reasoning is not None else [])):
             module.to(wanted)
     return model
@@ -170,6 +171,10 @@ class ModelBackend:
                 for t, clean, corrupt, excluded in zip(chunk.pairs, *tokens, why, strict=True)
             ]
         return CleanRuns(self.model, tuple(out))
+
+    def card(self, text: str | None) -> ModelCard:
+        """The model as a page to look at."""
+        return model_card(self.loaded, EXAMPLE if text is None else text)
 
     def batch(self, experiments: Iterable[Experiment]) -> tuple[Batch, list[Study]]:
         """The batch of experiments on one set of pairs, planned and not run."""
@@ -301,7 +306,7 @@ class ModelBackend:
         return {
             "model": self.loaded.name,
             "dtype": str(model.dtype).removeprefix("torch."),
-            "device": str(model.device),
+            "device": devices_of(self.loaded),
             "seed": experiment.seed,
             "experiment": experiment.digest,
             "torch": torch.__version__,
@@ -312,9 +317,19 @@ class ModelBackend:
         }
 
 
+def devices_of(model: LoadedModel) -> str:
+    """The device of a model, or all that its weights are spread over."""
+    spread = getattr(model.model, "hf_device_map", None) or {}
+    return ", ".join(sorted({str(device) for device in spread.values()})) or str(model.device)
+
+
 def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
-    """Where each weight lies and how often it was written to in place: cheap, and changed by any training."""
-    return tuple((p.data_ptr(), p._version) for p in model.model.parameters())
+    """Where each weight lies and how often it was written to in place: cheap, and changed by any training.
+
+    Weights that are offloaded are fetched for each forward; of those there is nothing to tell.
+    """
+    weights = (weight for weight in model.model.parameters() if weight.device.type != "meta")
+    return tuple((weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights)
 
 
 def company(experiment: Experiment) -> tuple[str, bool]:

@@ -57,7 +57,7 @@ class Shape:
             block_weights=sum(p.numel() for p in block.parameters()),
             vocabulary=config.vocab_size,
             itemsize=model.model.dtype.itemsize,
-            on_cpu=model.model.device.type == "cpu",
+            on_cpu=model.device.type == "cpu",
         )
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -34,6 +35,9 @@ LOGITS_BYTES, LOGITS_BYTES_CPU = 1 << 28, 1 << 24
 """Most that is held of logits. A processor's allocator hands larger pieces back, and every page of the next one
 is then faulted in anew: the head takes twice as long."""
 
+
+PER_HEAD = "alibi"
+"""What blocks call a bias of their attention scores that is made for every row and head (arXiv 2108.12409)."""
 
 Change = Callable[[Tensor], Tensor]
 
@@ -300,8 +304,13 @@ class Forward:
 
     def padded(self, tensor: Tensor) -> Tensor:
         """As wide as the stream that it is added to; what is put before the positions that are read is not read."""
-        missing = self.step.stop - self.step.start - tensor.shape[1]
+        missing = self.positions - tensor.shape[1]
         return tensor if tensor.shape[1] == 1 else F.pad(tensor, (0, 0, missing, 0))
+
+    @property
+    def positions(self) -> int:
+        """How many positions of each row this forward computes."""
+        return self.step.stop - self.step.start
 
     def watched(self, place: Place) -> bool:
         return place in self.entries or (self.recorder is not None and self.recorder.wants(place))
@@ -318,8 +327,9 @@ class Forward:
         last = len(self.model.blocks) - 1
         return (
             self.shortcuts.trims
+            and bool(self.model.blocks[last].trimmed)
             and self.recorder is None
-            and self.step.stop - self.step.start > self.keeps
+            and self.positions > self.keeps
             and not any((component, last) in self.entries for component in INNER)
         )
 
@@ -337,9 +347,9 @@ def hooked(forward: Forward) -> Iterator[None]:
             for handle in block_hooks(forward, layer, entered=layer >= begins):
                 stack.callback(handle.remove)  # one by one: an error leaves none of them attached
         if forward.trimmed and begins < len(blocks):
-            for module in (blocks[-1].output_projection, blocks[-1].mlp):
-                stack.callback(on_input(module, forward.read_of).remove)
-                stack.callback(on_output(module, forward.padded).remove)
+            for begin, end in blocks[-1].trimmed:
+                stack.callback(on_input(begin, forward.read_of).remove)
+                stack.callback(on_output(end, forward.padded).remove)
         yield
 
 
@@ -368,21 +378,31 @@ def block_hooks(forward: Forward, layer: int, *, entered: bool) -> Iterator[Any]
                 forward.inputs[layer] = hidden
             return hidden
 
-        if layer in forward.joins or mid or forward.uneven or forward.watched(("resid_pre", layer)):
-            yield on_block_input(block.block, enter)
+        biased = PER_HEAD in signature(type(block.block).forward).parameters and len(forward.step.joins) > 1
+        if layer in forward.joins or mid or biased or forward.uneven or forward.watched(("resid_pre", layer)):
+            yield on_block_input(block.block, enter, forward.model.heads)
         for component, tap in block.taps.items():
             place: Place = (component, layer)
             if component == "attn_out" and (mid or forward.watched(place)):
-                yield on_tap(tap, lambda t: forward.added_by_attention(layer, t))
+                yield on_tap(tap, lambda t: forward.added_by_attention(layer, t), forward.positions)
             elif component not in ("resid_pre", "resid_post", "attn_out") and forward.watched(place):
-                yield on_tap(tap, partial(forward.at, place))
+                yield on_tap(tap, partial(forward.at, place), forward.positions)
     if forward.watched(("resid_post", layer)) or (layer == last and last + 1 in forward.joins):
         yield on_output(block.block, leave, None if forward.recorder is None else (forward.recorder, layer))
 
 
-def on_tap(tap: Tap, change: Change) -> Any:
-    """A hook that hands a component's own columns to `change` and puts back what it returns."""
+def on_tap(tap: Tap, change: Change, positions: int) -> Any:
+    """A hook that hands a component's own columns to `change` and puts back what it returns.
+
+    `positions` are those of a row in this forward.
+    """
     columns = tap.columns()
+    if tap.flat:
+        change = unflattened(change, positions)
+    if tap.scale != 1:
+        change = scaled(change, tap.scale)
+    if tap.overwritten:
+        change = copied(change)
 
     def at_columns(tensor: Tensor) -> Tensor:
         mine = tensor[..., columns]
@@ -398,26 +418,68 @@ def on_tap(tap: Tap, change: Change) -> Any:
     return on_input(tap.module, at_columns) if tap.side == "input" else on_output(tap.module, at_columns)
 
 
+def unflattened(change: Change, positions: int) -> Change:
+    """A change of rows and positions that a module has in one axis."""
+
+    def of_rows(tensor: Tensor) -> Tensor:
+        rows = tensor.view(-1, positions, tensor.shape[-1])
+        new = change(rows)
+        return tensor if new is rows else new.flatten(0, 1)
+
+    return of_rows
+
+
+def scaled(change: Change, scale: float) -> Change:
+    """A change of what a module gives, where the component is a multiple of it."""
+
+    def of_multiple(tensor: Tensor) -> Tensor:
+        product = tensor * scale
+        new = change(product)
+        # What is not changed keeps its bits: a product divided again may be off by one.
+        return tensor if new is product else torch.where(new == product, tensor, new / scale)
+
+    return of_multiple
+
+
+def copied(change: Change) -> Change:
+    """A change whose tensors the model may write over, and whoever keeps them does not notice."""
+
+    def of_copy(tensor: Tensor) -> Tensor:
+        copy = tensor.clone()
+        new = change(copy)
+        return tensor if new is copy else new.clone()
+
+    return of_copy
+
+
 def on_input(module: nn.Module, change: Change) -> Any:
     def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if args:
-            return (change(args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+        return of_input(change, args, kwargs)
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def on_block_input(module: nn.Module, change: Change) -> Any:
+def of_input(change: Change, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A module's arguments with its input changed, which is the first of them however it is given."""
+    if args:
+        return (change(args[0]), *args[1:]), kwargs
+    name = "hidden_states" if "hidden_states" in kwargs else next(iter(kwargs))
+    return args, {**kwargs, name: change(kwargs[name])}
+
+
+def on_block_input(module: nn.Module, change: Change, heads: int) -> Any:
     """As `on_input`, and masks that were made for the rows at the embedding serve all rows, being alike."""
 
     def alike(value: Any) -> Any:
         return value[:1] if isinstance(value, Tensor) and value.dim() == 4 and len(value) > 1 else value
 
     def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        args, kwargs = tuple(map(alike, args)), {name: alike(value) for name, value in kwargs.items()}
-        if args:
-            return (change(args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+        args, kwargs = of_input(change, tuple(map(alike, args)), {name: alike(v) for name, v in kwargs.items()})
+        if kwargs.get(PER_HEAD) is not None:
+            # [row * head, 1, key]: not to be stretched over more rows, as a mask is.
+            rows = len(args[0] if args else kwargs["hidden_states"])
+            kwargs[PER_HEAD] = kwargs[PER_HEAD][:heads].repeat(rows, 1, 1)
+        return args, kwargs
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 

@@ -63,7 +63,7 @@ def tokenise(model: LoadedModel, pairs: Pairs, budget: Budget) -> tuple[Chunk, .
     for pair in pairs:
         tokens = token_pair(model.tokenizer, pair)
         by_length.setdefault(len(tokens.clean.ids), []).append(tokens)
-    device = model.model.device
+    device = model.device
     return tuple(
         as_chunk(group[at : at + size], device)
         for length, group in by_length.items()

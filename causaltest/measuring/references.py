@@ -68,7 +68,7 @@ class References:
     def columns(self, pairs: Pairs) -> Columns:
         """The logits that any metric reads: those of every token of an answer."""
         answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
-        return Columns(torch.tensor(sorted(answers), device=self._model.model.device), all_computed=True)
+        return Columns(torch.tensor(sorted(answers), device=self._model.device), all_computed=True)
 
     def get(
         self,

@@ -24,7 +24,7 @@ def load() -> LoadedModel:
     import torch
     from torch import Tensor, nn
 
-    from causaltest.measuring.adapters.families import count_heads, resolve_blocks
+    from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
     from causaltest.measuring.adapters.model import LoadedModel, Reasoning
     from causaltest.organisms.wiring import BEGIN, END, tokenizer, vocabulary, wired
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from causaltest.errors import ModelError, PairsError
-from causaltest.measuring.adapters.families import count_heads, resolve_blocks
+from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel, Reasoning
-from causaltest.measuring.adapters.proof import PROBE_TOKENS, proven
+from causaltest.measuring.adapters.proof import proven
 from causaltest.measuring.adapters.routing import ROUTED_ATTENTION, Routing, routed_mask
 
 CODI_PREFIX = "codi.base_model.model."
@@ -77,7 +77,7 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
     project = projection(config.hidden_size)
     load_into(model, under(CODI_PREFIX, state), name)
     load_into(project, under(PROJECTION_PREFIX, state), f"{name}'s prj")
-    mask, probe_tokens = None, PROBE_TOKENS
+    mask, probe_tokens = None, 8
     if "routing" in plain:
         routing, layers, thoughts = routing_config(plain, folder), len(resolve_blocks(model)), said.thoughts
 
@@ -102,7 +102,7 @@ def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None)
         mask=mask,
         provenance=provenance or {},
     )
-    return proven(loaded, probe_tokens=probe_tokens)
+    return proven(replace(loaded, probe_tokens=probe_tokens))
 
 
 def reasoning_config(plain: dict[str, Any], folder: Path) -> ReasoningConfig:

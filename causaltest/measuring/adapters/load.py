@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.codi import is_codi, load_codi
-from causaltest.measuring.adapters.families import count_heads, resolve_blocks
+from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.adapters.placement import placement, quantized
 from causaltest.measuring.adapters.proof import proven
+from causaltest.measuring.adapters.refusals import why_not
+from causaltest.measuring.adapters.weights import weights_of
 
 ORGANISM = "organism:"
 ORGANISM_GROUP = "causaltest.organisms"
 
 
-def load_model(name: str) -> LoadedModel:
+def load_model(name: str, settings: Settings | None = None) -> LoadedModel:
     """The model of a name. Raises ModelError that says what was tried."""
+    settings = settings or Settings()
     if name.startswith(ORGANISM):
         return load_organism(name)
     folder = Path(name)
     if folder.is_dir():
-        loaded = load_codi(folder, name, file_provenance(folder)) if is_codi(folder) else load_decoder(name, None)
-    elif name.startswith((".", "/", "~")):
+        if is_codi(folder):
+            return load_codi(folder, name, weights_of(folder))
+        return load_decoder(name, None, settings)
+    if name.startswith((".", "/", "~")):
         raise ModelError(f"There is no folder {name}. A model is a folder, organism:NAME, or org/name@revision.")
-    else:
-        repository, _, revision = name.partition("@")
-        loaded = load_decoder(repository, revision or None)
-    return loaded
+    repository, _, revision = name.partition("@")
+    return load_decoder(repository, revision or None, settings)
 
 
 def load_organism(name: str) -> LoadedModel:
@@ -48,21 +51,37 @@ def load_organism(name: str) -> LoadedModel:
     return loaded
 
 
-def load_decoder(name: str, revision: str | None) -> LoadedModel:
+def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedModel:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=settings.trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, trust_remote_code=False, dtype=torch.float32
+            name,
+            revision=revision,
+            trust_remote_code=settings.trust_remote_code,
+            **placement(settings),
         )
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, ImportError, pickle.UnpicklingError) as error:
         raise ModelError(
             f"No model {name!r}{f' at revision {revision}' if revision else ''}: it is no organism (organism:NAME), "
-            f"no folder here, and transformers could not load it: {str(error).splitlines()[0]}"
+            f"no folder here, and transformers could not load it: {why_not(error, name, revision)}"
         ) from error
     if uncapped(model):
         model.set_attn_implementation("eager")
-    commit = str(getattr(model.config, "_commit_hash", None) or revision)
-    return wrap(model.eval(), tokenizer, name, file_provenance(Path(name)) or {"revision": commit})
+    provenance = weights_of(Path(name))
+    if revision is not None:
+        provenance["revision"] = revision
+    if (commit := getattr(model.config, "_commit_hash", None)) is not None:
+        provenance["commit"] = str(commit)
+    if settings.quantize is not None:
+        provenance["quantized"] = quantized(settings.quantize)
+    if settings.trust_remote_code and runs_own_code(model):
+        provenance["remote code"] = f"{type(model).__module__}.{type(model).__name__} was run, as the user allowed"
+    return wrap(model.eval(), tokenizer, name, provenance)
+
+
+def runs_own_code(model: PreTrainedModel) -> bool:
+    """Whether a model's class came with its checkpoint; transformers keeps such classes in a package of their own."""
+    return type(model).__module__.startswith("transformers_modules")
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
@@ -96,28 +115,3 @@ def uncapped(model: PreTrainedModel) -> bool:
     """Whether attention scores should be soft-capped and are not."""
     config = model.config.get_text_config(decoder=True)
     return bool(getattr(config, "attn_logit_softcapping", None)) and config._attn_implementation == "sdpa"
-
-
-def file_provenance(folder: Path) -> dict[str, str]:
-    """The weights by their hash, where they are one file."""
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return {"weights": sha256(folder / name)}
-    return {}
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_sha256(path: Path, wanted: str) -> str:
-    """The file's hash. Raises ModelError when it is not the one that is recorded for it."""
-    found = sha256(path)
-    if found != wanted:
-        raise ModelError(
-            f"{path.name} has SHA-256 {found[:16]}..., and {wanted[:16]}... is recorded for it: the file was "
-            "changed or damaged. Install causaltest again, or check out the file from version control."
-        )
-    return found

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -24,6 +25,12 @@ class Tap:
     parts: tuple[range, ...]
     """Columns of each head or neuron on the last axis; a single range of the whole width for a component without
     parts. All parts are equally wide."""
+    scale: float = 1.0
+    """What the module gives is multiplied by this before it is added to the stream; the component is the product."""
+    overwritten: bool = False
+    """Whether the model later writes over the tensor, so that what is kept of it must be a copy."""
+    flat: bool = False
+    """Whether the tensor has rows and positions in one axis."""
 
     def columns(self, part: int | None = None) -> slice | list[int]:
         """The columns of one part, or of all parts in their order; a slice where they lie side by side."""
@@ -46,14 +53,19 @@ class Block:
     """
 
     block: nn.Module
-    taps: Mapping[Component, Tap]
-    output_projection: nn.Module
-    """Its input is z, the heads' outputs side by side."""
-    mlp: nn.Module
-    """Its input is the stream after a norm."""
-    attention_norm: nn.Module | None = None
-    """The norm between attention and the stream, where the family has one."""
-    mlp_norm: nn.Module | None = None
+    taps: Mapping[Component, Tap] = field(default_factory=dict)
+    """None of them while the block is not resolved."""
+    into: Mapping[Component, tuple[nn.Module, ...]] = field(default_factory=dict)
+    """For heads and neurons, the modules that make of them what the block adds: a projection, and a norm behind it."""
+    trimmed: tuple[tuple[nn.Module, nn.Module], ...] = ()
+    """Where the positions that are not read can be left out: from the input of one module to the output of another."""
+
+    def added_by(self, component: Component, parts: Tensor) -> Tensor:
+        """What heads or neurons add to the stream: projected, normed and scaled as the family does."""
+        for module in self.into.get(component, (self.taps[component].module,)):
+            parts = module(parts)
+        whole: Component = "attn_out" if component == "head" else "mlp_out"
+        return parts * self.taps[whole].scale if whole in self.taps else parts
 
 
 @dataclass(frozen=True)
@@ -89,11 +101,28 @@ class LoadedModel:
     provenance: Mapping[str, str] = field(default_factory=dict)
     disabled: Mapping[str, str] = field(default_factory=dict)
     """Components that could not be proven for this model, each with the reason."""
+    probe_tokens: int = 8
+    """How many tokens a prompt needs on which the model is proven."""
 
     def __post_init__(self) -> None:
         refuse_training(self.model, self.name)
         if self.reasoning is not None:
             refuse_training(self.reasoning.project, f"{self.name}'s projection")
+
+    @property
+    def probe_prompt(self) -> Tensor:
+        """Tokens of no meaning, on which sites are proven. [1, token]"""
+        vocabulary = cast(nn.Embedding, self.model.get_input_embeddings()).num_embeddings
+        return torch.arange(1, self.probe_tokens + 1, device=self.device)[None] % vocabulary
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens enter: of a model that is spread over devices, the one that has, or is lent, the embedding."""
+        embedding = self.model.get_input_embeddings()
+        device = cast(Tensor, embedding.weight).device
+        if device.type != "meta":
+            return device
+        return torch.device(getattr(getattr(embedding, "_hf_hook", None), "execution_device", "cpu"))
 
     def check(self, site: Site) -> None:
         """Raises SiteError when this model has no such site; says the range that it has."""

@@ -1,4 +1,4 @@
-"""q, k, v and resid_mid, known by what they move when they are written.
+"""Components known by what they move when they are written, and writes seen to arrive.
 
 All probes are rows of one batch, and in every row each block is handed the unpatched stream again, so that one
 run asks every layer. Attention is recomputed by nobody, since every family does it its own way; what follows
@@ -9,7 +9,9 @@ from any softmax over earlier positions is enough to tell q, k and v apart and t
 - a head's k at one position moves the outputs of its group of heads there and later, and never at position 0,
   where there is nothing else to attend to.
 
-The stream between attention and MLP is there where what attention adds moves the MLP of the same block.
+An MLP reads one position: where another one's stream is moved and attention's output is held, it must not notice.
+The stream between attention and MLP is there where what attention adds moves the MLP of the same block. And noise
+written to what a block adds, or to its parts, must be found in the stream behind it.
 """
 
 from __future__ import annotations
@@ -21,14 +23,21 @@ from torch import Tensor
 
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.engine import Patch, Place
+from causaltest.measuring.engine import PLAIN, Patch, Place, Shortcuts
 from causaltest.measuring.trajectory import run
 
-OWN, CONSTANT, NOISE, Q_MOVED, K_MOVED, ADDED = range(ROWS := 6)
+OWN, CONSTANT, NOISE, Q_MOVED, K_MOVED, ADDED, MLP_ADDED, HEADS_MOVED, NEURONS_MOVED, BEFORE_MOVED = range(ROWS := 10)
 """The rows: q, k and v as they are; noise, with v the same everywhere; noise; that with q, or k, of each head moved
-at one position; and noise for what attention adds."""
+at one position. Noise for what attention adds; for what the MLP adds; for all heads; for all neurons. And the stream
+moved at position 0, with what attention adds held."""
 PROJECTED: tuple[Component, ...] = ("q", "k", "v")
 HEADS: tuple[Component, ...] = (*PROJECTED, "head")
+MOVED: Mapping[Component, int] = {
+    "attn_out": ADDED,
+    "mlp_out": MLP_ADDED,
+    "head": HEADS_MOVED,
+    "neuron": NEURONS_MOVED,
+}
 LEANS_ON: tuple[Component, ...] = ("resid_pre", "attn_out", "mlp_out")
 """What resid_mid is made of, and what it is known by."""
 
@@ -36,22 +45,32 @@ Activations = Mapping[Place, Tensor]
 
 
 def probe(
-    model: LoadedModel, prompt: Tensor, seen: Activations, tolerance: float, disabled: Mapping[str, str]
+    model: LoadedModel,
+    prompt: Tensor,
+    seen: Activations,
+    tolerance: float,
+    disabled: Mapping[str, str],
+    shortcuts: Shortcuts = PLAIN,
 ) -> dict[str, str]:
-    """Why q, k, v or resid_mid is not offered, where one fails in some layer.
+    """Why a component is not offered, where a probe of it fails in some layer.
 
     `seen` are the activations of the prompt's own run, and `disabled` what failed in it.
     """
     probes = [Probe(model, layer, prompt.shape[1], seen, tolerance) for layer in range(len(model.blocks))]
     patches = [patch for one in probes for patch in one.patches()]
-    given = run(model, prompt.expand(ROWS, -1), new_tokens=1, patches=patches, record=("head", "mlp_out")).activations
+    record: tuple[Component, ...] = ("head", "attn_out", "mlp_out", "resid_post")
+    prompts = prompt.expand(ROWS, -1)
+    given = run(model, prompts, new_tokens=1, patches=patches, record=record, shortcuts=shortcuts).activations
     failed: dict[str, str] = {}
     for one in reversed(probes):  # the first layer that fails is the one that is told
         failed |= one.told_apart(given)
-    missing = next((component for component in LEANS_ON if component in disabled), None)
+        failed |= one.arrived(given)
+        failed |= one.mixed_up(given)
+    missing = next((component for component in LEANS_ON if component in {**disabled, **failed}), None)
     deaf = next((one.layer for one in probes if one.deaf(given)), None)
     if missing is not None:
-        failed["resid_mid"] = f"it is resid_pre + attn_out, and {missing} is not offered: {disabled[missing]}"
+        why = {**disabled, **failed}[missing]
+        failed["resid_mid"] = f"it is resid_pre + attn_out, and {missing} is not offered: {why}"
     elif deaf is not None:
         failed["resid_mid"] = (
             f"in layer {deaf} what attention adds does not reach the MLP of the same block: both read the same "
@@ -64,21 +83,30 @@ class Probe:
     """What is written to one layer in each row, and what must follow from it."""
 
     def __init__(self, model: LoadedModel, layer: int, length: int, seen: Activations, tolerance: float) -> None:
-        self.taps, self.layer, self.length, self.tolerance = model.blocks[layer].taps, layer, length, tolerance
-        self.own = {c: seen[c, layer][:, :length] for c in ("resid_pre", "mlp_out", *HEADS) if (c, layer) in seen}
+        self.block, self.taps = model.blocks[layer], model.blocks[layer].taps
+        self.layer, self.length, self.tolerance = layer, length, tolerance
+        self.own = {c: seen[c, layer][:, :length] for c in ("resid_pre", *MOVED, *PROJECTED) if (c, layer) in seen}
         self.generator = torch.Generator().manual_seed(layer)
-        self.attends = all(component in self.taps for component in HEADS)
+        self.asked = [component for component in PROJECTED if component in self.taps]
+        self.attends = "q" in self.taps and "head" in self.taps
+        self.noises: dict[Component, Tensor] = {}
         if self.attends:
-            self.heads, self.groups = len(self.taps["head"].parts), len(self.taps["v"].parts)
-            self.values = {component: self.written(component) for component in PROJECTED}
+            self.heads = len(self.taps["head"].parts)
+            self.groups = len(self.taps["v"].parts) if "v" in self.taps else self.heads
+            self.values = {component: self.written(component) for component in self.asked}
 
     def patches(self) -> list[Patch]:
         stream = self.own["resid_pre"]
-        added = self.noise(stream) * stream.float().square().mean().sqrt().to(stream)
-        written = [
-            self.patch("resid_pre", range(ROWS), stream.expand(ROWS, -1, -1)),
-            self.patch("attn_out", (ADDED,), added),
-        ]
+        size = stream.float().square().mean().sqrt().to(stream)
+        before = stream.repeat(ROWS, 1, 1)
+        before[BEFORE_MOVED, 0] += self.noise(before[0, 0]) * size
+        written = [self.patch("resid_pre", range(ROWS), before)]
+        for component, row in MOVED.items():
+            if component in self.taps:
+                self.noises[component] = self.noise(self.own[component]) * size
+                written.append(self.patch(component, (row,), self.noises[component]))
+        if "attn_out" in self.taps:
+            written.append(self.patch("attn_out", (BEFORE_MOVED,), self.own["attn_out"]))
         if self.attends:
             written += [self.patch(c, range(ADDED), values.flatten(2)) for c, values in self.values.items()]
         return written
@@ -90,7 +118,7 @@ class Probe:
     def written(self, component: Component) -> Tensor:
         """What a component is in the rows before ADDED. [row, position, part, width]"""
         own = self.own[component].unflatten(-1, (len(self.taps[component].parts), -1))
-        values = self.noise(own).repeat(ADDED, 1, 1, 1)
+        values = self.noise(own[:1]).repeat(ADDED, 1, 1, 1)
         values[OWN] = own[0]
         if component == "v":
             values[CONSTANT] = values[CONSTANT, :1]
@@ -122,25 +150,65 @@ class Probe:
             return {}
         if self.heads % self.groups:
             why = f"in layer {self.layer} {self.heads} query heads cannot share {self.groups} key-value heads evenly."
-            return dict.fromkeys(PROJECTED, why)
+            return dict.fromkeys(self.asked, why)
         z = given["head", self.layer][:, : self.length].unflatten(-1, (self.heads, -1)).float()
         failed: dict[str, str] = {}
         group = torch.arange(self.heads) // (self.heads // self.groups)
-        value = self.values["v"][CONSTANT, 0].float().to(z.device)[group.to(z.device)]
-        if bool(self.moved(z[CONSTANT], value.expand_as(z[CONSTANT])).any()):
-            failed["v"] = f"in layer {self.layer} heads do not give out the v that is the same everywhere."
         at = torch.arange(self.length)[:, None]
+        if "v" in self.asked:
+            value = self.values["v"][CONSTANT, 0].float().to(z.device)[group.to(z.device)]
+            if bool(self.moved(z[CONSTANT], value.expand_as(z[CONSTANT])).any()):
+                failed["v"] = f"in layer {self.layer} heads do not give out the v that is the same everywhere."
         moved = self.moved(z[Q_MOVED], z[NOISE])
         if bool((moved & (at != self.q_at)).any()) or not bool(moved.any()):
             failed["q"] = f"in layer {self.layer} a head's q does not move this head at its own position, and it alone."
         moved, first = self.moved(z[K_MOVED], z[NOISE]), self.k_at[group]
-        if bool((moved & ((at < first) | (at == 0))).any()) or not bool((moved & (at > first)).any()):
+        wrong = bool((moved & ((at < first) | (at == 0))).any()) or not bool((moved & (at > first)).any())
+        if "k" in self.asked and wrong:
             failed["k"] = f"in layer {self.layer} a head's k does not move its group of heads from its position on."
         own = self.own["head"].float().unflatten(-1, (self.heads, -1))
         if bool(self.moved(z[OWN], own[0]).any()):
             why = f"in layer {self.layer} the heads change when q, k and v are written as they are."
-            failed = dict.fromkeys(PROJECTED, why) | failed
+            failed = dict.fromkeys(self.asked, why) | failed
         return failed
+
+    def arrived(self, given: Activations) -> dict[str, str]:
+        """Why what a block adds, or its parts, is not offered in this layer: noise written there does not arrive."""
+        failed: dict[str, str] = {}
+        for component, noise in self.noises.items():
+            row = MOVED[component]
+            if component in ("head", "neuron"):
+                whole: Component = "attn_out" if component == "head" else "mlp_out"
+                wanted = self.block.added_by(component, noise)[0]
+                found = given[whole, self.layer][row, : self.length] if whole in self.taps else wanted
+            else:
+                other: Component = "mlp_out" if component == "attn_out" else "attn_out"
+                wanted = noise[0] + (given[other, self.layer][row, : self.length] if other in self.taps else 0)
+                found = given["resid_post", self.layer][row, : self.length] - self.own["resid_pre"][0]
+            if torch.dist(found.float(), wanted.float()) > self.within(wanted):
+                failed[component] = f"in layer {self.layer} what is written there is not found in what the block gives."
+        return failed
+
+    def mixed_up(self, given: Activations) -> dict[str, str]:
+        """Why attn_out and mlp_out are not offered: the MLP reads other positions than its own."""
+        if "attn_out" not in self.taps or "mlp_out" not in self.taps:
+            return {}
+        own = self.own["mlp_out"][0, 1:]
+        found = given["mlp_out", self.layer][BEFORE_MOVED, 1 : self.length]
+        if torch.dist(found.float(), own.float()) <= self.within(own):
+            return {}
+        why = (
+            f"in layer {self.layer} the MLP changes with another position's stream while what attention adds is held: "
+            "the two are not what their names say."
+        )
+        return {"attn_out": why, "mlp_out": why}
+
+    def within(self, wanted: Tensor) -> Tensor:
+        """How far a tensor may be off: a share of itself, and the rounding of the stream that it was added to."""
+        eps = torch.finfo(wanted.dtype).eps
+        stream, share = (torch.linalg.vector_norm(t.float()) for t in (self.own["resid_pre"], wanted))
+        off: Tensor = self.tolerance * share + 8 * eps * stream
+        return off
 
     def moved(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Which heads' outputs differ at which positions. [position, head]"""
@@ -148,6 +216,8 @@ class Probe:
 
     def deaf(self, given: Activations) -> bool:
         """Whether the MLP hears its position, and yet not what attention adds there."""
+        if "mlp_out" not in self.own:
+            return False
         own, scale = self.own["mlp_out"][0].float(), self.tolerance * self.own["mlp_out"].float().abs().amax()
         hears = bool(((own - own[:1]).abs() > scale).any())
         return hears and not bool(((given["mlp_out", self.layer][ADDED, : self.length] - own).abs() > scale).any())

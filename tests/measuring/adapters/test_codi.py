@@ -16,7 +16,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from causaltest import Lab, Pair, Pairs, embed, logit_diff, resid_post, thought
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.codi import load_codi
-from causaltest.measuring.adapters.load import load_model, sha256
+from causaltest.measuring.adapters.load import load_model
+from causaltest.measuring.adapters.weights import sha256
 from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks as organism
 

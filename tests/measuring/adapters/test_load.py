@@ -10,7 +10,8 @@ from transformers import ByT5Tokenizer
 
 from causaltest import Lab, index, logit_diff, resid_post
 from causaltest.errors import ModelError
-from causaltest.measuring.adapters.load import check_sha256, load_model, sha256, wrap
+from causaltest.measuring.adapters.load import load_model, wrap
+from causaltest.measuring.adapters.weights import check_sha256, sha256
 
 ALL = ["tiny_gpt2", "tiny_llama", "tiny_mistral", "tiny_gemma2", "tiny_neox"]
 

@@ -2,14 +2,17 @@
 
 import copy
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 from transformers import GraniteConfig, GraniteForCausalLM
 
 from causaltest import Lab, attn_out, head, index, logit_diff, mlp_out, neuron, resid_mid, resid_post, resid_pre
-from causaltest.errors import SiteError
-from causaltest.measuring.adapters.families import Heads, stacked
+from causaltest.asking.sites import Component
+from causaltest.errors import ModelError, SiteError
+from causaltest.measuring.adapters.heads import Heads, stacked
 from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.adapters.probes import probe
 from causaltest.measuring.adapters.proof import proven
@@ -42,17 +45,91 @@ PARALLEL = (
 )
 
 
-def test_what_is_not_added_as_it_is_is_not_offered(word_tokenizer, random_pairs):
-    torch.manual_seed(0)
-    lab = Lab(granite(), word_tokenizer(), name="odd")
+def test_what_is_not_added_as_it_is_is_not_offered(new_gpt2, word_tokenizer, random_pairs):
+    """A block that adds a third thing: neither of the two is what is added, and everything else is there."""
+    model = new_gpt2()
+    model.transformer.h[1].register_forward_hook(lambda _, args, out: out + 0.1 * args[0].flip(-1))
+    lab = Lab(model, word_tokenizer(), name="odd")
     for site in (attn_out(0, index(1)), mlp_out(0, index(1))):
-        with pytest.raises(SiteError, match=rf"{site.component} is not offered for odd: in layer \d it is not what is"):
+        told = rf"{site.component} is not offered for odd: in layer 1 no two modules of GPT2Block give what it adds"
+        with pytest.raises(SiteError, match=told):
             lab.denoise(random_pairs(), at=site).recovery(logit_diff)
     with pytest.raises(SiteError, match=r"resid_mid is not offered for odd: it is resid_pre .*, and attn_out is not"):
         lab.denoise(random_pairs(), at=resid_mid(0, index(1))).recovery(logit_diff)
-    for site in (resid_post(0, index(1)), resid_pre(1, index(1)), head(0, 1, index(1))):
+    for site in (resid_post(0, index(1)), resid_pre(1, index(1))):
         assert lab.denoise(random_pairs(), at=site).recovery(logit_diff, placebo=False).n == 6
-    assert set(lab.backend.loaded.disabled) == {"attn_out", "mlp_out", "resid_mid"}
+    offered = {"embed", "resid_pre", "resid_post"}
+    assert set(lab.backend.loaded.disabled) == set(get_args(Component)) - offered
+
+
+def test_what_a_family_scales_before_it_adds_it_is_offered_as_it_is_added(word_tokenizer):
+    """Granite: the component is the product, so that stream + attention + MLP is the stream behind the block."""
+    torch.manual_seed(0)
+    loaded = wrap(granite(), word_tokenizer(), "scaled")
+    assert loaded.disabled == {}
+    assert {block.taps["attn_out"].scale for block in loaded.blocks} == {0.25}
+    ignored = replace(loaded.blocks[1].taps["attn_out"], scale=1.0)
+    assert {"attn_out", "mlp_out"} <= set(rewired(loaded, 1, attn_out=ignored).disabled)
+
+
+def test_attention_and_mlp_taken_for_each_other_are_found(tiny_llama, tiny_neox):
+    """Their sum is the same: what tells them apart is that an MLP reads its own position only."""
+    for tiny in (tiny_llama, tiny_neox):
+        taps = tiny.backend.loaded.blocks[1].taps
+        disabled = rewired(tiny.backend.loaded, 1, attn_out=taps["mlp_out"], mlp_out=taps["attn_out"]).disabled
+        assert disabled["attn_out"] == disabled["mlp_out"]
+        assert "in layer 1 the MLP changes with another position's stream" in disabled["mlp_out"]
+
+
+def test_a_write_that_does_not_arrive_is_found(new_gpt2, word_tokenizer):
+    """The output is read as it is, and the block goes on with a copy taken before the hook."""
+    model = new_gpt2()
+    mlp = model.transformer.h[1].mlp
+    kept = []
+    mlp.dropout.register_forward_hook(lambda _, __, out: kept.append(out))
+    mlp.register_forward_hook(lambda *_: kept.pop())
+    loaded = wrap(model, word_tokenizer(), "deaf")
+    tap = replace(loaded.blocks[1].taps["mlp_out"], module=Bystander(mlp))
+    assert loaded.disabled == {}
+    mlp.register_forward_hook(lambda _, __, out: (tap.module(out), out)[1])
+    assert set(rewired(loaded, 1, mlp_out=tap).disabled) >= {"mlp_out"}
+
+
+class Bystander(nn.Module):
+    """Sees what another module gives, and nobody reads what it gives itself."""
+
+    def __init__(self, _):
+        super().__init__()
+        self.eval()
+
+    def forward(self, given):
+        return given.clone()
+
+
+def test_a_run_that_does_not_answer_as_the_model_does_is_refused(new_gpt2, word_tokenizer):
+    """Something of a token reaches the model past its embedding: here by a hook that only ids go through."""
+    model = new_gpt2()
+
+    def add(_, args, kwargs, out):
+        ids = args[0] if args else kwargs.get("input_ids")
+        if ids is not None:
+            out.last_hidden_state = out.last_hidden_state + torch.randn(16)
+        return out
+
+    model.transformer.register_forward_hook(add, with_kwargs=True)
+    with pytest.raises(ModelError, match=r"^odd answers otherwise when it is run from its input embeddings"):
+        wrap(model, word_tokenizer(), "odd")
+
+
+def test_a_stream_that_is_not_all_that_a_block_reads_is_not_offered(new_gpt2, word_tokenizer):
+    """Block 2 also reads the embeddings of the prompt, as some families do: its stream does not carry the run."""
+    model = new_gpt2()
+    first = []
+    model.transformer.h[0].register_forward_pre_hook(lambda _, args: first.append(args[0]))
+    model.transformer.h[2].ln_1.register_forward_hook(lambda _, __, out: out + first[-1])
+    disabled = wrap(model, word_tokenizer(), "skips").disabled
+    for component in ("resid_pre", "resid_post"):
+        assert disabled[component].startswith("in layer 0 it does not carry the whole run: another prompt's run with")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -74,11 +151,12 @@ def test_the_wired_and_the_trained_organism_offer_everything(ducks):
     assert Lab.load("organism:planted").backend.loaded.disabled == {}
 
 
-def test_the_proof_takes_two_forwards(new_gpt2, word_tokenizer, forwards):
-    model = new_gpt2()
-    counted = forwards(model)
-    wrap(model, word_tokenizer(), "mine")
-    assert len(counted) == 2
+def test_the_proof_takes_six_forwards(new_gpt2, word_tokenizer, forwards):
+    """However many layers and heads there are."""
+    for model in (new_gpt2(), new_gpt2(n_layer=5)):
+        counted = forwards(model.transformer)
+        wrap(model, word_tokenizer(), "mine")
+        assert len(counted) == 6
 
 
 def rewired(loaded, layer, **taps):
@@ -148,10 +226,11 @@ def test_neurons_before_their_activation_are_not_neurons(new_gpt2, word_tokenize
     model.transformer.h[1].mlp.register_forward_hook(lambda _, __, out: 2 * out)
     loaded = wrap(model, word_tokenizer(), "gated")
     assert set(loaded.disabled) == {"neuron"}
-    with pytest.raises(SiteError, match="neuron is not offered for gated: in layer 1 the neurons, projected, are not"):
+    with pytest.raises(SiteError, match="neuron is not offered for gated: in layer 1 no one projection gives all that"):
         loaded.check(neuron(0, 0))
 
 
+@torch.inference_mode()
 def test_heads_that_change_under_their_own_values_are_not_proven_by_them(tiny_gpt2):
     loaded = tiny_gpt2.backend.loaded
     prompt = torch.arange(1, 9)[None]
@@ -166,8 +245,8 @@ def test_heads_that_are_not_all_of_attention_are_not_offered(new_llama, word_tok
     model = new_llama()
     model.model.layers[1].self_attn.register_forward_hook(lambda _, __, out: (2 * out[0], *out[1:]))
     loaded = wrap(model, word_tokenizer(), "gated")
-    assert set(loaded.disabled) == {"head"}
-    with pytest.raises(SiteError, match="head is not offered for gated: in layer 1 the heads, projected, are not"):
+    assert set(loaded.disabled) == {"head", "q", "k", "v"}
+    with pytest.raises(SiteError, match="head is not offered for gated: in layer 1 no one projection gives attention"):
         loaded.check(head(0, 0))
 
 

@@ -1,0 +1,82 @@
+"""Exchange: what a run holds written back to it must change nothing, and one prompt's stream written into
+another's run must give that prompt's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from causaltest.asking.sites import STREAM, Component
+from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.engine import Patch, Place, Shortcuts
+from causaltest.measuring.trajectory import Run, run
+
+Reasons = dict[str, str]
+
+
+def exchanged(
+    model: LoadedModel,
+    prompt: Tensor,
+    ran: Run,
+    tolerance: float,
+    disabled: Collection[str],
+    shortcuts: Shortcuts,
+) -> Reasons:
+    """Why a component is not offered, where one of the two fails. `ran` is the prompt's own run. [1, token]"""
+    failed = own_values(model, prompt, ran, disabled, shortcuts)
+    return failed | whole_stream(model, prompt, ran, tolerance, disabled, shortcuts)
+
+
+def own_values(
+    model: LoadedModel, prompt: Tensor, ran: Run, disabled: Collection[str], shortcuts: Shortcuts
+) -> Reasons:
+    """The components that change an answer's bits when they are written as they are."""
+
+    def changed(components: Collection[Component]) -> bool:
+        places = [place for place in ran.activations if place[0] in components]
+        patches = [everywhere(place, ran.activations[place], (0,)) for place in places]
+        given = run(model, prompt, new_tokens=1, patches=patches, shortcuts=shortcuts)
+        return not torch.equal(given.logits, ran.logits)
+
+    offered = [c for c in get_args(Component) if c not in disabled]
+    # All at once; only where that fails is it asked which of them it was.
+    if not changed(offered):
+        return {}
+    why = "a run whose own values are written back there answers otherwise."
+    return {component: why for component in offered if changed((component,))}
+
+
+def whole_stream(
+    model: LoadedModel,
+    prompt: Tensor,
+    ran: Run,
+    tolerance: float,
+    disabled: Collection[str],
+    shortcuts: Shortcuts,
+) -> Reasons:
+    """The components of the stream that do not carry all of a run when every position of them is exchanged."""
+    other = prompt.flip(1)
+    places: list[Place] = [("embed", 0)] if "embed" not in disabled else []
+    layers = range(len(model.blocks))
+    places += [(c, layer) for c in STREAM for layer in layers if c not in disabled and c not in ("embed", "resid_mid")]
+    patches = [everywhere(place, ran.activations[place], (row,)) for row, place in enumerate(places)]
+    prompts = other.expand(len(places), -1)
+    given = run(model, prompts, new_tokens=1, patches=patches, shortcuts=shortcuts)
+    off = (given.logits.float() - ran.logits.float()).abs().amax(dim=(1, 2)).tolist()
+    largest = float(ran.logits.float().abs().max())
+    return {
+        component: f"in layer {layer} it does not carry the whole run: another prompt's run with all of it answers "
+        f"otherwise than this prompt does (a logit is off by {missed:.2g})."
+        for (component, layer), missed in reversed(list(zip(places, off, strict=True)))
+        if not missed <= max(tolerance, 32 * torch.finfo(model.model.dtype).eps) * largest
+    }
+
+
+def everywhere(place: Place, values: Tensor, rows: Sequence[int]) -> Patch:
+    """The patch of every position of some rows by one run's values. [1, position, width]"""
+    component, layer = place
+    at = torch.cartesian_prod(torch.tensor(list(rows)), torch.arange(values.shape[1])).view(-1, 2)
+    return Patch(component, layer, None, at[:, 0], at[:, 1], values.expand(len(rows), -1, -1).flatten(0, 1))

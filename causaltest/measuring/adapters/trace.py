@@ -1,0 +1,106 @@
+"""A trace: what every module inside of a model's blocks read and gave in one forward, in the order of its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.engine import WHOLE, Forward
+from causaltest.measuring.planner import EMBEDDING, Step
+from causaltest.measuring.timeline import timeline
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one module. Tensors are copies: what a model does to them later is not seen here."""
+
+    module: nn.Module
+    read: Tensor | None
+    gave: Tensor
+    overwritten: bool
+    """Whether the model later wrote over the tensor that this call gave."""
+
+
+@dataclass(frozen=True)
+class BlockTrace:
+    """One block: what it read and gave, and its modules' calls by path, in order. A module called twice is left out."""
+
+    block: nn.Module
+    read: Tensor
+    gave: Tensor
+    calls: Mapping[str, Call]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A call while its forward is still going on."""
+
+    path: str
+    module: nn.Module
+    read: Tensor | None
+    gave: Tensor
+    kept: Tensor
+    """What the call gave, as it gave it; `gave` may be written over."""
+
+
+@torch.inference_mode()
+def trace(model: LoadedModel, prompt: Tensor) -> tuple[BlockTrace, ...]:
+    """One forward over a prompt, without keys of earlier forwards. [1, token]"""
+    notes: list[list[Noted]] = [[] for _ in model.blocks]
+    length, segments = prompt.shape[1], timeline(model, prompt.shape[1], 1)
+    if model.reasoning is not None:
+        begin = torch.tensor(model.reasoning.begin, device=prompt.device)[None]
+        prompt = torch.cat([prompt, begin], dim=1)
+    mask = None if model.mask is None else model.mask(length, segments[-1].stop).to(prompt.device)
+    step = Step(0, 0, segments[0].stop, 0, ((EMBEDDING, 1),))
+    embeddings = model.model.get_input_embeddings()(prompt)
+    with noting(model, notes):
+        Forward(model, step, None, {}, WHOLE, mask=mask).hidden(embeddings)
+    return tuple(traced(block.block, noted) for block, noted in zip(model.blocks, notes, strict=True))
+
+
+def traced(block: nn.Module, noted: list[Noted]) -> BlockTrace:
+    own = next(note for note in noted if note.module is block)
+    counts = [note.path for note in noted]
+    calls = {
+        note.path: Call(note.module, note.read, note.kept, not torch.equal(note.gave, note.kept))
+        for note in noted
+        if note.module is not block and counts.count(note.path) == 1
+    }
+    assert own.read is not None
+    return BlockTrace(block, own.read, own.kept, calls)
+
+
+@contextmanager
+def noting(model: LoadedModel, notes: list[list[Noted]]) -> Iterator[None]:
+    handles = []
+    for layer, block in enumerate(model.blocks):
+        for path, module in block.block.named_modules():
+            before: list[Tensor | None] = []
+            handles.append(module.register_forward_pre_hook(partial(look, before), with_kwargs=True))
+            handles.append(module.register_forward_hook(partial(note, notes[layer], path, before)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def look(before: list[Tensor | None], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Copies what a module reads, before it can write over it."""
+    given = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+    before.append(None if given is None else given.clone())
+
+
+def note(notes: list[Noted], path: str, before: list[Tensor | None], module: nn.Module, _: Any, output: Any) -> None:
+    gave = output[0] if isinstance(output, tuple) and output else output
+    read = before.pop()
+    if isinstance(gave, Tensor):
+        notes.append(Noted(path, module, read, gave, gave.clone()))

@@ -1,0 +1,66 @@
+"""Weights known by their hash; a file that has not changed is hashed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from causaltest.errors import ModelError
+from causaltest.measuring.adapters.remembered import cache_folder
+
+PATTERNS = ("model*.safetensors", "pytorch_model*.bin")
+"""Weights in the layouts of transformers, whole or in shards; the first pattern that is found is what is loaded."""
+
+
+def weights_of(folder: Path) -> dict[str, str]:
+    """The provenance of a checkpoint folder: its weights by their hash, those of shards in one."""
+    for pattern in PATTERNS:
+        files = sorted(folder.glob(pattern))
+        if len(files) == 1:
+            return {"weights": remembered_sha256(files[0])}
+        if files:
+            plain = "".join(f"{file.name} {remembered_sha256(file)}\n" for file in files)
+            return {"weights": hashlib.sha256(plain.encode()).hexdigest()}
+    return {}
+
+
+def remembered_sha256(file: Path) -> str:
+    """The SHA-256 of a file, kept under its path, size and time of change."""
+    known = file.resolve()
+    status = known.stat()
+    identity = f"{known}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}"
+    kept = cache_folder() / "weights" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
+    try:
+        said = json.loads(kept.read_text(encoding="utf-8"))
+        if said["identity"] == identity:
+            return str(said["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    found = sha256(known)
+    partial = kept.with_name(f"{kept.name}.{os.getpid()}")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"identity": identity, "sha256": found}), encoding="utf-8")
+        partial.replace(kept)
+    except OSError:
+        pass
+    return found
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, wanted: str) -> str:
+    """The file's hash. Raises ModelError when it is not the one that is recorded for it."""
+    found = sha256(path)
+    if found != wanted:
+        raise ModelError(
+            f"{path.name} has SHA-256 {found[:16]}..., and {wanted[:16]}... is recorded for it: the file was "
+            "changed or damaged. Install causaltest again, or check out the file from version control."
+        )
+    return found
