@@ -99,8 +99,7 @@ def record_of(name: str, tokenizer: Any, planned: Callable[..., Any]) -> Record:
     for component in COMPONENTS:
         record.components[component] = offered(family, loaded, component, runs[0, "clean"], questions, record.wrong)
     shortcuts = prove(loaded, torch.tensor([ids[0, "clean"]]))
-    # What an error of torch says is another release's other words.
-    record.whole_runs = "" if shortcuts.forks else tidy(shortcuts.why.partition(":")[0])
+    record.whole_runs = "" if shortcuts.forks else without_words_of_torch(shortcuts.why)
     if questions:
         try:
             batch = planned(loaded, [q.experiment() for q in questions], shortcuts=shortcuts)
@@ -169,7 +168,8 @@ def compare(
             vector = runs[i, "clean"].vector(*spot, question.part)
             vector = torch.zeros_like(vector) if by == zero else vector
             wanted = forward(family, model, ids[i, side], [Change(*spot, vector, question.part)]).logits
-            scale = float(wanted.abs().max())
+            # Some ablations leave logits of zero.
+            scale = float(runs[i, side].logits.abs().max())
             off = float((batch.gave[study.patched.arm, pair.id].logits[0] - wanted).abs().max()) / scale
             if not off <= CLOSE:
                 wrong.append(f"{question.site} {direction}: the logits are off by {off:.2g}")
@@ -188,6 +188,14 @@ def told(component: str, why: str, wrong: list[str]) -> str:
 def sentence(error: Exception) -> str:
     """The first sentence of what an error says."""
     return tidy(str(error).split(". ")[0].rstrip(".") + ".")
+
+
+def without_words_of_torch(why: str) -> str:
+    """An error by its kind alone: what it says is another release's other words."""
+    kind, _, rest = why.partition(":")
+    if rest and "(" not in kind:
+        return f"a run that begins at its patch fails ({kind})"
+    return tidy(f"{kind})" if rest else why)
 
 
 def tidy(why: str) -> str:
