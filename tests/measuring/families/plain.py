@@ -48,6 +48,27 @@ def forward(family: Family, model: Any, ids: Sequence[int], changes: Sequence[Ch
     return seen
 
 
+@dataclass(frozen=True)
+class Generated:
+    """Greedy tokens, the logits [step, vocabulary] that gave them, and the last forward."""
+
+    tokens: list[int]
+    logits: Tensor
+    seen: Seen
+
+
+def generate(
+    family: Family, model: Any, ids: Sequence[int], new_tokens: int, changes: Sequence[Change] = ()
+) -> Generated:
+    """Every token by a full forward over all before it. A change of a position that is not there yet waits for it."""
+    ids, steps, seen = list(ids), [], Seen()
+    for _ in range(new_tokens):
+        seen = forward(family, model, ids, [c for c in changes if c.position < len(ids)])
+        steps.append(seen.logits)
+        ids.append(int(seen.logits.argmax()))
+    return Generated(ids[-new_tokens:], torch.stack(steps), seen)
+
+
 @contextmanager
 def watching(family: Family, model: Any, seen: Seen, changes: Sequence[Change]) -> Iterator[None]:
     handles = []

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from families.catalogue import FAMILIES, Family, make
-from families.plain import Change, Seen, forward
+from families.plain import Change, Seen, forward, generate
 
-from causaltest import Pair, Pairs, index, logit
+from causaltest import Pair, Pairs, exact_match, index, logit, step
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.interventions import Intervention, replace, zero
 from causaltest.asking.sites import Site
@@ -31,7 +31,7 @@ CLOSE = 1e-4
 """Relative to the largest logit."""
 MOVES = 1e-3
 """Of the largest logit; a patch that moves nothing would be equal to anything."""
-LAST, EARLY = 5, 2
+LAST, EARLY, TOKENS = 5, 2, 3
 PAIRS = Pairs(
     [
         Pair(clean="the cat sat by one fox", corrupt="a dog ran on two hen", answer="red", corrupt_answer="blue"),
@@ -107,6 +107,7 @@ def record_of(name: str, tokenizer: Any, planned: Callable[..., Any]) -> Record:
             record.components = dict.fromkeys(COMPONENTS, f"refused: {sentence(error)}")
             return record
         compare(family, model, ids, runs, questions, batch, record.wrong)
+        generates(family, model, loaded, ids, questions, planned, shortcuts, record.wrong)
     return record
 
 
@@ -176,6 +177,39 @@ def compare(
             gone = float((wanted - runs[i, side].logits).abs().max()) / scale
             moved[spot[:2]] = max(gone, moved.get(spot[:2], 0.0))
     wrong += [f"no patch of {component} in layer {n} moves a logit" for (component, n), m in moved.items() if m < MOVES]
+
+
+def generates(
+    family: Family,
+    model: Any,
+    loaded: Any,
+    ids: Any,
+    questions: list[Question],
+    planned: Callable[..., Any],
+    shortcuts: Any,
+    wrong: list[str],
+) -> None:
+    """Generated tokens under a patch in the prompt, and under one where the second of them is predicted."""
+    offered = {(q.component, q.layer) for q in questions}
+    places = [place for place in (("resid_post", 0), ("mlp_out", 1), ("attn_out", 2)) if place in offered]
+    sites = [
+        (Site(component, (layer,), (), position), component, layer, at)  # type: ignore[arg-type]
+        for component, layer in places
+        for position, at in ((index(EARLY), EARLY), (step(1), LAST + 1))
+    ]
+    asked = [
+        Experiment(Patching("families", "denoise", PAIRS, (site,)), "change", exact_match(max_new_tokens=TOKENS), False)
+        for site, *_ in sites
+    ]
+    batch = planned(loaded, asked, shortcuts=shortcuts)
+    for (site, component, layer, at), study in zip(sites, batch.studies, strict=True):
+        for i, pair in enumerate(PAIRS):
+            vector = generate(family, model, ids[i, "clean"], TOKENS).seen.vector(component, layer, at)
+            wanted = generate(family, model, ids[i, "corrupt"], TOKENS, [Change(component, layer, at, vector)])
+            found = batch.gave[study.patched.arm, pair.id]
+            off = float((found.logits - wanted.logits).abs().max()) / float(wanted.logits.abs().max())
+            if found.tokens != wanted.tokens or not off <= CLOSE:
+                wrong.append(f"{site}: generated {found.tokens} for {wanted.tokens}, the logits are off by {off:.2g}")
 
 
 def told(component: str, why: str, wrong: list[str]) -> str:
