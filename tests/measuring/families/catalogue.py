@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from families import places, tiny
-from families.columns import falcon_multi_query, interleaved, neurons, stacked
+from families.columns import differential_heads, falcon_multi_query, interleaved, neurons, stacked
 from families.places import At, fused
 
 make = tiny.make
@@ -25,7 +25,7 @@ class Family:
     """What attention, and the MLP, go through behind their projections and before the stream."""
     facts: tuple[str, ...] = ()
     promised: bool = True
-    """A causal decoder that adds attention and an MLP to one stream in every block."""
+    """Of those whose stream, heads, and what attention and the MLP add, are to be offered."""
 
     def place(self, component: str, layer: int) -> At | None:
         """Where a component of a layer is; None where there is none."""
@@ -46,6 +46,7 @@ GROUPED, PARALLEL, SLIDING, SANDWICH = "grouped queries", "parallel", "sliding w
 MIXTURE, ALIBI, STATEFUL = "mixture of experts", "ALiBi", "state space"
 NEOX_STREAM = ("gpt_neox.layers.{}", "gpt_neox.embed_in")
 FALCON_STREAM = ("transformer.h.{}", "transformer.word_embeddings")
+OLMO2_NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
 SEQUENTIAL_FALCON = {
     **places.FALCON,
     **fused("self_attention.query_key_value", interleaved),
@@ -134,15 +135,8 @@ FAMILIES: dict[str, Family] = {
     "olmo": llama(GROUPED),
     "olmo (clipped)": llama(GROUPED, "q, k and v clipped"),
     "olmo2": replace(
-        llama(
-            GROUPED,
-            "norms before the stream",
-            "norms over all heads of q and k",
-            attn_out=At("post_attention_layernorm", "output"),
-            resid_mid=At("mlp", "input"),
-            mlp_out=At("post_feedforward_layernorm", "output"),
-        ),
-        norms=("post_attention_layernorm", "post_feedforward_layernorm"),
+        llama(GROUPED, "norms before the stream", "norms over all heads of q and k", **places.OLMO2),
+        norms=OLMO2_NORMS,
     ),
     "granite": llama(
         GROUPED,
@@ -157,7 +151,57 @@ FAMILIES: dict[str, Family] = {
     "deepseek_v3": llama("latent keys and values", MIXTURE, "shared expert", **places.DEEPSEEK),
     "helium": llama(GROUPED),
     "nemotron": llama(GROUPED),
+    "gpt_bigcode": Family(
+        *("transformer.h.{}", "transformer.wte"),
+        {**places.GPT2, **fused("attn.c_attn", falcon_multi_query)},
+        ("attn.c_proj", "mlp.c_proj"),
+        facts=("multi-query",),
+        promised=False,
+    ),
+    "gpt_bigcode (multi-head)": Family(
+        *("transformer.h.{}", "transformer.wte"),
+        {**places.GPT2, **fused("attn.c_attn", interleaved)},
+        ("attn.c_proj", "mlp.c_proj"),
+        promised=False,
+    ),
+    "persimmon": replace(
+        llama("norms of q and k", **places.PERSIMMON),
+        projections=("self_attn.dense", "mlp.dense_4h_to_h"),
+        promised=False,
+    ),
+    "xglm": Family("model.layers.{}", "model.embed_tokens", places.OPT, ("self_attn.out_proj", "fc2"), promised=False),
+    "openai-gpt": Family(
+        *("transformer.h.{}", "transformer.tokens_embed"),
+        places.OPENAI,
+        ("attn.c_proj", "mlp.c_proj"),
+        facts=("post-norm",),
+        promised=False,
+    ),
+    "olmo3": replace(
+        llama(GROUPED, SLIDING, "norms before the stream", "norms over all heads of q and k", **places.OLMO2),
+        norms=OLMO2_NORMS,
+        promised=False,
+    ),
+    "exaone4": replace(
+        llama(GROUPED, SLIDING, "norms before the stream", "norms of q and k", **places.OLMO2),
+        norms=OLMO2_NORMS,
+        promised=False,
+    ),
+    "apertus": replace(
+        llama(GROUPED, "norms of q and k", resid_mid=At("feedforward_layernorm", "input")), promised=False
+    ),
+    "gpt_oss": replace(llama(GROUPED, SLIDING, MIXTURE, "attention sinks", neuron=places.EXPERTS), promised=False),
+    "bitnet": replace(llama(GROUPED, "norms of heads and neurons"), promised=False),
+    "diffllama": replace(
+        llama(GROUPED, "differential attention", head=At("self_attn.o_proj", "input", differential_heads)),
+        promised=False,
+    ),
     "mamba": Family("backbone.layers.{}", "backbone.embeddings", places.MAMBA, None, facts=(STATEFUL,), promised=False),
+    "falcon_h1": replace(
+        llama(GROUPED, STATEFUL, "beside attention", **places.FALCON_H1),
+        projections=("self_attn.o_proj", "feed_forward.down_proj"),
+        promised=False,
+    ),
     "jamba": replace(
         llama(GROUPED, MIXTURE, STATEFUL, **{**places.STATE, "neuron": places.JAMBA_NEURON}),
         projections=("self_attn.o_proj", "feed_forward.down_proj"),

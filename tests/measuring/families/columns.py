@@ -87,6 +87,11 @@ def codegen_pieces(which: int) -> Columns:
     return columns
 
 
+def differential_heads(config: Any) -> Tensor:
+    """[head, width]: two heads' difference is one that is twice as wide."""
+    return torch.arange(query_heads(config) * width(config)).view(query_heads(config) // 2, -1)
+
+
 def latent_queries(config: Any) -> Tensor:
     """[head, width without and with position]"""
     wide = config.qk_nope_head_dim + config.qk_rope_head_dim

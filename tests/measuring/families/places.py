@@ -114,6 +114,7 @@ OPT = {
     "mlp_out": At("fc2", "output"),
     "resid_post": At("", "output"),
 }
+OPENAI = {**GPT2, "attn_out": NORMED, "resid_mid": BETWEEN_NORMED, "mlp_out": NORMED}
 # Its attention and its MLP are handed the stream and give it back with what they add.
 BLOOM = {
     "resid_pre": At("", "input"),
@@ -156,6 +157,26 @@ LLAMA: dict[str, At | str] = {
     "neuron": At("mlp.down_proj", "input", neurons(24)),
     "mlp_out": At("mlp", "output"),
     "resid_post": At("", "output"),
+}
+PERSIMMON = {
+    **LLAMA,
+    **fused("self_attn.query_key_value", interleaved),
+    "head": At("self_attn.dense", "input", queries),
+    "neuron": At("mlp.dense_4h_to_h", "input", neurons(24)),
+}
+OLMO2 = {
+    **LLAMA,
+    "attn_out": At("post_attention_layernorm", "output"),
+    "resid_mid": At("mlp", "input"),
+    "mlp_out": At("post_feedforward_layernorm", "output"),
+}
+FALCON_H1 = {
+    **LLAMA,
+    "attn_out": At("self_attn", "output", scale=0.5),
+    "mixer": At("mamba", "output", scale=2.0),
+    "resid_mid": At("pre_ff_layernorm", "input"),
+    "neuron": At("feed_forward.down_proj", "input", neurons(24)),
+    "mlp_out": At("feed_forward", "output"),
 }
 GEMMA2 = {
     **LLAMA,

@@ -73,13 +73,13 @@ def generate(
 def watching(family: Family, model: Any, seen: Seen, changes: Sequence[Change]) -> Iterator[None]:
     handles = []
     try:
-        embedding = At("", "output")
-        handles.append(hook(model.get_submodule(family.embed), "output", looking(model, seen, changes, embedding)))
+        look = looking(family, model, seen, changes, At("", "output"), "embed", 0)
+        handles.append(hook(model.get_submodule(family.embed), "output", look))
         for layer in range(model.config.num_hidden_layers):
             for component in family.places:
                 at = family.place(component, layer)
                 if at is not None:
-                    look = looking(model, seen, changes, at, component, layer)
+                    look = looking(family, model, seen, changes, at, component, layer)
                     handles.append(hook(model.get_submodule(family.path(at, layer)), at.side, look))
         yield
     finally:
@@ -87,8 +87,12 @@ def watching(family: Family, model: Any, seen: Seen, changes: Sequence[Change]) 
             handle.remove()
 
 
-def looking(model: Any, seen: Seen, changes: Sequence[Change], at: At, component: str = "embed", layer: int = 0) -> Any:
+def looking(
+    family: Family, model: Any, seen: Seen, changes: Sequence[Change], at: At, component: str, layer: int
+) -> Any:
     """Reads a component from a module's tensor, and writes what is to be changed of it."""
+    # The stream between attention and MLP is read twice, so it is changed through what last makes it.
+    makes_mid = component == ("attn_out" if family.place("attn_out", layer) else "mixer")
 
     def look(tensor: Tensor) -> Tensor:
         # A copy, since some blocks go on to change in place what their modules gave.
@@ -98,9 +102,9 @@ def looking(model: Any, seen: Seen, changes: Sequence[Change], at: At, component
         for c in changes:
             if (c.component, c.layer) == (component, layer) and component != "resid_mid":
                 whole[c.position, columns[c.part or 0]] = c.vector / at.scale
-            elif (c.component, c.layer) == ("resid_mid", layer) and component in ("attn_out", "mixer"):
-                # The stream between attention and MLP is read twice, so it is changed through what makes it.
-                whole[c.position] = (c.vector - seen.vector("resid_pre", layer, c.position)) / at.scale
+            elif (c.component, c.layer) == ("resid_mid", layer) and makes_mid:
+                before = [seen.vector(b, layer, c.position) for b in ("resid_pre", "mixer") if (b, layer) in seen.at]
+                whole[c.position] = (c.vector - sum(before)) / at.scale
         seen.at[component, layer] = at.scale * whole[:, columns]
         return new
 
@@ -118,5 +122,5 @@ def hook(module: torch.nn.Module, side: str, look: Any) -> Any:
     if side == "input":
         return module.register_forward_pre_hook(before, with_kwargs=True)
     return module.register_forward_hook(
-        lambda _, __, out: (look(out[0]), *out[1:]) if isinstance(out, tuple) else look(out)
+        lambda _, __, out: type(out)((look(out[0]), *out[1:])) if isinstance(out, tuple | list) else look(out)
     )

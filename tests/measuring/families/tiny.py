@@ -135,6 +135,43 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "helium": ("Helium", {**GROUPED, "head_dim": 4}),
     "nemotron": ("Nemotron", GROUPED),
+    "gpt_bigcode": ("GPTBigCode", {**OPEN_AI, "multi_query": True}),
+    "gpt_bigcode (multi-head)": ("GPTBigCode", {**OPEN_AI, "multi_query": False}),
+    "persimmon": ("Persimmon", {**GATED, "qk_layernorm": True}),
+    "xglm": (
+        "XGLM",
+        {
+            "vocab_size": VOCABULARY,
+            "d_model": HIDDEN,
+            "num_layers": LAYERS,
+            "attention_heads": HEADS,
+            "ffn_dim": INNER,
+            "max_position_embeddings": 32,
+            **NO_SPECIAL,
+        },
+    ),
+    "openai-gpt": ("OpenAIGPT", OPEN_AI),
+    "olmo3": ("Olmo3", {**GROUPED, **IN_TURN}),
+    "exaone4": ("Exaone4", {**GROUPED, **IN_TURN}),
+    "apertus": ("Apertus", GROUPED),
+    "gpt_oss": (
+        "GptOss",
+        {**GROUPED, **WIDE, **IN_TURN, "num_local_experts": 4, "num_experts_per_tok": 2},
+    ),
+    "bitnet": ("BitNet", GROUPED),
+    "diffllama": ("DiffLlama", GROUPED),
+    "falcon_h1": (
+        "FalconH1",
+        {
+            **GROUPED,
+            "mamba_d_ssm": 32,
+            "mamba_n_heads": 4,
+            "mamba_d_head": 8,
+            "mamba_d_state": 4,
+            "attention_out_multiplier": 0.5,
+            "ssm_out_multiplier": 2.0,
+        },
+    ),
     "mamba": ("Mamba", {"vocab_size": VOCABULARY, "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "state_size": 4}),
     "jamba": (
         "Jamba",
@@ -178,7 +215,7 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-HEAD_OF = {"bert": "ForMaskedLM", "t5": "ForConditionalGeneration", "gpt2": "LMHeadModel"}
+HEAD_OF = {"bert": "ForMaskedLM", "t5": "ForConditionalGeneration", "gpt2": "LMHeadModel", "openai-gpt": "LMHeadModel"}
 """What a model class is called behind its family's name, where it is not ForCausalLM."""
 
 
