@@ -23,6 +23,7 @@ The table is written by the tests (`make models`), from tiny random models of tr
 is measured: the component was replaced and set to zero, in every layer and at several positions and parts, and the
 logits were those of one hook in one full forward on modules that were named by hand. "some" is measured in the
 layers that have the component. Families with a word in parentheses are the same classes configured otherwise.
+"Whole runs" are slower and no less right: where a run cannot begin at its patch, all of it is computed.
 """
 SECTIONS = {
     "Decoders": lambda facts: not ({"encoder", "encoder and decoder"} | STATEFUL) & facts,
@@ -52,7 +53,7 @@ def rows(families: Mapping[str, Any], notes: dict[str, int]) -> list[list[str]]:
     for name, record in families.items():
         row = [f"`{name}`", f"`{record['model']}`", ", ".join(record["facts"])]
         if record["whole_runs"]:
-            why = f"every patched run is a whole run: {record['whole_runs']}"
+            why = f"every patched run is a whole run: {record['whole_runs']}."
             row[2] = ", ".join([*record["facts"], "whole runs"]) + mark(why, notes)
         found.append(
             row + [cell(said.replace(record["model"], "the class"), notes) for said in record["components"].values()]

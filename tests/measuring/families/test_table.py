@@ -30,7 +30,7 @@ def test_whole_runs_are_said_of_the_family():
     one = {**RECORD, "components": {"q": "offered", "k": "offered"}, "whole_runs": "it looks ahead"}
     text = page(records(one=one))
     assert "parallel, whole runs[^1]" in text
-    assert text.endswith("[^1]: Every patched run is a whole run: it looks ahead\n")
+    assert text.endswith("[^1]: Every patched run is a whole run: it looks ahead.\n")
 
 
 def test_the_columns_of_a_table_are_of_one_width():
