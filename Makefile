@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 BENCH_VENV ?= build/bench-venv
 BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: claims test check format bench clean
+.PHONY: claims test check format bench models clean
 
 # The worked example: measure and judge the claims about the shipped model.
 claims: $(VENV)/.claims
@@ -35,6 +35,11 @@ format: $(VENV)/.dev
 # BENCH='--only residual-plain --repeat 5' prints one row instead; BENCH=--help says more.
 bench: $(BENCH_VENV)/.bench
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
+
+# What each family of models offers, measured on tiny ones: writes docs/models.md.
+models: $(VENV)/.dev
+	CAUSALTEST_WRITE_MODELS=1 $(BIN)/python -m pytest -q -p no:xdist tests/measuring/families/test_families.py
+	$(BIN)/python tests/measuring/families/table.py
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) causaltest-report
