@@ -45,8 +45,10 @@ class Shape:
     @classmethod
     def of(cls, model: LoadedModel) -> Shape:
         config = model.model.config.get_text_config(decoder=True)
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        each = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        # A model without attention keeps no keys, and what it keeps is not held.
+        queries = getattr(config, "num_attention_heads", None) or 0
+        heads = getattr(config, "num_key_value_heads", None) or queries
+        each = getattr(config, "head_dim", None) or (config.hidden_size // queries if queries else 0)
         inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
         block = model.blocks[0].block
         return cls(

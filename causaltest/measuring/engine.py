@@ -463,34 +463,41 @@ def of_input(change: Change, args: tuple[Any, ...], kwargs: dict[str, Any]) -> t
     """A module's arguments with its input changed, which is the first of them however it is given."""
     if args:
         return (change(args[0]), *args[1:]), kwargs
-    name = "hidden_states" if "hidden_states" in kwargs else next(iter(kwargs))
+    name = input_of(kwargs)
     return args, {**kwargs, name: change(kwargs[name])}
+
+
+def input_of(kwargs: dict[str, Any]) -> str:
+    return "hidden_states" if "hidden_states" in kwargs else next(iter(kwargs))
 
 
 def on_block_input(module: nn.Module, change: Change, heads: int) -> Any:
     """As `on_input`, and masks that were made for the rows at the embedding serve all rows, being alike."""
 
-    def alike(value: Any) -> Any:
-        return value[:1] if isinstance(value, Tensor) and value.dim() == 4 and len(value) > 1 else value
+    def alike(value: Any, rows: int) -> Any:
+        fits = not isinstance(value, Tensor) or value.dim() != 4 or len(value) in (1, rows)
+        return value if fits else value[:1]
 
     def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        args, kwargs = of_input(change, tuple(map(alike, args)), {name: alike(v) for name, v in kwargs.items()})
-        if kwargs.get(PER_HEAD) is not None:
+        args, kwargs = of_input(change, args, kwargs)
+        rows = len(args[0] if args else kwargs[input_of(kwargs)])
+        kwargs = {name: alike(value, rows) for name, value in kwargs.items()}
+        bias = kwargs.get(PER_HEAD)
+        if isinstance(bias, Tensor) and bias.dim() == 3:
             # [row * head, 1, key]: not to be stretched over more rows, as a mask is.
-            rows = len(args[0] if args else kwargs["hidden_states"])
-            kwargs[PER_HEAD] = kwargs[PER_HEAD][:heads].repeat(rows, 1, 1)
-        return args, kwargs
+            kwargs[PER_HEAD] = bias[:heads].repeat(rows, 1, 1)
+        return tuple(alike(value, rows) for value in args), kwargs
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
 def on_output(module: nn.Module, change: Change, tuples: tuple[Recorder, int] | None = None) -> Any:
     def hook(_: Any, __: Any, output: Any) -> Any:
-        # Some blocks and all attentions return tuples, decided per call.
-        if isinstance(output, tuple):
+        # Some blocks and all attentions return tuples, and a few lists, decided per call.
+        if isinstance(output, tuple | list):
             if tuples is not None:
                 tuples[0].tupled.add(tuples[1])
-            return (change(output[0]), *output[1:])
+            return type(output)((change(output[0]), *output[1:]))
         return change(output)
 
     return module.register_forward_hook(hook)

@@ -88,12 +88,24 @@ class Probe:
         self.own = {c: seen[c, layer][:, :length] for c in ("resid_pre", *MOVED, *PROJECTED) if (c, layer) in seen}
         self.generator = torch.Generator().manual_seed(layer)
         self.asked = [component for component in PROJECTED if component in self.taps]
-        self.attends = "q" in self.taps and "head" in self.taps
+        self.uncounted = self.miscounted()
+        self.attends = "q" in self.taps and "head" in self.taps and not self.uncounted
         self.noises: dict[Component, Tensor] = {}
         if self.attends:
             self.heads = len(self.taps["head"].parts)
             self.groups = len(self.taps["v"].parts) if "v" in self.taps else self.heads
             self.values = {component: self.written(component) for component in self.asked}
+
+    def miscounted(self) -> dict[str, str]:
+        """Why q, k and v are not offered: there are not as many of them as there are heads to move."""
+        counts = {c: len(self.taps[c].parts) for c in HEADS if c in self.taps}
+        heads, groups = counts.get("head", 0), counts.get("v", counts.get("k", counts.get("q", 1)))
+        fits = counts.get("q", heads) == heads and counts.get("k", groups) == groups and heads % max(groups, 1) == 0
+        if fits or not heads:
+            return {}
+        found = ", ".join(f"{count} of {component}" for component, count in counts.items())
+        why = f"in layer {self.layer} query heads cannot share key-value heads evenly: there are {found}."
+        return dict.fromkeys((*self.asked, "head"), why)
 
     def patches(self) -> list[Patch]:
         stream = self.own["resid_pre"]
@@ -121,7 +133,9 @@ class Probe:
         values = self.noise(own[:1]).repeat(ADDED, 1, 1, 1)
         values[OWN] = own[0]
         if component == "v":
-            values[CONSTANT] = values[CONSTANT, :1]
+            # One number a position, so that what heads give out says how they attend and nothing else.
+            values[NOISE:] = values[NOISE:, :, :1, :1]
+            values[CONSTANT] = self.noise(own)[0, :1]
         elif component == "q":
             heads = torch.arange(self.heads)
             values[Q_MOVED, self.q_at, heads] = self.noise(own)[0, self.q_at, heads]
@@ -145,32 +159,45 @@ class Probe:
         return torch.tensor([0, *(2 + group % (self.length - 3) for group in range(self.groups - 1))])
 
     def told_apart(self, given: Activations) -> dict[str, str]:
-        """Why q, k or v is not what its name says in this layer."""
+        """Why q, k, v or z is not what its name says in this layer."""
         if not self.attends:
-            return {}
-        if self.heads % self.groups:
-            why = f"in layer {self.layer} {self.heads} query heads cannot share {self.groups} key-value heads evenly."
-            return dict.fromkeys(self.asked, why)
+            return self.uncounted
         z = given["head", self.layer][:, : self.length].unflatten(-1, (self.heads, -1)).float()
+        own = self.own["head"].float().unflatten(-1, (self.heads, -1))
         failed: dict[str, str] = {}
         group = torch.arange(self.heads) // (self.heads // self.groups)
         at = torch.arange(self.length)[:, None]
         if "v" in self.asked:
             value = self.values["v"][CONSTANT, 0].float().to(z.device)[group.to(z.device)]
-            if bool(self.moved(z[CONSTANT], value.expand_as(z[CONSTANT])).any()):
+            wide = value.shape[-1] == z.shape[-1]
+            if not wide or bool(self.moved(z[CONSTANT], value.expand_as(z[CONSTANT])).any()):
                 failed["v"] = f"in layer {self.layer} heads do not give out the v that is the same everywhere."
+            if (why := self.misdivided(z[NOISE])) is not None:
+                failed = dict.fromkeys((*self.asked, "head"), why)
         moved = self.moved(z[Q_MOVED], z[NOISE])
         if bool((moved & (at != self.q_at)).any()) or not bool(moved.any()):
-            failed["q"] = f"in layer {self.layer} a head's q does not move this head at its own position, and it alone."
+            why = f"in layer {self.layer} a head's q does not move this head at its own position, and it alone."
+            # Where v does not show which columns are which head's, q alone does.
+            failed |= {"q": why} if "v" in self.asked else {"q": why, "head": why}
         moved, first = self.moved(z[K_MOVED], z[NOISE]), self.k_at[group]
         wrong = bool((moved & ((at < first) | (at == 0))).any()) or not bool((moved & (at > first)).any())
         if "k" in self.asked and wrong:
             failed["k"] = f"in layer {self.layer} a head's k does not move its group of heads from its position on."
-        own = self.own["head"].float().unflatten(-1, (self.heads, -1))
         if bool(self.moved(z[OWN], own[0]).any()):
             why = f"in layer {self.layer} the heads change when q, k and v are written as they are."
             failed = dict.fromkeys(self.asked, why) | failed
         return failed
+
+    def misdivided(self, z: Tensor) -> str | None:
+        """Why columns are not divided into heads as they are, where all read one number a position: the columns of
+        a head attend alike, and no two heads do. [position, head, width]"""
+        scale = self.tolerance * z.abs().amax()
+        if bool((z - z.mean(-1, keepdim=True) > scale).any()):
+            return f"in layer {self.layer} the columns of a head do not attend alike: they are of several heads."
+        apart = (z[:, :, None, 0] - z[:, None, :, 0]).abs().amax(0) > scale
+        if bool((~apart).sum() > len(apart)):
+            return f"in layer {self.layer} two heads attend alike whatever their q: they are parts of one."
+        return None
 
     def arrived(self, given: Activations) -> dict[str, str]:
         """Why what a block adds, or its parts, is not offered in this layer: noise written there does not arrive."""

@@ -100,7 +100,7 @@ def look(before: list[Tensor | None], _: nn.Module, args: tuple[Any, ...], kwarg
 
 
 def note(notes: list[Noted], path: str, before: list[Tensor | None], module: nn.Module, _: Any, output: Any) -> None:
-    gave = output[0] if isinstance(output, tuple) and output else output
+    gave = output[0] if isinstance(output, tuple | list) and output else output
     read = before.pop()
     if isinstance(gave, Tensor):
         notes.append(Noted(path, module, read, gave, gave.clone()))

@@ -5,7 +5,6 @@ In one layer alone, and in all of them, as a resolver would get it wrong that ta
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -120,7 +119,7 @@ MISTAKES = {
     "attention with the stream": mistake("attn_out", at("attn_out", "self_attention"), ("bloom",)),
     "the MLP with the stream": mistake("mlp_out", at("mlp_out", "mlp"), ("bloom",)),
     "the attention's input for what it adds": mistake(
-        "attn_out", at("attn_out", "input_layernorm"), ("llama", "gemma2", "glm4", "gpt_neox", "falcon", "bloom")
+        "attn_out", at("attn_out", "input_layernorm"), ("llama", "gemma2", "glm4", "gpt_neox", "bloom")
     ),
     "neurons before they are gated": mistake(
         "neuron",
@@ -133,22 +132,6 @@ MISTAKES = {
         ("llama", "gemma2", "olmo2", "granite"),
     ),
 }
-SPLIT = ("llama", "gemma2", "olmo2", "glm4", "granite")
-UNNORMED = ("gpt2", "gpt_neox", "gpt_neox (sequential)", "llama", "glm4", "granite")
-NOT_FOUND = {
-    "attention and MLP swapped": FAMILIES,
-    "attention with its heads of the next layer": UNNORMED,
-    "the MLP with its neurons of the next layer": UNNORMED,
-    "heads half as wide": FAMILIES,
-    "all heads half as wide": FAMILIES,
-    "heads twice as wide": FAMILIES,
-    "all heads twice as wide": FAMILIES,
-    "q and k swapped": SPLIT,
-    "q and v swapped": SPLIT,
-    "neurons before they are gated": SPLIT,
-    "the gate for the neurons": SPLIT,
-}
-"""What the proof does not find yet: the first seven in silence, the others by an error of torch."""
 LAYERS = {"in one layer": (1,), "in every layer": (0, 1)}
 """The last one has no next one, and stays as it is."""
 
@@ -174,8 +157,6 @@ def loaded_of(word_tokenizer):
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize(("name", "wrong"), [(name, m) for m in MISTAKES for name in MISTAKES[m].families])
 def test_what_is_mislabelled_is_not_offered(loaded_of, name, wrong, layers):
-    if name in NOT_FOUND.get(wrong, ()) and "CAUSALTEST_FAMILIES" not in os.environ:
-        pytest.skip("not found yet; set CAUSALTEST_FAMILIES=1")
     loaded, made = loaded_of(name), MISTAKES[wrong]
     blocks = list(loaded.blocks)
     if any(c not in block.taps for block in blocks for c in ("attn_out", "mlp_out", "head", "q", "k", "v", "neuron")):
