@@ -12,10 +12,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from causaltest.errors import ModelError
-from causaltest.measuring.adapters.codi import is_codi, load_codi
+from causaltest.measuring.adapters.checkpoint import INDEX, shards
 from causaltest.measuring.adapters.families import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.adapters.proof import proven
+from causaltest.measuring.adapters.reasoners import LOADERS, layout_of
 
 ORGANISM = "organism:"
 ORGANISM_GROUP = "causaltest.organisms"
@@ -27,7 +28,8 @@ def load_model(name: str) -> LoadedModel:
         return load_organism(name)
     folder = Path(name)
     if folder.is_dir():
-        loaded = load_codi(folder, name, file_provenance(folder)) if is_codi(folder) else load_decoder(name, None)
+        layout = layout_of(folder)
+        loaded = load_decoder(name, None) if layout is None else LOADERS[layout](folder, name, file_provenance(folder))
     elif name.startswith((".", "/", "~")):
         raise ModelError(f"There is no folder {name}. A model is a folder, organism:NAME, or org/name@revision.")
     else:
@@ -99,10 +101,13 @@ def uncapped(model: PreTrainedModel) -> bool:
 
 
 def file_provenance(folder: Path) -> dict[str, str]:
-    """The weights by their hash, where they are one file."""
+    """The weights by their hash; of shards, that of their hashes in the order of their names."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file():
             return {"weights": sha256(folder / name)}
+    if (folder / INDEX).is_file():
+        hashes = "".join(sha256(folder / name) for name in sorted(shards(folder)))
+        return {"weights": hashlib.sha256(hashes.encode()).hexdigest()}
     return {}
 
 

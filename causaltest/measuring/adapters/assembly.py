@@ -1,0 +1,123 @@
+"""A latent reasoner put together from what its layout found in a checkpoint folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from causaltest.errors import ModelError
+from causaltest.measuring.adapters.declared import check_ids
+from causaltest.measuring.adapters.families import count_heads, resolve_blocks
+from causaltest.measuring.adapters.model import LoadedModel, Reasoning
+from causaltest.measuring.adapters.proof import PROBE_TOKENS, proven
+from causaltest.measuring.adapters.routing import ROUTED_ATTENTION, mask_of, routing_config
+
+OWN_KEYS = ("reasoning", "routing")
+ADDED = 3
+"""Tokens that CODI and Coconut add to their base model's vocabulary."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder's decoder with its weights loaded, before anything is known of its thoughts."""
+
+    folder: Path
+    name: str
+    plain: Mapping[str, Any]
+    model: PreTrainedModel
+    tokenizer: Any
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many tokens have an embedding."""
+        return cast(nn.Embedding, self.model.get_input_embeddings()).num_embeddings
+
+
+def empty_decoder(
+    plain: Mapping[str, Any], name: str, state: Mapping[str, Tensor], *, adds: int = 0
+) -> PreTrainedModel:
+    """A config's decoder in eval mode and float32, with as many embeddings as the checkpoint has.
+
+    `adds`: how many more they may be than the config says, for a config that is still the base model's.
+    """
+    given = {key: value for key, value in plain.items() if key not in OWN_KEYS}
+    try:
+        config = AutoConfig.for_model(**given)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{name}: config.json is not that of a decoder that transformers knows: {str(error).splitlines()[0]}"
+        ) from error
+    rows = embedded(config, state)
+    if rows == config.vocab_size + adds:
+        config.vocab_size = rows
+    # sdpa leaves a soft cap on attention's scores out, and the model would be another than was trained.
+    attention = "eager" if getattr(config, "attn_logit_softcapping", None) else None
+    model = built(config, ROUTED_ATTENTION if "routing" in plain else attention)
+    model.eval()
+    return model
+
+
+def embedded(config: Any, state: Mapping[str, Tensor]) -> int | None:
+    """How many rows the checkpoint's input embedding has."""
+    with torch.device("meta"):
+        model = built(config, None)
+    table = model.get_input_embeddings()
+    path = next(path for path, module in model.named_modules() if module is table)
+    weight = state.get(f"{path}.weight")
+    return None if weight is None else len(weight)
+
+
+def built(config: Any, attention: str | None) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(
+        config, attn_implementation=attention, dtype=torch.float32, trust_remote_code=False
+    )
+    return model
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer. Raises ModelError when there is none, or it gives no character offsets."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder} holds no tokenizer that can be read: {str(error).splitlines()[0]} Copy the tokenizer's files of "
+            "the base model into it."
+        ) from error
+    if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
+        # transformers makes an empty one for some families, in place of an error.
+        raise ModelError(
+            f"{folder} holds no tokenizer that knows a word. Copy the tokenizer's files of the base model into it."
+        )
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"{folder}: {type(tokenizer).__name__} gives no character offsets, which positions need.")
+    return tokenizer
+
+
+def reasoner(found: Found, reasoning: Reasoning, said: str) -> LoadedModel:
+    """The reasoner with its sites proven; `said` is kept in its provenance.
+
+    Raises ModelError for tokens without an embedding, and for attention that is routed in another way.
+    """
+    check_ids((*reasoning.begin, *reasoning.end, *reasoning.never_generated), found.rows, found.name)
+    blocks, mask, probe_tokens = resolve_blocks(found.model), None, PROBE_TOKENS
+    if "routing" in found.plain:
+        routing = routing_config(found.plain, found.folder)
+        mask, probe_tokens = mask_of(routing, found.name, len(blocks), reasoning.thoughts), routing.prompt_tokens
+    loaded = LoadedModel(
+        name=found.name,
+        model=found.model,
+        tokenizer=found.tokenizer,
+        blocks=blocks,
+        heads=count_heads(found.model),
+        reasoning=reasoning,
+        mask=mask,
+        provenance={**found.provenance, "reasoning": said},
+    )
+    return proven(loaded, probe_tokens=probe_tokens)
