@@ -211,7 +211,8 @@ class State:
             return given
         if segment.kind == "thought":
             assert reasoning is not None
-            given = reasoning.project(self.hidden[slots, None])
+            # A projection may hand on what it was given, and the next forward writes over it.
+            given = reasoning.project(self.hidden[slots, None].clone())
             if self.forced is not None and segment.answers:
                 given = torch.cat([given, embed(self.forced[self.pairs[slots]])], dim=1)
         elif segment.kind == "end":
