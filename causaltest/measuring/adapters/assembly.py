@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
@@ -50,13 +51,21 @@ def empty_decoder(
     given = {key: value for key, value in plain.items() if key not in OWN_KEYS}
     try:
         config = AutoConfig.for_model(**given)
-    except (TypeError, ValueError) as error:
+        with torch.device("meta"):
+            table = embedding_of(built(config, None))
+    except (TypeError, ValueError, ArithmeticError, StrictDataclassError) as error:
         raise ModelError(
             f"{name}: config.json is not that of a decoder that transformers knows: {str(error).splitlines()[0]}"
         ) from error
-    rows = embedded(config, state)
-    if rows == config.vocab_size + adds:
-        config.vocab_size = rows
+    if (found := state.get(table.name)) is not None:
+        # Before the model is built: a config of another size could ask for more memory than there is.
+        rows, width = table.shape
+        if tuple(found.shape) not in ((rows, width), (rows + adds, width)):
+            raise ModelError(
+                f"{name}: the checkpoint does not fit its config: {table.name} is {list(found.shape)}, and the config "
+                f"asks for {[rows, width]} [token, width]. Copy the config of the model that was trained."
+            )
+        config.vocab_size = len(found)
     # sdpa leaves a soft cap on attention's scores out, and the model would be another than was trained.
     attention = "eager" if getattr(config, "attn_logit_softcapping", None) else None
     model = built(config, ROUTED_ATTENTION if "routing" in plain else attention)
@@ -64,14 +73,18 @@ def empty_decoder(
     return model
 
 
-def embedded(config: Any, state: Mapping[str, Tensor]) -> int | None:
-    """How many rows the checkpoint's input embedding has."""
-    with torch.device("meta"):
-        model = built(config, None)
-    table = model.get_input_embeddings()
+@dataclass(frozen=True)
+class Table:
+    """A model's input embedding: its name in the state, and its rows and width."""
+
+    name: str
+    shape: tuple[int, int]
+
+
+def embedding_of(model: PreTrainedModel) -> Table:
+    table = cast(nn.Embedding, model.get_input_embeddings())
     path = next(path for path, module in model.named_modules() if module is table)
-    weight = state.get(f"{path}.weight")
-    return None if weight is None else len(weight)
+    return Table(f"{path}.weight", (table.num_embeddings, table.embedding_dim))
 
 
 def built(config: Any, attention: str | None) -> PreTrainedModel:

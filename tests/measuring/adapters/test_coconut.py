@@ -185,7 +185,7 @@ def test_missing_and_left_over_weights_are_named(gpt2, folder_with):
 
 def test_a_checkpoint_of_another_width_than_its_config_is_refused(gpt2, folder_with):
     model, state = gpt2
-    with pytest.raises(ModelError, match=r"does not fit its config: .*weight is \[16, 48\], not \[32, 96\]"):
+    with pytest.raises(ModelError, match=r"does not fit its config: .*weight is \[\d+, 16\], and .* for \[\d+, 32\]"):
         load_model(str(folder_with(state, config_of(model) | {"n_embd": 32}, tokenizer_of())))
 
 

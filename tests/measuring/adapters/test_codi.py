@@ -382,14 +382,25 @@ def test_tokens_beyond_the_embeddings_are_refused(checkpoint):
 def test_a_checkpoint_of_another_width_than_its_config_is_refused(checkpoint):
     folder = changed_config(checkpoint(), n_embd=64)
     with pytest.raises(
-        ModelError, match=r"does not fit its config: transformer\.h\.0\.attn\.c_attn\.bias is \[96\], not \[192\]"
+        ModelError,
+        match=r"does not fit its config: transformer\.wte\.weight is \[30, 32\], and .* for \[30, 64\] \[token",
     ):
         load_model(str(folder))
 
 
-def test_a_config_that_no_decoder_has_is_refused(checkpoint):
+@pytest.mark.parametrize("vocabulary", [29, 31, 27_000, 10**12])
+def test_a_checkpoint_of_another_vocabulary_than_its_config_is_refused(checkpoint, vocabulary):
+    folder = changed_config(checkpoint(), vocab_size=vocabulary)
+    with pytest.raises(ModelError, match=rf"wte\.weight is \[30, 32\], and the config asks for \[{vocabulary}, 32\]"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"model_type": "mine"}, {"model_type": "vit"}, {"n_embd": "x"}, {"n_head": 3}], ids=str
+)
+def test_a_config_that_no_decoder_has_is_refused(checkpoint, wrong):
     with pytest.raises(ModelError, match=r"config\.json is not that of a decoder"):
-        load_model(str(changed_config(checkpoint(), model_type="mine")))
+        load_model(str(changed_config(checkpoint(), **wrong)))
 
 
 def test_a_folder_without_a_tokenizer_is_refused(checkpoint):
