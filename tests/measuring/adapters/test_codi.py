@@ -1,5 +1,6 @@
 """Latent reasoners in CODI's layout: against peft itself, and what is refused."""
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -316,6 +317,22 @@ def test_the_weights_are_named_by_their_hash_in_either_format(checkpoint):
         folder = checkpoint(kind=kind)
         assert load_model(str(folder)).provenance["weights"] == sha256(folder / kind)
         (folder / kind).unlink()
+
+
+def test_a_reasoner_in_shards_is_the_one_in_one_file(checkpoint):
+    folder = checkpoint()
+    whole, state = load_model(str(folder)), load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    placed = {name: f"model-0000{1 + n % 2}-of-00002.safetensors" for n, name in enumerate(state)}
+    for file in set(placed.values()):
+        save_file({name: tensor for name, tensor in state.items() if placed[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    sharded = load_model(str(folder))
+    ids = torch.arange(6)[None]
+    assert torch.equal(run(sharded, ids, new_tokens=2).logits, run(whole, ids, new_tokens=2).logits)
+    # Named by the hashes of all shards: another tensor in any of them is another name.
+    hashes = "".join(sha256(folder / file) for file in sorted(set(placed.values())))
+    assert sharded.provenance["weights"] == hashlib.sha256(hashes.encode()).hexdigest()
 
 
 # What is refused
