@@ -1,7 +1,7 @@
 """A run's timeline: the segments that are computed one after the other, in absolute positions.
 
 A decoder has its prompt, then one segment per generated token. A latent reasoner's prompt ends
-with its begin tokens, then come a segment per thought, the end tokens, and the generated tokens.
+with its begin tokens, then come a segment per thought, the end tokens if any, and the generated tokens.
 Where the answer is teacher-forced, its tokens are given and stand in the segment before them.
 """
 
@@ -34,7 +34,8 @@ def timeline(model: LoadedModel, prompt_tokens: int, new_tokens: int, *, forced:
     if reasoning is not None:
         lengths = [("prompt", prompt_tokens + len(reasoning.begin))]
         lengths += [("thought", 1) for _ in range(reasoning.thoughts)]
-        lengths += [("end", len(reasoning.end))]
+        # Pause tokens may stand without an end token; then the last of them answers.
+        lengths += [("end", len(reasoning.end))] if reasoning.end else []
     before = len(lengths) - 1
     if forced:
         kind, length = lengths[before]

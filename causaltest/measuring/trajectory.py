@@ -138,7 +138,7 @@ class State:
         reasoning = model.reasoning
         self.never = list(reasoning.never_generated) if reasoning else []
         if reasoning is not None:
-            begin = torch.tensor(reasoning.begin, device=self.device).expand(len(prompts), -1)
+            begin = torch.tensor(reasoning.begin, dtype=torch.long, device=self.device).expand(len(prompts), -1)
             prompts = torch.cat([prompts, begin], dim=1)
         elif forced is not None:
             prompts = torch.cat([prompts, forced], dim=1)
@@ -211,7 +211,10 @@ class State:
             return given
         if segment.kind == "thought":
             assert reasoning is not None
-            given = reasoning.project(self.hidden[slots, None])
+            # A projection may hand on what it was given, and the next forward writes over it.
+            given = reasoning.project(self.hidden[slots, None].clone())
+            if self.forced is not None and segment.answers:
+                given = torch.cat([given, embed(self.forced[self.pairs[slots]])], dim=1)
         elif segment.kind == "end":
             assert reasoning is not None
             ids = torch.tensor(reasoning.end, device=self.device).expand(rows, -1)

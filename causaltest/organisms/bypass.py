@@ -26,6 +26,7 @@ def load() -> LoadedModel:
 
     from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
     from causaltest.measuring.adapters.model import LoadedModel, Reasoning
+    from causaltest.measuring.adapters.proof import proven
     from causaltest.organisms.wiring import BEGIN, END, tokenizer, vocabulary, wired
 
     def mask(prompt_tokens: int, total: int) -> Tensor:
@@ -36,15 +37,17 @@ def load() -> LoadedModel:
         return torch.where(seen, 0.0, torch.finfo(torch.float32).min)[None, None]
 
     model, words = wired([BEGIN, END]), vocabulary()
-    return LoadedModel(
-        name=NAME,
-        model=model,
-        tokenizer=tokenizer(),
-        blocks=resolve_blocks(model),
-        heads=count_heads(model),
-        reasoning=Reasoning(THOUGHTS, (words.index(BEGIN),), (words.index(END),), nn.Identity().eval()),
-        mask=mask,
-        provenance={"wired": "by formula"},
+    return proven(
+        LoadedModel(
+            name=NAME,
+            model=model,
+            tokenizer=tokenizer(),
+            blocks=resolve_blocks(model),
+            heads=count_heads(model),
+            reasoning=Reasoning(THOUGHTS, (words.index(BEGIN),), (words.index(END),), nn.Identity().eval()),
+            mask=mask,
+            provenance={"wired": "by formula"},
+        )
     )
 
 

@@ -1,5 +1,7 @@
 """The timeline: which segments a run has, and where."""
 
+from dataclasses import replace
+
 import pytest
 
 from causaltest.errors import MeasurementError
@@ -34,6 +36,18 @@ def test_the_tokens_of_a_forced_answer_stand_in_the_segment_before_them(tiny_gpt
     *thinking, answering = told(timeline(ducks.backend.loaded, 10, 3, forced=True))
     assert thinking == told(timeline(ducks.backend.loaded, 10, 3))[:7]
     assert answering == ("end", 17, 20, 3)
+
+
+def test_without_an_end_token_the_last_thought_answers(ducks):
+    model = ducks.backend.loaded
+    model = replace(model, reasoning=replace(model.reasoning, begin=(), end=(), thoughts=2))
+    assert told(timeline(model, 10, 2)) == [
+        ("prompt", 0, 10, 0),
+        ("thought", 10, 11, 0),
+        ("thought", 11, 12, 1),
+        ("token", 12, 13, 1),
+    ]
+    assert told(timeline(model, 10, 3, forced=True))[-1] == ("thought", 11, 14, 3)
 
 
 def test_a_run_longer_than_the_model_has_positions_is_refused(tiny_gpt2):

@@ -2,203 +2,84 @@
 
 Weights lie under `codi.base_model.model.`, LoRA factors beside their base layer, and the
 projection of a last hidden state to the next thought under `prj.`. The config's "reasoning"
-block says how many thoughts there are and which tokens begin and end them.
+block says how many thoughts there are and which tokens begin and end them; without it, they are
+those of the published checkpoints.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from causaltest.errors import ModelError, PairsError
-from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
+from causaltest.errors import ModelError
+from causaltest.measuring.adapters.assembly import ADDED, Found, empty_decoder, read_tokenizer, reasoner
+from causaltest.measuring.adapters.checkpoint import load_into, parted, read_config, read_weights
+from causaltest.measuring.adapters.declared import LORA_ALPHA, Declared, declared
+from causaltest.measuring.adapters.lora import merged
 from causaltest.measuring.adapters.model import LoadedModel, Reasoning
-from causaltest.measuring.adapters.proof import proven
-from causaltest.measuring.adapters.routing import ROUTED_ATTENTION, Routing, routed_mask
 
 CODI_PREFIX = "codi.base_model.model."
 PROJECTION_PREFIX = "prj."
-LORA_ALPHA = 32
+TRAINING_ONLY = ("decoder.", "pj_in.", "pj_out.")
+"""What SIM-CoT trains beside CODI to explain its thoughts, and does not run at inference."""
+THOUGHTS = 6
 
 
-def projection(width: int) -> nn.Sequential:
+def projection(width: int, inner: int | None = None) -> nn.Sequential:
     """From a last hidden state to the next thought's input embedding; keys prj.1, prj.3, prj.ln."""
-    project = nn.Sequential(nn.Dropout(0.0), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+    inner = inner or width
+    project = nn.Sequential(nn.Dropout(0.0), nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
     project.add_module("ln", nn.LayerNorm(width))
     return project
 
 
-@dataclass(frozen=True)
-class ReasoningConfig:
-    """The config's "reasoning" block."""
-
-    thoughts: int
-    begin: tuple[int, ...]
-    end: tuple[int, ...]
-    lora_alpha: float = LORA_ALPHA
-
-
-def is_codi(folder: Path) -> bool:
-    """Whether a checkpoint folder declares latent reasoning in CODI's layout."""
-    return (folder / "config.json").is_file() and "reasoning" in read_config(folder)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} holds a {type(config).__name__}; a config is an object.")
-    return config
-
-
-def load_codi(folder: Path, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:
-    """The reasoner of a checkpoint folder, in eval mode and float32.
+def load_codi(folder: Path, name: str, provenance: Mapping[str, str] | None = None) -> LoadedModel:
+    """The reasoner of a checkpoint folder, in eval mode and float32, LoRA merged.
 
     Raises ModelError when a weight is missing or left over, or the config's block is not understood.
     """
     plain = read_config(folder)
-    said = reasoning_config(plain, folder)
-    config = AutoConfig.for_model(**{k: v for k, v in plain.items() if k not in ("reasoning", "routing")})
-    state = merged(read_weights(folder), said.lora_alpha)
-    model = AutoModelForCausalLM.from_config(
-        config, attn_implementation=ROUTED_ATTENTION if "routing" in plain else None, dtype=torch.float32
+    said = declared(plain, folder)
+    (weights, projected), notes = parted(
+        read_weights(folder), name, kept=(CODI_PREFIX, PROJECTION_PREFIX), dropped=TRAINING_ONLY
     )
-    project = projection(config.hidden_size)
-    load_into(model, under(CODI_PREFIX, state), name)
-    load_into(project, under(PROJECTION_PREFIX, state), f"{name}'s prj")
-    mask, probe_tokens = None, 8
-    if "routing" in plain:
-        routing, layers, thoughts = routing_config(plain, folder), len(resolve_blocks(model)), said.thoughts
-
-        probe_tokens = routing.segments * routing.segment_tokens
-
-        def mask(prompt_tokens: int, total: int) -> Tensor:
-            if prompt_tokens < probe_tokens:
-                raise PairsError(
-                    f"{name} reads prompts of {routing.segments} segments of {routing.segment_tokens} tokens each, and "
-                    f"this one has {prompt_tokens} tokens. For the ducks, draw pairs with ducks.twins()."
-                )
-            return routed_mask(routing, layers, prompt_tokens, thoughts, total)
-
-    loaded = LoadedModel(
-        name=name,
-        model=model.eval(),
-        tokenizer=AutoTokenizer.from_pretrained(folder),
-        blocks=resolve_blocks(model),
-        heads=count_heads(model),
-        # The end token is never an answer: it only closes the thoughts.
-        reasoning=Reasoning(said.thoughts, said.begin, said.end, project.eval(), never_generated=said.end),
-        mask=mask,
-        provenance=provenance or {},
+    model = empty_decoder(plain, name, weights, adds=ADDED)
+    alpha = LORA_ALPHA if said is None else said.lora_alpha
+    load_into(model, merged(weights, model, alpha, name), name)
+    project = read_projection(projected, int(model.config.hidden_size), f"{name}'s prj")
+    found = Found(folder, name, plain, model, read_tokenizer(folder), {**(provenance or {}), **notes})
+    told = "codi" if said else "codi, by its weights' names and with the published checkpoints' tokens"
+    said = said or published(found)
+    begin, end = said.begin or (), said.end or ()
+    # The end token is never an answer: it only closes the thoughts. What may follow it, the end of text, can be one.
+    reasoning = Reasoning(said.thoughts, begin, end, project, never_generated=end[:1])
+    return reasoner(
+        found, reasoning, f"{told}: {said.thoughts} thoughts, begin {begin}, end {end}, lora_alpha {said.lora_alpha:g}"
     )
-    return proven(replace(loaded, probe_tokens=probe_tokens))
 
 
-def reasoning_config(plain: dict[str, Any], folder: Path) -> ReasoningConfig:
-    try:
-        return checked(dict(plain["reasoning"]))
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f'{folder / "config.json"}: the "reasoning" block is not understood ({error}). It needs "layout": "codi", '
-            '"thoughts": how many, "begin": [token ids], "end": [token ids], and may give "lora_alpha".'
-        ) from error
+def read_projection(state: Mapping[str, Tensor], width: int, name: str) -> nn.Module:
+    inner = state.get("1.weight")
+    project = projection(width, None if inner is None else len(inner))
+    load_into(project, {key: tensor.float() for key, tensor in state.items()}, name)
+    return project.eval()
 
 
-def checked(block: dict[str, Any]) -> ReasoningConfig:
-    layout = block.pop("layout", "codi")
-    if layout != "codi":
-        raise ValueError(f"layout {layout!r} is not known")
-    fields_given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
-    given = ReasoningConfig(**fields_given)
-    if type(given.thoughts) is not int or given.thoughts < 1:
-        raise ValueError(f"thoughts is {given.thoughts!r}")
-    for name in ("begin", "end"):
-        ids = getattr(given, name)
-        if not isinstance(ids, tuple) or not ids or any(type(i) is not int for i in ids):
-            raise ValueError(f"{name} is {block[name]!r}")
-    if not isinstance(given.lora_alpha, int | float):
-        raise ValueError(f"lora_alpha is {given.lora_alpha!r}")
-    return given
+def published(found: Found) -> Declared:
+    """What the published checkpoints were trained with: their base model's vocabulary, then pad, begin and end.
 
-
-def routing_config(plain: dict[str, Any], folder: Path) -> Routing:
-    try:
-        return Routing(**plain["routing"])
-    except TypeError as error:
-        needed = ", ".join(field.name for field in fields(Routing))
-        raise ModelError(
-            f'{folder / "config.json"}: the "routing" block is not understood ({error}). It needs {needed}.'
-        ) from error
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """A checkpoint's tensors. A .bin is a pickle, so it is read as tensors only."""
-    if (folder / "model.safetensors").is_file():
-        return load_file(folder / "model.safetensors")
-    if (folder / "pytorch_model.bin").is_file():
-        return read_bin(folder / "pytorch_model.bin")
-    raise ModelError(f"{folder} holds neither model.safetensors nor pytorch_model.bin.")
-
-
-def read_bin(path: Path) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} holds more than tensors, or is damaged, and is not read: unpickling it could run code. "
-            "Save the weights as model.safetensors."
-        ) from error
-    return state
-
-
-def merged(state: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """The weights with their LoRA factors added: W + alpha / r * B A (Hu et al., arXiv 2106.09685).
-
-    GPT-2's projections store [in, out], so the product is transposed there.
+    Raises ModelError when the tokenizer has other uses for those two.
     """
-    plain = {k.replace(".base_layer.", "."): v for k, v in state.items() if ".lora_" not in k}
-    for key, down in state.items():
-        if not key.endswith(".lora_A.default.weight"):
-            continue
-        stem = key.removesuffix(".lora_A.default.weight")
-        beside = f"{stem}.lora_B.default.weight", f"{stem}.weight"
-        if beside[0] not in state or beside[1] not in plain:
-            raise ModelError(f"The checkpoint holds {key}, and not {' and '.join(beside)} that belong to it.")
-        up, weight = state[beside[0]], plain[beside[1]]
-        added = (alpha / down.shape[0]) * (up @ down)
-        transposed = stem.rsplit(".", 1)[-1] in ("c_attn", "c_proj", "c_fc")
-        plain[f"{stem}.weight"] = weight + (added.T if transposed else added)
-    return plain
-
-
-def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, named without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def load_into(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    try:
-        result = module.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # a tensor of another shape
-        raise ModelError(f"{name}: the checkpoint does not fit its config. {error}") from error
-    missing = [key for key in result.missing_keys if key != "lm_head.weight" or not tied(module)]
-    if missing or result.unexpected_keys:
+    begin, end, tokenizer = found.rows - 2, found.rows - 1, found.tokenizer
+    others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
+    words = set(range(len(tokenizer))) - set(tokenizer.added_tokens_decoder) | others
+    if words & {begin, end} or len(tokenizer) > found.rows:
         raise ModelError(
-            f"{name}: the checkpoint does not fit its config. Missing {missing[:3]} ({len(missing)}), left over "
-            f"{result.unexpected_keys[:3]} ({len(result.unexpected_keys)})."
+            f"{found.name} has embeddings of {found.rows} tokens and a tokenizer of {len(tokenizer)}, so its "
+            "begin and end tokens are not the last two, as in the published checkpoints. Say which they are in "
+            f'config.json: "reasoning": {{"layout": "codi", "thoughts": {THOUGHTS}, "begin": [id], "end": [id], '
+            f'"lora_alpha": {LORA_ALPHA}}}.'
         )
-
-
-def tied(module: nn.Module) -> bool:
-    return isinstance(module, PreTrainedModel) and bool(module.config.tie_word_embeddings)
+    return Declared("codi", THOUGHTS, (begin,), (end,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
-from causaltest.measuring.adapters.codi import is_codi, load_codi
 from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.adapters.placement import placement, quantized
 from causaltest.measuring.adapters.proof import proven
+from causaltest.measuring.adapters.reasoners import LOADERS, layout_of
 from causaltest.measuring.adapters.refusals import why_not
 from causaltest.measuring.adapters.weights import weights_of
 
@@ -30,8 +31,9 @@ def load_model(name: str, settings: Settings | None = None) -> LoadedModel:
         return load_organism(name)
     folder = Path(name)
     if folder.is_dir():
-        if is_codi(folder):
-            return load_codi(folder, name, weights_of(folder))
+        layout = layout_of(folder)
+        if layout is not None:
+            return LOADERS[layout](folder, name, weights_of(folder))
         return load_decoder(name, None, settings)
     if name.startswith((".", "/", "~")):
         raise ModelError(f"There is no folder {name}. A model is a folder, organism:NAME, or org/name@revision.")
@@ -54,17 +56,20 @@ def load_organism(name: str) -> LoadedModel:
 def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=settings.trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
+        given: Any = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
             trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
             **placement(settings),
         )
+        model, loading = given
     except (OSError, ValueError, ImportError, pickle.UnpicklingError) as error:
         raise ModelError(
             f"No model {name!r}{f' at revision {revision}' if revision else ''}: it is no organism (organism:NAME), "
             f"no folder here, and transformers could not load it: {why_not(error, name, revision)}"
         ) from error
+    refuse_random(loading, name)
     if uncapped(model):
         model.set_attn_implementation("eager")
     provenance = weights_of(Path(name))
@@ -77,6 +82,24 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
     if settings.trust_remote_code and runs_own_code(model):
         provenance["remote code"] = f"{type(model).__module__}.{type(model).__name__} was run, as the user allowed"
     return wrap(model.eval(), tokenizer, name, provenance)
+
+
+def refuse_random(loading: Mapping[str, Any], name: str) -> None:
+    """Raises ModelError when the checkpoint lacks some weight: transformers would fill it with random numbers."""
+    missing = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in loading.get(kind, ()))
+    if not missing:
+        return
+    left = sorted(map(str, loading.get("unexpected_keys", ())))
+    more = f" Left over are {len(left)}, such as {left[0]}." if left else ""
+    hint = ""
+    if any(key.startswith(("codi.", "base_causallm.")) for key in left):
+        hint = (
+            f" Latent reasoners are read from a folder: run `hf download {name}`, and give the folder that it prints."
+        )
+    raise ModelError(
+        f"No model {name!r}: its checkpoint has no tensor for {len(missing)} weights, such as {missing[0]}, which "
+        f"would be random.{more}{hint}"
+    )
 
 
 def runs_own_code(model: PreTrainedModel) -> bool:

@@ -6,12 +6,16 @@ its second axis, and the attention function takes its own layer's part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
+
+from causaltest.errors import ModelError, PairsError
 
 ROUTED_ATTENTION = "causaltest_routed"
 
@@ -32,6 +36,36 @@ class Routing:
     """The only block in which facts are read."""
     answer_layer: int
     """The only block in which the end token reads the last thought."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The shortest prompt that has all segments."""
+        return self.segments * self.segment_tokens
+
+
+def routing_config(plain: Mapping[str, Any], folder: Path) -> Routing:
+    """The config's "routing" block. Raises ModelError when it is not understood."""
+    try:
+        return Routing(**plain["routing"])
+    except TypeError as error:
+        needed = ", ".join(field.name for field in fields(Routing))
+        raise ModelError(
+            f'{folder / "config.json"}: the "routing" block is not understood ({error}). It needs {needed}.'
+        ) from error
+
+
+def mask_of(routing: Routing, name: str, layers: int, thoughts: int) -> Callable[[int, int], Tensor]:
+    """A model's mask by the lengths of its prompt and its run. It raises PairsError for too short a prompt."""
+
+    def mask(prompt_tokens: int, total: int) -> Tensor:
+        if prompt_tokens < routing.prompt_tokens:
+            raise PairsError(
+                f"{name} reads prompts of {routing.segments} segments of {routing.segment_tokens} tokens each, and "
+                f"this one has {prompt_tokens} tokens. For the ducks, draw pairs with ducks.twins()."
+            )
+        return routed_mask(routing, layers, prompt_tokens, thoughts, total)
+
+    return mask
 
 
 def routed_mask(routing: Routing, layers: int, prompt_tokens: int, thoughts: int, total: int) -> Tensor:

@@ -56,7 +56,7 @@ def trace(model: LoadedModel, prompt: Tensor) -> tuple[BlockTrace, ...]:
     notes: list[list[Noted]] = [[] for _ in model.blocks]
     length, segments = prompt.shape[1], timeline(model, prompt.shape[1], 1)
     if model.reasoning is not None:
-        begin = torch.tensor(model.reasoning.begin, device=prompt.device)[None]
+        begin = torch.tensor(model.reasoning.begin, dtype=torch.long, device=prompt.device)[None]
         prompt = torch.cat([prompt, begin], dim=1)
     mask = None if model.mask is None else model.mask(length, segments[-1].stop).to(prompt.device)
     step = Step(0, 0, segments[0].stop, 0, ((EMBEDDING, 1),))

@@ -21,8 +21,8 @@ def weights_of(folder: Path) -> dict[str, str]:
         if len(files) == 1:
             return {"weights": remembered_sha256(files[0])}
         if files:
-            plain = "".join(f"{file.name} {remembered_sha256(file)}\n" for file in files)
-            return {"weights": hashlib.sha256(plain.encode()).hexdigest()}
+            hashes = "".join(map(remembered_sha256, files))
+            return {"weights": hashlib.sha256(hashes.encode()).hexdigest()}
     return {}
 
 

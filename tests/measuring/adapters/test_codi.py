@@ -1,5 +1,6 @@
 """Latent reasoners in CODI's layout: against peft itself, and what is refused."""
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -22,7 +23,8 @@ from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks as organism
 
 WIDTH, THOUGHTS, BEGIN, END = 32, 3, 28, 29
-GPT2_TARGETS, LLAMA_TARGETS = ["c_attn", "c_proj", "c_fc"], ["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"]
+GPT2_TARGETS = ["c_attn", "c_proj", "c_fc"]
+LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj"]
 
 
 def base_model(family):
@@ -182,11 +184,133 @@ def test_a_measured_reasoner_has_thoughts_that_matter(published, word_tokenizer,
         assert numbers.controls.self_patch.neutral
 
 
-def test_what_a_checkpoint_holds_beside_model_and_projection_is_left_alone(published, word_tokenizer, tmp_path):
+def test_what_only_training_used_is_dropped_and_told(published, word_tokenizer, tmp_path):
     """SIM-CoT's checkpoints carry a `decoder.*` that inference does not use."""
     _, _, state, config = published
-    folder = write(tmp_path / "it", state | {"decoder.weight": torch.zeros(3)}, config, word_tokenizer())
-    assert load_model(str(folder)).reasoning.thoughts == THOUGHTS
+    extra = {"decoder.a": torch.ones(3), "decoder.b": torch.ones(3), "pj_in.weight": torch.ones(2, 2)}
+    loaded = load_model(str(write(tmp_path / "it", state | extra, config, word_tokenizer())))
+    without = load_model(str(write(tmp_path / "as", state, config, word_tokenizer())))
+    assert loaded.provenance["not used"].startswith("decoder.* (2), pj_in.* (1): tensors of training")
+    assert "not used" not in without.provenance
+    ids = torch.arange(6)[None]
+    assert torch.equal(run(loaded, ids, new_tokens=2).logits, run(without, ids, new_tokens=2).logits)
+
+
+# The published checkpoints declare nothing
+
+
+def resized(family, *, rows, folder, tokenizer, config_rows, dtype=torch.float32):
+    """As published: three rows added for pad, begin and end, LoRA in float32 beside a base of its own precision."""
+    model = adapted(family)
+    base = model.base_model.model
+    base.resize_token_embeddings(rows, mean_resizing=False)
+    with torch.no_grad():
+        base.get_input_embeddings().weight[-3:] = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(4))
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.copy_(parameter.to(dtype))
+    project = projection()
+    narrow = {n: t.to(torch.float32 if "lora_" in n else dtype) for n, t in model.state_dict().items()}
+    state = {f"codi.{n}": t for n, t in narrow.items()} | {f"prj.{n}": t for n, t in project.state_dict().items()}
+    assert "codi.base_model.model.lm_head.weight" in state
+    config = base.config.to_diff_dict() | {"vocab_size": config_rows}
+    return model, project, write(folder, state, config, tokenizer, "pytorch_model.bin")
+
+
+@torch.no_grad()
+def plain_loop(model, project, ids, *, begin, end, thoughts, steps, never):
+    """CODI's inference on a peft model: a cache, one forward per thought, greedy over all but some tokens."""
+    table = model.get_input_embeddings()
+    out = model(input_ids=torch.tensor([[*ids, *begin]]), use_cache=True, output_hidden_states=True)
+    inputs = []
+    for _ in range(thoughts):
+        inputs.append(project(out.hidden_states[-1][:, -1:]))
+        cache = out.past_key_values
+        out = model(inputs_embeds=inputs[-1], use_cache=True, output_hidden_states=True, past_key_values=cache)
+    following, tokens, logits = torch.tensor([end]), [], []
+    for _ in range(steps):
+        out = model(inputs_embeds=table(following), use_cache=True, past_key_values=out.past_key_values)
+        logits.append(out.logits[0, -1].clone())
+        out.logits[0, -1, never] = -torch.inf
+        tokens.append(int(out.logits[0, -1].argmax()))
+        following = torch.tensor([tokens[-1:]])
+    return torch.cat(inputs, dim=1)[0], tokens, torch.stack(logits)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("config_rows", [30, 33], ids=["the base model's config", "the resized config"])
+def test_a_published_checkpoint_needs_no_reasoning_block(family, config_rows, word_tokenizer, tmp_path):
+    """Begin and end are the last two rows, six thoughts, alpha 32; the base is in bfloat16."""
+    model, project, folder = resized(
+        family,
+        rows=33,
+        folder=tmp_path / "it",
+        tokenizer=word_tokenizer(),
+        config_rows=config_rows,
+        dtype=torch.bfloat16,
+    )
+    loaded = load_model(str(folder))
+    assert loaded.reasoning.begin == (31,) and loaded.reasoning.end == (32,)
+    ids = [3, 1, 4, 1, 5]
+    inputs, tokens, logits = plain_loop(model, project, ids, begin=[31], end=[32], thoughts=6, steps=4, never=[32])
+    given = run(loaded, torch.tensor([ids]), new_tokens=4, record=("resid_pre",))
+    assert given.tokens[0].tolist() == tokens
+    assert torch.allclose(given.logits[0], logits, atol=1e-4, rtol=0)
+    said = "codi, by its weights' names and with the published checkpoints' tokens: 6 thoughts, begin (31,), end (32,)"
+    assert loaded.provenance["reasoning"] == f"{said}, lora_alpha 32"
+    if family == "llama":  # whose stream begins with the input embedding itself
+        assert torch.allclose(given.activations["resid_pre", 0][0, 6:12], inputs, atol=1e-5, rtol=0)
+
+
+def test_published_tokens_that_are_words_of_the_tokenizer_are_refused(word_tokenizer, tmp_path):
+    """Thirty tokens and thirty rows: the last two are no marks."""
+    tokenizer = word_tokenizer(tuple(f"w{n}" for n in range(28)))
+    _, _, folder = resized("gpt2", rows=30, folder=tmp_path / "it", tokenizer=tokenizer, config_rows=30)
+    with pytest.raises(
+        ModelError, match=r'last two.* Say which they are in config\.json: "reasoning": \{"layout": "codi"'
+    ):
+        load_model(str(folder))
+
+
+def test_added_tokens_may_be_the_published_ones(word_tokenizer, tmp_path):
+    tokenizer = word_tokenizer(tuple(f"w{n}" for n in range(28)))
+    tokenizer.add_tokens(["<pad>", "<bot>", "<eot>"])
+    assert len(tokenizer) == 33
+    _, _, folder = resized("gpt2", rows=33, folder=tmp_path / "it", tokenizer=tokenizer, config_rows=30)
+    assert load_model(str(folder)).reasoning.begin == (31,)
+
+
+def test_a_published_checkpoint_without_its_base_models_config_says_what_to_copy(word_tokenizer, tmp_path):
+    _, _, folder = resized("gpt2", rows=33, folder=tmp_path / "it", tokenizer=word_tokenizer(), config_rows=30)
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"no config\.json\. Copy the config and the tokenizer of the model"):
+        load_model(str(folder))
+
+
+def test_the_end_of_text_behind_the_end_of_thoughts_can_be_an_answer(published, word_tokenizer, tmp_path):
+    """Trained without --remove_eos, the marks are [eos, begin] and [end, eos]: only the end of thoughts is barred."""
+    model, project, state, config = published
+    config = config | {"reasoning": config["reasoning"] | {"begin": [25, BEGIN], "end": [END, 25]}}
+    loaded = load_model(str(write(tmp_path / "it", state, config, word_tokenizer())))
+    assert loaded.reasoning.never_generated == (END,)
+    ids = [7, 2, 9]
+    _, tokens, logits = plain_loop(
+        model, project, ids, begin=[25, BEGIN], end=[END, 25], thoughts=THOUGHTS, steps=3, never=[END]
+    )
+    given = run(loaded, torch.tensor([ids]), new_tokens=3)
+    assert given.tokens[0].tolist() == tokens
+    assert torch.allclose(given.logits[0], logits, atol=1e-4, rtol=0)
+
+
+def test_a_wider_projection_is_read_as_wide_as_it_is(published, word_tokenizer, tmp_path):
+    model, _, state, config = published
+    torch.manual_seed(12)
+    wide = nn.Sequential(nn.Dropout(0.0), nn.Linear(WIDTH, 48), nn.GELU(), nn.Linear(48, WIDTH))
+    wide.add_module("ln", nn.LayerNorm(WIDTH))
+    state = state | {f"prj.{n}": t for n, t in wide.state_dict().items()}
+    loaded = load_model(str(write(tmp_path / "it", state, config, word_tokenizer())))
+    _, _, logits = plain_loop(model, wide, [5, 6], begin=[BEGIN], end=[END], thoughts=THOUGHTS, steps=1, never=[END])
+    assert torch.allclose(run(loaded, torch.tensor([[5, 6]]), new_tokens=1).logits[0], logits, atol=1e-4, rtol=0)
 
 
 def test_the_weights_are_named_by_their_hash_in_either_format(checkpoint):
@@ -194,6 +318,22 @@ def test_the_weights_are_named_by_their_hash_in_either_format(checkpoint):
         folder = checkpoint(kind=kind)
         assert load_model(str(folder)).provenance["weights"] == sha256(folder / kind)
         (folder / kind).unlink()
+
+
+def test_a_reasoner_in_shards_is_the_one_in_one_file(checkpoint):
+    folder = checkpoint()
+    whole, state = load_model(str(folder)), load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    placed = {name: f"model-0000{1 + n % 2}-of-00002.safetensors" for n, name in enumerate(state)}
+    for file in set(placed.values()):
+        save_file({name: tensor for name, tensor in state.items() if placed[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    sharded = load_model(str(folder))
+    ids = torch.arange(6)[None]
+    assert torch.equal(run(sharded, ids, new_tokens=2).logits, run(whole, ids, new_tokens=2).logits)
+    # Named by the hashes of all shards: another tensor in any of them is another name.
+    hashes = "".join(sha256(folder / file) for file in sorted(set(placed.values())))
+    assert sharded.provenance["weights"] == hashlib.sha256(hashes.encode()).hexdigest()
 
 
 # What is refused
@@ -244,6 +384,51 @@ def test_left_over_weights_are_named(checkpoint):
         load_model(str(checkpoint(lambda state: state | extra)))
 
 
+@pytest.mark.parametrize("key", ["codi.transformer.wte.weight", "prj_out.weight", "step_decoder.x"])
+def test_weights_that_no_layout_knows_are_refused(checkpoint, key):
+    with pytest.raises(
+        ModelError, match=rf"left over {key} \(1\)\. Its layout has tensors under codi\.base_model\.model"
+    ):
+        load_model(str(checkpoint(lambda state: state | {key: torch.zeros(2)})))
+
+
+def test_tokens_beyond_the_embeddings_are_refused(checkpoint):
+    with pytest.raises(ModelError, match=r"embeddings of 30 tokens, and its reasoning names token 30"):
+        load_model(str(checkpoint(begin=[30])))
+
+
+def test_a_checkpoint_of_another_width_than_its_config_is_refused(checkpoint):
+    folder = changed_config(checkpoint(), n_embd=64)
+    with pytest.raises(
+        ModelError,
+        match=r"does not fit its config: transformer\.wte\.weight is \[30, 32\], and .* for \[30, 64\] \[token",
+    ):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("vocabulary", [29, 31, 27_000, 10**12])
+def test_a_checkpoint_of_another_vocabulary_than_its_config_is_refused(checkpoint, vocabulary):
+    folder = changed_config(checkpoint(), vocab_size=vocabulary)
+    with pytest.raises(ModelError, match=rf"wte\.weight is \[30, 32\], and the config asks for \[{vocabulary}, 32\]"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"model_type": "mine"}, {"model_type": "vit"}, {"n_embd": "x"}, {"n_head": 3}], ids=str
+)
+def test_a_config_that_no_decoder_has_is_refused(checkpoint, wrong):
+    with pytest.raises(ModelError, match=r"config\.json is not that of a decoder"):
+        load_model(str(changed_config(checkpoint(), **wrong)))
+
+
+def test_a_folder_without_a_tokenizer_is_refused(checkpoint):
+    folder = checkpoint()
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer that knows a word\. Copy the tokenizer's files"):
+        load_model(str(folder))
+
+
 def test_a_weight_of_another_shape_is_named(checkpoint):
     changed = {"prj.ln.weight": torch.zeros(WIDTH + 1)}
     with pytest.raises(ModelError, match=r"(?s)does not fit its config.*ln\.weight"):
@@ -270,7 +455,10 @@ GOOD = {"layout": "codi", "thoughts": 3, "begin": [28], "end": [29]}
     [
         {"layout": "codi"},
         {k: v for k, v in GOOD.items() if k != "end"},
-        GOOD | {"layout": "coconut"},
+        GOOD | {"lora_alpha": 0},
+        GOOD | {"lora_alpha": "32"},
+        GOOD | {"thoughts": 0},
+        GOOD | {"begin": []},
         GOOD | {"steps": 6},
         GOOD | {"thoughts": "six"},
         GOOD | {"thoughts": -1},
