@@ -1,61 +1,20 @@
-"""Pair and Pairs: clean and corrupt prompts, their answers, and which of them belong together."""
+"""Pairs: clean and corrupt prompts with their answers, and which of them belong together."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
+from causaltest.asking.pair import Pair as Pair
 from causaltest.errors import PairsError
 
 LARGEST_FILE_BYTES = 1 << 30
-LONGEST_TEXT = 1_000_000
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two prompts that differ in one fact.
-
-    `answer` is what the clean run should give, `corrupt_answer` what the corrupt run should.
-    `cluster` names what the pair shares with others (a template, a source); `spans` names
-    stretches of the clean prompt by their first and past-the-last character.
-    """
-
-    clean: str
-    corrupt: str
-    answer: str
-    corrupt_answer: str | None = None
-    cluster: str | None = None
-    id: str | None = None
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("clean", "corrupt", "answer"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or not text.strip():
-                raise PairsError(f"A pair's {name} must be a text that is not empty, and is {text!r}.")
-            if len(text) > LONGEST_TEXT:
-                raise PairsError(f"A pair's {name} has {len(text)} characters; {LONGEST_TEXT} are accepted.")
-        for name in ("corrupt_answer", "cluster", "id"):
-            text = getattr(self, name)
-            if text is not None and not isinstance(text, str):
-                raise PairsError(f"A pair's {name} must be a text or absent, and is {text!r}.")
-        object.__setattr__(self, "spans", {k: checked_span(k, v, self.clean) for k, v in self.spans.items()})
-
-    def with_itself(self) -> Pair:
-        """The clean prompt beside itself: a patch between the two must change nothing."""
-        return replace(self, corrupt=self.clean, corrupt_answer=self.answer)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields that are set, as plain data."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        given["spans"] = {name: list(span) for name, span in self.spans.items()}
-        return {name: value for name, value in given.items() if value not in (None, {})}
 
 
 class Split(NamedTuple):
@@ -161,17 +120,6 @@ class Pairs(Sequence[Pair]):
         return Split(Pairs(first, iid=self.iid), Pairs(second, iid=self.iid))
 
 
-def checked_span(name: str, span: Any, text: str) -> tuple[int, int]:
-    """A span as two characters inside its text."""
-    whole = isinstance(span, Sequence) and len(span) == 2 and all(type(edge) is int for edge in span)
-    if not whole or not 0 <= span[0] < span[1] <= len(text):
-        raise PairsError(
-            f"Span {name!r} is {span!r}; a span is [first character, past the last] inside the clean "
-            f"prompt, which has {len(text)} characters."
-        )
-    return (span[0], span[1])
-
-
 def check_clusters(pairs: Sequence[Pair], iid: bool) -> None:
     """Either every pair names its cluster or none does and iid is said."""
     named = sum(p.cluster is not None for p in pairs)
@@ -197,8 +145,9 @@ def parse_line(path: Path, number: int, line: str) -> Pair:
     if unknown or missing:
         what = f"lacks {sorted(missing)}" if missing else f"has unknown fields {sorted(unknown)}"
         raise PairsError(f"{path}, line {number} {what}; the fields are {known}.")
-    if not isinstance(given.get("spans", {}), dict):
-        raise PairsError(f"{path}, line {number}: spans must be an object of name: [first, past the last].")
+    odd = next((name for name in ("spans", "corrupt_spans") if not isinstance(given.get(name, {}), dict)), None)
+    if odd is not None:
+        raise PairsError(f"{path}, line {number}: {odd} must be an object of name: [first, past the last].")
     try:
         return Pair(**given)
     except PairsError as error:

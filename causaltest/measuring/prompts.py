@@ -17,11 +17,17 @@ from causaltest.measuring.budget import Budget
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text, its token ids and the characters of each token."""
+    """A text as the model sees it, its token ids and the characters of each token."""
 
     text: str
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
+    begin: int = 0
+    """The character at which the pair's own prompt begins in the text."""
+
+    def piece(self, token: int) -> str:
+        """The characters of a token."""
+        return self.text[slice(*self.offsets[token])]
 
 
 @dataclass(frozen=True)

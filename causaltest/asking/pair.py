@@ -1,0 +1,72 @@
+"""Pair: two prompts that differ in one fact, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from causaltest.errors import PairsError
+
+LONGEST_TEXT = 1_000_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two prompts that differ in one fact.
+
+    `answer` is what the clean run should give, `corrupt_answer` what the corrupt run should.
+    `cluster` names what the pair shares with others (a template, a source); `spans` names
+    stretches of the clean prompt by their first and past-the-last character. Where the same
+    stretch stands in the corrupt prompt is found by comparing the two; `corrupt_spans` says it
+    where that is not clear. A span is the same tokens of both prompts, or is refused.
+    """
+
+    clean: str
+    corrupt: str
+    answer: str
+    corrupt_answer: str | None = None
+    cluster: str | None = None
+    id: str | None = None
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    corrupt_spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("clean", "corrupt", "answer"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or not text.strip():
+                raise PairsError(f"A pair's {name} must be a text that is not empty, and is {text!r}.")
+            if len(text) > LONGEST_TEXT:
+                raise PairsError(f"A pair's {name} has {len(text)} characters; {LONGEST_TEXT} are accepted.")
+        for name in ("corrupt_answer", "cluster", "id"):
+            text = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise PairsError(f"A pair's {name} must be a text or absent, and is {text!r}.")
+        for name, side in (("spans", "clean"), ("corrupt_spans", "corrupt")):
+            checked = {k: checked_span(k, v, getattr(self, side), side) for k, v in getattr(self, name).items()}
+            object.__setattr__(self, name, checked)
+        alone = sorted(set(self.corrupt_spans) - set(self.spans))
+        if alone:
+            raise PairsError(f"corrupt_spans names {alone}, and spans does not; a span is named in both.")
+
+    def with_itself(self) -> Pair:
+        """The clean prompt beside itself: a patch between the two must change nothing."""
+        return replace(self, corrupt=self.clean, corrupt_answer=self.answer, corrupt_spans={})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that are set, as plain data."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("spans", "corrupt_spans"):
+            given[name] = {name: list(span) for name, span in given[name].items()}
+        return {name: value for name, value in given.items() if value not in (None, {})}
+
+
+def checked_span(name: str, span: Any, text: str, side: str) -> tuple[int, int]:
+    """A span as two characters inside its text."""
+    whole = isinstance(span, Sequence) and len(span) == 2 and all(type(edge) is int for edge in span)
+    if not whole or not 0 <= span[0] < span[1] <= len(text):
+        raise PairsError(
+            f"Span {name!r} is {span!r}; a span is [first character, past the last] inside the {side} "
+            f"prompt, which has {len(text)} characters."
+        )
+    return (span[0], span[1])
