@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from causaltest.asking.templates import Template, fill_both
 from causaltest.errors import PairsError
 
 LONGEST_TEXT = 1_000_000
@@ -48,6 +49,45 @@ class Pair:
         alone = sorted(set(self.corrupt_spans) - set(self.spans))
         if alone:
             raise PairsError(f"corrupt_spans names {alone}, and spans does not; a span is named in both.")
+
+    @classmethod
+    def from_template(
+        cls,
+        template: str,
+        *,
+        clean: Mapping[str, str] | None = None,
+        corrupt: Mapping[str, str] | None = None,
+        corrupt_template: str | None = None,
+        answer: str,
+        corrupt_answer: str | None = None,
+        cluster: str | None = None,
+        id: str | None = None,
+    ) -> Pair:
+        """A pair from a template whose marked stretches become its spans, in both prompts.
+
+        `{subject}` is filled, `{subject:France}` holds France unless a filler is given, and
+        `{again=subject}` is a second stretch with the same filler:
+
+            Pair.from_template(
+                "The capital of {subject:France} is",
+                corrupt={"subject": "Italy"},
+                answer=" Paris",
+                corrupt_answer=" Rome",
+            )
+
+        `corrupt_template` is for prompts that differ in more than fillers. The cluster is the
+        template, unless another is given. Raises PairsError when fillers and marks do not fit.
+        """
+        given = dict(clean or {})
+        form = Template(template)
+        other_form = None if corrupt_template is None else Template(corrupt_template)
+        filled = {mark.slot for mark in (*form.marks, *(other_form.marks if other_form else ()))}
+        unknown = sorted((set(given) | set(corrupt or {})) - filled)
+        if unknown:
+            raise PairsError(f"There are fillers for {unknown}, and the template has the slots {sorted(filled)}.")
+        one, other = fill_both(form, other_form, given, given | dict(corrupt or {}))
+        shared = form.form if cluster is None else cluster
+        return cls(one.text, other.text, answer, corrupt_answer, shared, id, one.spans, other.spans)
 
     def with_itself(self) -> Pair:
         """The clean prompt beside itself: a patch between the two must change nothing."""

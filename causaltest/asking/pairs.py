@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, overload
 
+from causaltest.asking.draws import Answer, Fillers, draw, sources
 from causaltest.asking.pair import Pair as Pair
 from causaltest.errors import PairsError
 
@@ -64,6 +65,61 @@ class Pairs(Sequence[Pair]):
         except (OSError, UnicodeDecodeError) as error:
             raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
         return cls([parse_line(path, n, line) for n, line in enumerate(lines, 1) if line.strip()], iid=iid)
+
+    @classmethod
+    def from_template(
+        cls,
+        template: str | Sequence[str],
+        *,
+        fillers: Mapping[str, Iterable[str]],
+        answer: Answer,
+        n: int,
+        seed: int,
+        vary: str | None = None,
+        corrupt: str | Sequence[str] | None = None,
+        corrupt_answer: Answer | None = None,
+        cluster: str | Callable[[Fillers], str] | None = None,
+        where: Callable[[Fillers], bool] | None = None,
+    ) -> Pairs:
+        """Draws `n` distinct pairs from one or several templates, whose marked stretches become spans.
+
+        Clean and corrupt differ in the filler of one slot, `vary`, which is the only one where there
+        is one. `answer` is a table from that filler, a template such as " {io}", or a function of
+        all fillers, and gives the corrupt answer too:
+
+            Pairs.from_template(
+                ["The capital of {country} is", "{country}'s capital is called"],
+                fillers={"country": CAPITALS},
+                answer={country: f" {city}" for country, city in CAPITALS.items()},
+                n=40,
+                seed=0,
+            )
+
+        or they have a template each, and the same fillers:
+
+            Pairs.from_template(
+                "When {io} and {s} went to the store, {s2=s} gave a drink to",
+                corrupt="When {io} and {s} went to the store, {s2=io} gave a drink to",
+                fillers={"io": NAMES, "s": NAMES},
+                where=lambda f: f["io"] != f["s"],
+                answer=" {io}",
+                corrupt_answer=" {s}",
+                n=100,
+                seed=0,
+            )
+
+        `where` says which fillers may meet, in either prompt; it can ask a tokenizer, so that all
+        have as many tokens. Pairs whose two prompts or two answers are the same are not drawn. A
+        pair's cluster is its template, or the clean filler of the slot that `cluster` names, or what
+        `cluster` makes of the fillers. `seed` decides which fillers meet; neither the order in which
+        they are given nor `n` changes the first pairs.
+
+        Raises PairsError when the fillers give fewer pairs, and says how many.
+        """
+        templates = [template] if isinstance(template, str) else list(template)
+        corrupts = None if corrupt is None else [corrupt] if isinstance(corrupt, str) else list(corrupt)
+        given = sources(templates, corrupts, fillers, answer, corrupt_answer, vary, cluster, where)
+        return cls(draw(given, n=n, seed=seed))
 
     @overload
     def __getitem__(self, at: int) -> Pair: ...
