@@ -6,16 +6,15 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from causaltest.asking.draws import Answer, Fillers, draw, sources
 from causaltest.asking.pair import Pair as Pair
+from causaltest.asking.pairs_files import Columns, read_csv, read_dataset, read_jsonl, read_parquet
 from causaltest.errors import PairsError
-
-LARGEST_FILE_BYTES = 1 << 30
 
 
 class Split(NamedTuple):
@@ -50,21 +49,38 @@ class Pairs(Sequence[Pair]):
         check_clusters(self._pairs, iid)
 
     @classmethod
-    def from_jsonl(cls, path: str | Path, *, iid: bool = False) -> Pairs:
+    def from_jsonl(cls, path: str | Path, *, columns: Columns = None, iid: bool = False) -> Pairs:
         """Pairs from a file with one JSON object per line, in Pair's own field names.
 
-        Raises PairsError that names the line, when one is not such an object.
+        `columns={"clean": "prompt"}` says which column a field is read from where it is called
+        otherwise; columns of no field are then left alone. Raises PairsError that names the line,
+        when one is not such an object.
         """
-        path = Path(path)
-        try:
-            size = path.stat().st_size
-            if size > LARGEST_FILE_BYTES:
-                raise PairsError(f"{path} has {size} bytes; a pairs file may have {LARGEST_FILE_BYTES}.")
-            # Not splitlines(): it also cuts at U+2028 and its like, which JSON allows inside a text.
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
-        return cls([parse_line(path, n, line) for n, line in enumerate(lines, 1) if line.strip()], iid=iid)
+        return cls(read_jsonl(Path(path), columns), iid=iid)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, *, columns: Columns = None, delimiter: str = ",", iid: bool = False) -> Pairs:
+        """Pairs from a CSV file whose first line names the fields; spans stand in a cell as JSON.
+
+        An empty cell is an absent field. `columns` as in `from_jsonl`. Raises PairsError that names row and column.
+        """
+        return cls(read_csv(Path(path), columns, delimiter), iid=iid)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path, *, columns: Columns = None, iid: bool = False) -> Pairs:
+        """Pairs from a Parquet file; pyarrow comes with the extra `data`.
+
+        `columns` as in `from_jsonl`. Raises PairsError that names row and column.
+        """
+        return cls(read_parquet(Path(path), columns), iid=iid)
+
+    @classmethod
+    def from_dataset(cls, dataset: Iterable[Mapping[str, Any]], *, columns: Columns = None, iid: bool = False) -> Pairs:
+        """Pairs from rows that are mappings, such as one split of a Hugging Face dataset.
+
+        `columns` as in `from_jsonl`. Raises PairsError that names row and column.
+        """
+        return cls(read_dataset(dataset, columns), iid=iid)
 
     @classmethod
     def from_template(
@@ -186,25 +202,3 @@ def check_clusters(pairs: Sequence[Pair], iid: bool) -> None:
             f"{len(pairs) - named} of {len(pairs)} pairs name no cluster. Give each Pair cluster=..., the template "
             "or source that it shares with others, or say Pairs(..., iid=True) if no two have anything in common."
         )
-
-
-def parse_line(path: Path, number: int, line: str) -> Pair:
-    """One line of a pairs file."""
-    known = [f.name for f in fields(Pair)]
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise PairsError(f"{path}, line {number} is not JSON: {error}. Each line is one object.") from error
-    if not isinstance(given, dict):
-        raise PairsError(f"{path}, line {number} is a {type(given).__name__}; each line is one object.")
-    unknown, missing = set(given) - set(known), {"clean", "corrupt", "answer"} - set(given)
-    if unknown or missing:
-        what = f"lacks {sorted(missing)}" if missing else f"has unknown fields {sorted(unknown)}"
-        raise PairsError(f"{path}, line {number} {what}; the fields are {known}.")
-    odd = next((name for name in ("spans", "corrupt_spans") if not isinstance(given.get(name, {}), dict)), None)
-    if odd is not None:
-        raise PairsError(f"{path}, line {number}: {odd} must be an object of name: [first, past the last].")
-    try:
-        return Pair(**given)
-    except PairsError as error:
-        raise PairsError(f"{path}, line {number}: {error}") from error
