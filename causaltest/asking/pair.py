@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from causaltest.asking.chats import Chat, as_chat
 from causaltest.asking.templates import Template, fill_both
 from causaltest.errors import PairsError
 
@@ -20,7 +21,8 @@ class Pair:
     `cluster` names what the pair shares with others (a template, a source); `spans` names
     stretches of the clean prompt by their first and past-the-last character. Where the same
     stretch stands in the corrupt prompt is found by comparing the two; `corrupt_spans` says it
-    where that is not clear. A span is the same tokens of both prompts, or is refused.
+    where that is not clear. A span is the same tokens of both prompts, or is refused. `chat` puts
+    both prompts to a chat model.
     """
 
     clean: str
@@ -31,6 +33,7 @@ class Pair:
     id: str | None = None
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     corrupt_spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    chat: Chat | None = None
 
     def __post_init__(self) -> None:
         for name in ("clean", "corrupt", "answer"):
@@ -46,6 +49,8 @@ class Pair:
         for name, side in (("spans", "clean"), ("corrupt_spans", "corrupt")):
             checked = {k: checked_span(k, v, getattr(self, side), side) for k, v in getattr(self, name).items()}
             object.__setattr__(self, name, checked)
+        if self.chat is not None:
+            object.__setattr__(self, "chat", as_chat(self.chat))
         alone = sorted(set(self.corrupt_spans) - set(self.spans))
         if alone:
             raise PairsError(f"corrupt_spans names {alone}, and spans does not; a span is named in both.")
@@ -98,6 +103,7 @@ class Pair:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("spans", "corrupt_spans"):
             given[name] = {name: list(span) for name, span in given[name].items()}
+        given["chat"] = None if self.chat is None else self.chat.as_dict()
         return {name: value for name, value in given.items() if value not in (None, {})}
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from causaltest.asking.chats import Chat
 from causaltest.asking.draws import Answer, Fillers, draw, sources
 from causaltest.asking.pair import Pair as Pair
 from causaltest.asking.pairs_files import Columns, read_csv, read_dataset, read_jsonl, read_parquet
@@ -173,6 +174,24 @@ class Pairs(Sequence[Pair]):
         """SHA-256 of everything that a measurement could depend on."""
         plain = json.dumps([p.as_dict() for p in self._pairs] + [self.iid], sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()
+
+    def as_chat(
+        self,
+        *,
+        system: str | None = None,
+        turns: Sequence[tuple[str, str]] = (),
+        prefill: str = "",
+        **options: str | bool | int | float,
+    ) -> Pairs:
+        """The same pairs, put to a chat model: each prompt is what the user says, and the answer the assistant's.
+
+        The tokenizer's chat template is applied when they are measured. `turns` are the (user,
+        assistant) exchanges before, `prefill` is text with which the assistant has begun its answer,
+        and `options` are those of the template, such as enable_thinking=False. Spans and texts are
+        found in the prompt as before; `lab.clean` shows all tokens that the model sees.
+        """
+        chat = Chat(system, tuple(turns), prefill, options)
+        return Pairs([replace(p, chat=chat) for p in self._pairs], iid=self.iid)
 
     def split(self, *, discovery: float = 0.5, seed: int) -> Split:
         """Two halves by whole clusters, drawn from `seed`.

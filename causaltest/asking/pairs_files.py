@@ -17,8 +17,8 @@ LARGEST_FILE_BYTES = 1 << 30
 MOST_ROWS = 1_000_000
 FIELDS = tuple(f.name for f in fields(Pair))
 NEEDED = ("clean", "corrupt", "answer")
-OBJECTS = ("spans", "corrupt_spans")
-"""Fields that are an object, and stand as JSON where a cell holds text."""
+OBJECTS = ("spans", "corrupt_spans", "chat")
+"""Fields that are objects, and stand as JSON where a cell holds text."""
 Columns = Mapping[str, str] | None
 """The column of a field. With it, columns that belong to no field are left alone."""
 
@@ -90,9 +90,8 @@ def as_pair(row: Row, columns: Columns) -> Pair:
             'otherwise, say which is which: columns={"clean": "prompt", ...}.'
         )
     given = {field: cells[column] for field, column in of.items() if cells.get(column) is not None}
-    for field in OBJECTS:
-        if field in given:
-            given[field] = stretches(given[field], f"{where}: {of[field]}")
+    for field in set(OBJECTS) & set(given):
+        given[field] = as_object(given[field], f"{where}: {of[field]}")
     absent = next((f for f in NEEDED if f not in given), None)
     if absent is not None:
         raise PairsError(f"{where}: {of[absent]} is empty; a pair needs its {absent}.")
@@ -108,13 +107,14 @@ def read_from(of: Mapping[str, str]) -> str:
     return f" (columns: {other})" if other else ""
 
 
-def stretches(given: Any, where: str) -> dict[str, Any]:
-    """Spans as an object; typed columns hold one for every name of any row, and none where a row lacks it."""
+def as_object(given: Any, where: str) -> dict[str, Any]:
+    """A cell as an object; typed columns hold every name of any row, with nothing where a row lacks it."""
     if isinstance(given, str):
-        given = parsed(given, where, "A cell of spans is")
+        given = parsed(given, where, "It is")
     if not isinstance(given, Mapping):
-        raise PairsError(f"{where} must be an object of name: [first, past the last].")
-    return {name: span for name, span in given.items() if span is not None}
+        what = "an object" if where.endswith("chat") else "an object of name: [first, past the last]"
+        raise PairsError(f"{where} must be {what}.")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def parsed(text: str, where: str, what: str) -> Any:
