@@ -3,10 +3,12 @@
 import copy
 
 import pytest
-from tokenizers import processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
-from causaltest import Lab, Pair, Pairs, index, logit, resid_post
+from causaltest import Lab, Pair, Pairs, first, index, logit, resid_post
 from causaltest.errors import PairsError
+from causaltest.measuring.positions import Layout, resolve
 from causaltest.measuring.prompts import token_pair, tokenise_prompt
 
 
@@ -128,6 +130,29 @@ def test_an_answer_that_would_be_written_in_other_tokens_is_noted(byte_tokenizer
 def test_an_answer_of_no_token_is_refused_by_its_pair(tiny_gpt2):
     with pytest.raises(PairsError, match="it: the tokenizer has no tokens for the answer 'zebra'"):
         token_pair(tiny_gpt2.tokenizer, pair("the cat sat", "the dog sat", "zebra", None))
+
+
+@pytest.fixture(scope="module")
+def piece_tokenizer():
+    """Words with their space as `▁word`, the first word too, as SentencePiece tokenizers write them."""
+    words = ["▁The", "▁capital", "▁of", "▁France", "▁Italy", "▁is", "▁Paris", "▁Rome", "▁", "<unk>", "</s>"]
+    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="</s>")
+
+
+@pytest.mark.parametrize("answer", ["Paris", " Paris"])
+def test_a_tokenizer_that_writes_every_word_with_its_space_takes_an_answer_either_way(piece_tokenizer, answer):
+    tokens = token_pair(piece_tokenizer, pair(answer=answer, other=None))
+    assert piece_tokenizer.convert_ids_to_tokens(list(tokens.answer)) == ["▁Paris"]
+    assert tokens.notes == ()
+    where = Layout(5, 0, 0, 0, 5)
+    assert [resolve(first(word), tokens, where) for word in ("The", "France", " of ")] == [(0,), (3,), (2,)]
+
+
+def test_a_space_after_the_last_of_such_words_is_refused(piece_tokenizer):
+    with pytest.raises(PairsError, match="ends with a space, which the tokenizer makes a token of its own"):
+        token_pair(piece_tokenizer, pair("The capital of France is ", "The capital of Italy is ", "Paris", None))
 
 
 # lengths
