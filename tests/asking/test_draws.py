@@ -165,6 +165,16 @@ def test_pairs_whose_answers_are_the_same_are_not_drawn() -> None:
         capitals(5, fillers={"country": continents}, answer=continents)
 
 
+def test_fillers_that_make_the_same_prompts_make_one_pair() -> None:
+    """p and qr read as pq and r do."""
+    fillers = {"a": ["p", "pq"], "b": ["qr", "r"], "x": ["1", "2"]}
+    given = {"fillers": fillers, "vary": "x", "answer": " {x}", "seed": 0}
+    pairs = Pairs.from_template("{a}{b} {x}", **given, n=6)  # type: ignore[arg-type]
+    assert len({(p.clean, p.corrupt) for p in pairs}) == 6
+    with pytest.raises(PairsError, match="The fillers give 6 distinct pairs"):
+        Pairs.from_template("{a}{b} {x}", **given, n=7)  # type: ignore[arg-type]
+
+
 def test_where_holds_in_both_prompts() -> None:
     short = capitals(2, where=lambda f: len(f["country"]) == 4)
     assert {p.answer for p in short} == {" Bamako", " N'Djamena"}

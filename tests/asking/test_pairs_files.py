@@ -161,6 +161,13 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
     assert [(p.clean, p.answer) for p in pairs] == [("a", "c"), ("d;\r\ne", "g")]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_may_end_in_any_way_and_a_cell_keeps_its_own(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(f'clean,corrupt,answer{end}"a{end}b",c,d{end}'.encode())
+    assert Pairs.from_csv(path)[0].clean == f"a{end}b"
+
+
 BAD_CSV = {
     "a cell too many": ("clean,corrupt,answer\na,b,c\na,b,c,d\n", r"row 2 \(line 3\) has 4 cells, .* names 3 columns"),
     "a cell too few": ("clean,corrupt,answer\na,b\n", r"row 1 \(line 2\) has 2 cells"),
