@@ -17,8 +17,9 @@ LARGEST_FILE_BYTES = 1 << 30
 MOST_ROWS = 1_000_000
 FIELDS = tuple(f.name for f in fields(Pair))
 NEEDED = ("clean", "corrupt", "answer")
-OBJECTS = ("spans", "corrupt_spans", "chat")
-"""Fields that are objects, and stand as JSON where a cell holds text."""
+SPANS = "name: [first, past the last]"
+OBJECTS = {"spans": SPANS, "corrupt_spans": SPANS, "chat": "system, turns, prefill and options"}
+"""Fields that are objects, and what they hold; where a cell holds text, they stand in it as JSON."""
 Columns = Mapping[str, str] | None
 """The column of a field. With it, columns that belong to no field are left alone."""
 
@@ -91,7 +92,7 @@ def as_pair(row: Row, columns: Columns) -> Pair:
         )
     given = {field: cells[column] for field, column in of.items() if cells.get(column) is not None}
     for field in set(OBJECTS) & set(given):
-        given[field] = as_object(given[field], f"{where}: {of[field]}")
+        given[field] = as_object(given[field], f"{where}: {of[field]}", OBJECTS[field])
     absent = next((f for f in NEEDED if f not in given), None)
     if absent is not None:
         raise PairsError(f"{where}: {of[absent]} is empty; a pair needs its {absent}.")
@@ -107,13 +108,12 @@ def read_from(of: Mapping[str, str]) -> str:
     return f" (columns: {other})" if other else ""
 
 
-def as_object(given: Any, where: str) -> dict[str, Any]:
+def as_object(given: Any, where: str, what: str) -> dict[str, Any]:
     """A cell as an object; typed columns hold every name of any row, with nothing where a row lacks it."""
     if isinstance(given, str):
         given = parsed(given, where, "It is")
     if not isinstance(given, Mapping):
-        what = "an object" if where.endswith("chat") else "an object of name: [first, past the last]"
-        raise PairsError(f"{where} must be {what}.")
+        raise PairsError(f"{where} must be an object of {what}.")
     return {name: value for name, value in given.items() if value is not None}
 
 

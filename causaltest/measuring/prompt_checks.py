@@ -36,7 +36,8 @@ def check_ends(tokenizer: Any, text: str, ids: Sequence[int], offsets: Offsets, 
 
 def unknown_words(tokenizer: Any, text: str, ids: Sequence[int], offsets: Offsets) -> tuple[str, ...]:
     """The words that became the tokenizer's unknown token."""
-    pieces = [text[slice(*at)] for i, at in zip(ids, offsets, strict=True) if i == tokenizer.unk_token_id]
+    unknown = tokenizer.unk_token_id
+    pieces = [text[slice(*at)] for i, at in zip(ids, offsets, strict=True) if i == unknown]
     # Some tokenizers have one token for unknown and for the end of a text, which a prompt may hold on purpose.
     return tuple(dict.fromkeys(piece for piece in pieces if piece.strip() not in ("", tokenizer.unk_token)))
 

@@ -18,6 +18,7 @@ from causaltest.measuring.chat import render
 from causaltest.measuring.prompt_checks import check_ends, check_seam, unknown_words
 
 SHOWN_TOKENS = 32
+SHOWN_NOTES = 3
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,10 @@ def notes_on(clean: Prompt, corrupt: Prompt, *seams: str | None) -> tuple[str, .
 def notes_on_prompts(chunks: Sequence[Chunk]) -> dict[str, str]:
     """What may be wrong with the pairs' prompts, for an effect's provenance; nothing where all is well."""
     told = [f"{p.pair.id}: {note}" for chunk in chunks for p in chunk.pairs for note in p.notes]
-    return (
-        {"prompts": "; ".join([*told[:3], *([f"and {len(told) - 3} more"] if len(told) > 3 else [])])} if told else {}
-    )
+    if not told:
+        return {}
+    more = [f"and {len(told) - SHOWN_NOTES} more"] if len(told) > SHOWN_NOTES else []
+    return {"prompts": "; ".join([*told[:SHOWN_NOTES], *more])}
 
 
 def misaligned(tokenizer: Any, clean: Prompt, corrupt: Prompt) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from causaltest import Lab, Pair, embed, every, first, index, last, logit, nth, resid_post, span, step, thought
+from causaltest import Lab, Pair, Pairs, embed, every, first, index, last, logit, nth, resid_post, span, step, thought
 from causaltest.asking.positions import Position
 from causaltest.errors import PositionError, SiteError
 from causaltest.measuring.positions import Layout, resolve
@@ -217,6 +217,29 @@ def test_the_nth_of_a_text_is_counted_from_zero(pair):
     assert [resolve(nth("the", k), pair, PLAIN) for k in range(2)] == [(0,), (4,)]
     with pytest.raises(PositionError, match="'the' stands 2 times; there is no occurrence 2"):
         resolve(nth("the", 2), pair, PLAIN)
+
+
+def test_spans_of_drawn_pairs_are_the_same_tokens_of_both_prompts(byte_tokenizer):
+    """Each of these names is one token after a space."""
+    store = "When {{io}} and {{s}} went to the store, {{s2={}}} gave a drink to"
+    pairs = Pairs.from_template(
+        store.format("s"),
+        corrupt=store.format("io"),
+        fillers={"io": ["Mary", "John"], "s": ["Mary", "John"]},
+        where=lambda f: f["io"] != f["s"],
+        answer=" {io}",
+        corrupt_answer=" {s}",
+        n=2,
+        seed=0,
+    )
+    for pair in pairs:
+        tokens = token_pair(byte_tokenizer, pair)
+        length = len(tokens.clean.ids)
+        at = {name: resolve(span(name), tokens, Layout(length, 0, 0, 0, length)) for name in pair.spans}
+        assert {name: len(where) for name, where in at.items()} == {"io": 1, "s": 1, "s2": 1}
+        for side in (tokens.clean, tokens.corrupt):
+            said = {name: side.piece(where[0]).strip() for name, where in at.items()}
+            assert said["s2"] == said["s" if side is tokens.clean else "io"]
 
 
 def test_a_span_of_other_tokens_in_the_corrupt_prompt_is_refused_with_both(byte_tokenizer):
