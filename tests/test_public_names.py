@@ -18,7 +18,7 @@ PUBLIC = [
     "negligible", "neuron", "nth", "q", "replace", "resid_mid", "resid_post", "resid_pre", "span", "step", "thought",
     "v", "zero",
 ]  # fmt: skip
-HEAVY = ("torch", "transformers", "numpy", "scipy", "safetensors", "tokenizers", "matplotlib")
+HEAVY = ("torch", "transformers", "numpy", "scipy", "safetensors", "tokenizers", "matplotlib", "pyarrow")
 
 
 def loaded_by(code: str) -> list[str]:

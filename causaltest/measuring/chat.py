@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from causaltest.asking.chats import Chat
@@ -25,7 +26,7 @@ def render(tokenizer: Any, chat: Chat, prompt: str) -> Rendered:
     tokenizer has no template, the template does not take the chat, or the prompt is not in it as it is.
     """
     template = template_of(tokenizer)
-    unread = [name for name in chat.options if name not in template]
+    unread = [name for name in chat.options if not re.search(rf"\b{re.escape(name)}\b", template)]
     if unread:
         raise PairsError(f"The chat template of this tokenizer reads no option {unread[0]!r}, so it would do nothing.")
     marked, text = (apply(tokenizer, chat, content) for content in (PLACE, prompt))
@@ -50,7 +51,10 @@ def template_of(tokenizer: Any) -> str:
             "These pairs are a chat, and the tokenizer has no chat template. Measure a chat model, set "
             "tokenizer.chat_template to the template that this model was trained with, or leave .as_chat() out."
         )
-    template: str = tokenizer.get_chat_template()
+    try:
+        template: str = tokenizer.get_chat_template()
+    except ValueError as error:  # several templates, and none of them the default
+        raise PairsError(f"The tokenizer does not say which chat template is meant: {error}") from error
     return template
 
 

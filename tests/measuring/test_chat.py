@@ -167,6 +167,16 @@ def test_a_date_that_is_given_is_no_longer_todays(chatting):
 def test_an_option_that_the_template_does_not_read_is_refused(chatting):
     with pytest.raises(PairsError, match="reads no option 'enable_thinking', so it would do nothing"):
         render(chatting(), Chat(options={"enable_thinking": False}), "a")
+    with pytest.raises(PairsError, match="reads no option 'think'"):
+        render(chatting(), Chat(options={"think": False}), "a")
+
+
+def test_a_tokenizer_with_several_templates_and_no_default_is_refused(chatting):
+    tokenizer = chatting({"rag": TEMPLATE, "tool": TEMPLATE})
+    with pytest.raises(PairsError, match="does not say which chat template is meant"):
+        render(tokenizer, Chat(), "a")
+    tokenizer.chat_template = {"default": TEMPLATE, "rag": "no"}
+    assert render(tokenizer, Chat(), "a").text.endswith("<user> a </user>\n<assistant>")
 
 
 def test_a_plain_pair_needs_no_template(chatting):
