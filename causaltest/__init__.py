@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from causaltest.asking.positions import first as first
     from causaltest.asking.positions import index as index
     from causaltest.asking.positions import last as last
+    from causaltest.asking.positions import nth as nth
     from causaltest.asking.positions import span as span
     from causaltest.asking.positions import step as step
     from causaltest.asking.positions import thought as thought
@@ -62,7 +63,7 @@ _HOMES = {
     "asking.lab": ("Lab",),
     "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff"),
     "asking.pairs": ("Pair", "Pairs"),
-    "asking.positions": ("every", "first", "index", "last", "span", "step", "thought"),
+    "asking.positions": ("every", "first", "index", "last", "nth", "span", "step", "thought"),
     "asking.predictions": ("Prediction", "at_least", "at_most", "greater_than", "negligible"),
     "asking.sites": (
         "Site",

@@ -1,61 +1,21 @@
-"""Pair and Pairs: clean and corrupt prompts, their answers, and which of them belong together."""
+"""Pairs: clean and corrupt prompts with their answers, and which of them belong together."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from causaltest.asking.chats import Chat
+from causaltest.asking.draws import Answer, Fillers, draw, sources
+from causaltest.asking.pair import Pair as Pair
+from causaltest.asking.pairs_files import Columns, read_csv, read_dataset, read_jsonl, read_parquet
 from causaltest.errors import PairsError
-
-LARGEST_FILE_BYTES = 1 << 30
-LONGEST_TEXT = 1_000_000
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two prompts that differ in one fact.
-
-    `answer` is what the clean run should give, `corrupt_answer` what the corrupt run should.
-    `cluster` names what the pair shares with others (a template, a source); `spans` names
-    stretches of the clean prompt by their first and past-the-last character.
-    """
-
-    clean: str
-    corrupt: str
-    answer: str
-    corrupt_answer: str | None = None
-    cluster: str | None = None
-    id: str | None = None
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("clean", "corrupt", "answer"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or not text.strip():
-                raise PairsError(f"A pair's {name} must be a text that is not empty, and is {text!r}.")
-            if len(text) > LONGEST_TEXT:
-                raise PairsError(f"A pair's {name} has {len(text)} characters; {LONGEST_TEXT} are accepted.")
-        for name in ("corrupt_answer", "cluster", "id"):
-            text = getattr(self, name)
-            if text is not None and not isinstance(text, str):
-                raise PairsError(f"A pair's {name} must be a text or absent, and is {text!r}.")
-        object.__setattr__(self, "spans", {k: checked_span(k, v, self.clean) for k, v in self.spans.items()})
-
-    def with_itself(self) -> Pair:
-        """The clean prompt beside itself: a patch between the two must change nothing."""
-        return replace(self, corrupt=self.clean, corrupt_answer=self.answer)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields that are set, as plain data."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        given["spans"] = {name: list(span) for name, span in self.spans.items()}
-        return {name: value for name, value in given.items() if value not in (None, {})}
 
 
 class Split(NamedTuple):
@@ -90,21 +50,93 @@ class Pairs(Sequence[Pair]):
         check_clusters(self._pairs, iid)
 
     @classmethod
-    def from_jsonl(cls, path: str | Path, *, iid: bool = False) -> Pairs:
+    def from_jsonl(cls, path: str | Path, *, columns: Columns = None, iid: bool = False) -> Pairs:
         """Pairs from a file with one JSON object per line, in Pair's own field names.
 
-        Raises PairsError that names the line, when one is not such an object.
+        `columns={"clean": "prompt"}` says which column a field is read from where it is called
+        otherwise; columns of no field are then left alone. Raises PairsError that names the line,
+        when one is not such an object.
         """
-        path = Path(path)
-        try:
-            size = path.stat().st_size
-            if size > LARGEST_FILE_BYTES:
-                raise PairsError(f"{path} has {size} bytes; a pairs file may have {LARGEST_FILE_BYTES}.")
-            # Not splitlines(): it also cuts at U+2028 and its like, which JSON allows inside a text.
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
-        return cls([parse_line(path, n, line) for n, line in enumerate(lines, 1) if line.strip()], iid=iid)
+        return cls(read_jsonl(Path(path), columns), iid=iid)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, *, columns: Columns = None, delimiter: str = ",", iid: bool = False) -> Pairs:
+        """Pairs from a CSV file whose first line names the fields; spans stand in a cell as JSON.
+
+        An empty cell is an absent field. `columns` as in `from_jsonl`. Raises PairsError that names row and column.
+        """
+        return cls(read_csv(Path(path), columns, delimiter), iid=iid)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path, *, columns: Columns = None, iid: bool = False) -> Pairs:
+        """Pairs from a Parquet file; pyarrow comes with the extra `data`.
+
+        `columns` as in `from_jsonl`. Raises PairsError that names row and column.
+        """
+        return cls(read_parquet(Path(path), columns), iid=iid)
+
+    @classmethod
+    def from_dataset(cls, dataset: Iterable[Mapping[str, Any]], *, columns: Columns = None, iid: bool = False) -> Pairs:
+        """Pairs from rows that are mappings, such as one split of a Hugging Face dataset.
+
+        `columns` as in `from_jsonl`. Raises PairsError that names row and column.
+        """
+        return cls(read_dataset(dataset, columns), iid=iid)
+
+    @classmethod
+    def from_template(
+        cls,
+        template: str | Sequence[str],
+        *,
+        fillers: Mapping[str, Iterable[str]],
+        answer: Answer,
+        n: int,
+        seed: int,
+        vary: str | None = None,
+        corrupt: str | Sequence[str] | None = None,
+        corrupt_answer: Answer | None = None,
+        cluster: str | Callable[[Fillers], str] | None = None,
+        where: Callable[[Fillers], bool] | None = None,
+    ) -> Pairs:
+        """Draws `n` distinct pairs from one or several templates, whose marked stretches become spans.
+
+        Clean and corrupt differ in the filler of one slot, `vary`, which is the only one where there
+        is one. `answer` is a table from that filler, a template such as " {io}", or a function of
+        all fillers, and gives the corrupt answer too:
+
+            Pairs.from_template(
+                ["The capital of {country} is", "{country}'s capital is called"],
+                fillers={"country": CAPITALS},
+                answer={country: f" {city}" for country, city in CAPITALS.items()},
+                n=40,
+                seed=0,
+            )
+
+        or they have a template each, and the same fillers:
+
+            Pairs.from_template(
+                "When {io} and {s} went to the store, {s2=s} gave a drink to",
+                corrupt="When {io} and {s} went to the store, {s2=io} gave a drink to",
+                fillers={"io": NAMES, "s": NAMES},
+                where=lambda f: f["io"] != f["s"],
+                answer=" {io}",
+                corrupt_answer=" {s}",
+                n=100,
+                seed=0,
+            )
+
+        `where` says which fillers may meet, in either prompt; it can ask a tokenizer, so that all
+        have as many tokens. Pairs whose two prompts or two answers are the same are not drawn. A
+        pair's cluster is its template, or the clean filler of the slot that `cluster` names, or what
+        `cluster` makes of the fillers. `seed` decides which fillers meet; neither the order in which
+        they are given nor `n` changes the first pairs.
+
+        Raises PairsError when the fillers give fewer pairs, and says how many.
+        """
+        templates = [template] if isinstance(template, str) else list(template)
+        corrupts = None if corrupt is None else [corrupt] if isinstance(corrupt, str) else list(corrupt)
+        given = sources(templates, corrupts, fillers, answer, corrupt_answer, vary, cluster, where)
+        return cls(draw(given, n=n, seed=seed))
 
     @overload
     def __getitem__(self, at: int) -> Pair: ...
@@ -143,6 +175,24 @@ class Pairs(Sequence[Pair]):
         plain = json.dumps([p.as_dict() for p in self._pairs] + [self.iid], sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()
 
+    def as_chat(
+        self,
+        *,
+        system: str | None = None,
+        turns: Sequence[tuple[str, str]] = (),
+        prefill: str = "",
+        **options: str | bool | int | float,
+    ) -> Pairs:
+        """The same pairs, put to a chat model: each prompt is what the user says, and the answer the assistant's.
+
+        The tokenizer's chat template is applied when they are measured. `turns` are the (user,
+        assistant) exchanges before, `prefill` is text with which the assistant has begun its answer,
+        and `options` are those of the template, such as enable_thinking=False. Spans and texts are
+        found in the prompt as before; `lab.clean` shows all tokens that the model sees.
+        """
+        chat = Chat(system, tuple(turns), prefill, options)
+        return Pairs([replace(p, chat=chat) for p in self._pairs], iid=self.iid)
+
     def split(self, *, discovery: float = 0.5, seed: int) -> Split:
         """Two halves by whole clusters, drawn from `seed`.
 
@@ -161,17 +211,6 @@ class Pairs(Sequence[Pair]):
         return Split(Pairs(first, iid=self.iid), Pairs(second, iid=self.iid))
 
 
-def checked_span(name: str, span: Any, text: str) -> tuple[int, int]:
-    """A span as two characters inside its text."""
-    whole = isinstance(span, Sequence) and len(span) == 2 and all(type(edge) is int for edge in span)
-    if not whole or not 0 <= span[0] < span[1] <= len(text):
-        raise PairsError(
-            f"Span {name!r} is {span!r}; a span is [first character, past the last] inside the clean "
-            f"prompt, which has {len(text)} characters."
-        )
-    return (span[0], span[1])
-
-
 def check_clusters(pairs: Sequence[Pair], iid: bool) -> None:
     """Either every pair names its cluster or none does and iid is said."""
     named = sum(p.cluster is not None for p in pairs)
@@ -182,24 +221,3 @@ def check_clusters(pairs: Sequence[Pair], iid: bool) -> None:
             f"{len(pairs) - named} of {len(pairs)} pairs name no cluster. Give each Pair cluster=..., the template "
             "or source that it shares with others, or say Pairs(..., iid=True) if no two have anything in common."
         )
-
-
-def parse_line(path: Path, number: int, line: str) -> Pair:
-    """One line of a pairs file."""
-    known = [f.name for f in fields(Pair)]
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise PairsError(f"{path}, line {number} is not JSON: {error}. Each line is one object.") from error
-    if not isinstance(given, dict):
-        raise PairsError(f"{path}, line {number} is a {type(given).__name__}; each line is one object.")
-    unknown, missing = set(given) - set(known), {"clean", "corrupt", "answer"} - set(given)
-    if unknown or missing:
-        what = f"lacks {sorted(missing)}" if missing else f"has unknown fields {sorted(unknown)}"
-        raise PairsError(f"{path}, line {number} {what}; the fields are {known}.")
-    if not isinstance(given.get("spans", {}), dict):
-        raise PairsError(f"{path}, line {number}: spans must be an object of name: [first, past the last].")
-    try:
-        return Pair(**given)
-    except PairsError as error:
-        raise PairsError(f"{path}, line {number}: {error}") from error

@@ -67,8 +67,21 @@ def last(text: str | Position | None = None, *, occurrence: int | None = None) -
     return Position("last") if text is None else edge("last", text, occurrence)
 
 
+def nth(text: str, k: int) -> Position:
+    """The first token of the k-th occurrence of a text, counted from 0: `first(text, occurrence=k)`, and equal to it.
+
+    Occurrences may overlap: "two two" stands twice in "two two two". The last token of one is
+    `last(text, occurrence=k)`.
+    """
+    if not isinstance(text, str):
+        raise PositionError(
+            f"nth(...) takes a text and which of its occurrences, and got {text!r}; a span stands once."
+        )
+    return edge("first", text, *whole_numbers("nth", (k,)))
+
+
 def span(name: str) -> Position:
-    """Every token of a stretch that the pairs name in `spans`."""
+    """Every token of a stretch that the pairs name in `spans`; it must be the same tokens of both prompts."""
     return Position("span", text=name)
 
 

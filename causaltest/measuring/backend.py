@@ -28,6 +28,7 @@ from causaltest.measuring.costing import cost_of, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.progress import Progress
+from causaltest.measuring.prompts import notes_on_prompts
 from causaltest.measuring.proofs import prove
 from causaltest.measuring.references import SIDES, References
 from causaltest.measuring.scores import score, text_of, tokens_needed
@@ -167,6 +168,7 @@ class ModelBackend:
                     corrupt_gave=corrupt,
                     tokens=tuple(self.loaded.tokenizer.convert_ids_to_tokens(list(t.clean.ids))),
                     excluded=excluded,
+                    notes=t.notes,
                 )
                 for t, clean, corrupt, excluded in zip(chunk.pairs, *tokens, why, strict=True)
             ]
@@ -295,7 +297,7 @@ class ModelBackend:
 
     def _provenance(self, experiment: Experiment) -> dict[str, str]:
         model, budget = self.loaded.model, self.references.budget.bytes
-        notes = {}
+        notes = notes_on_prompts(self.references.chunks(experiment.patching.pairs))
         if budget != self.settings.memory:
             notes["memory"] = (
                 f"out of memory: measured within {budget} bytes in place of {self.settings.memory}, and equal only to "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHOWN_TOKENS = 64
+
 
 @dataclass(frozen=True)
 class CleanRun:
@@ -18,6 +20,8 @@ class CleanRun:
     tokens: tuple[str, ...]
     """The clean prompt as the model sees it, special tokens included."""
     excluded: str | None
+    notes: tuple[str, ...] = ()
+    """What may be wrong with its prompts."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,17 @@ class CleanRuns:
         lines = [
             f"  {r.pair_id}: wanted {r.answer.strip()!r}, clean gave {r.clean_gave!r}, corrupt gave {r.corrupt_gave!r}"
             + (f"  [excluded: {r.excluded}]" if r.excluded else "")
+            + "".join(f"\n    note: {note}" for note in r.notes)
             for r in self.runs[:20]
         ]
         more = [f"  ... and {len(self.runs) - 20} more"] if len(self.runs) > 20 else []
-        return "\n".join([head, *lines, *more])
+        first = [f"  {r.pair_id} as the model sees it: {shortened(r.tokens)}" for r in self.runs[:1]]
+        return "\n".join([head, *lines, *more, *first])
+
+
+def shortened(tokens: tuple[str, ...]) -> str:
+    """Tokens in a row; of many, the first and the last, where special tokens stand."""
+    if len(tokens) <= SHOWN_TOKENS:
+        return " ".join(tokens)
+    half = SHOWN_TOKENS // 2
+    return f"{' '.join(tokens[:half])} ... {len(tokens) - 2 * half} more ... {' '.join(tokens[-half:])}"

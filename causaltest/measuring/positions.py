@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from causaltest.asking.correspondence import Stretch, counterpart
 from causaltest.asking.positions import THINK, Position
 from causaltest.errors import PositionError
 from causaltest.measuring.adapters.model import LoadedModel
@@ -77,43 +78,90 @@ def from_end(n: int, count: int, pair: TokenPair) -> int:
 
 
 def stretch(position: Position, pair: TokenPair) -> tuple[int, ...]:
-    """The tokens of a named span, or of a text that both prompts agree on."""
-    if position.kind == "span":
-        spans, name = pair.pair.spans, str(position.text)
-        if name not in spans:
-            raise PositionError(
-                f"{pair.pair.id} has no span {name!r}; it has {sorted(spans) or 'none'}. "
-                "Name it in Pair(spans={name: (first character, past the last)})."
-            )
-        return covering(pair.clean, *spans[name])
-    text = str(position.text)
-    found = [occurrence(p, text, position, pair) for p in (pair.clean, pair.corrupt) if text in p.text]
-    if not found:
-        raise PositionError(f"{pair.pair.id}: the prompt has no {text!r}. It reads: {pair.clean.text!r}")
-    if len(found) == 2 and found[0] != found[1]:
+    """The tokens of a named span or of a text, the same in both prompts."""
+    return of_span(str(position.text), pair) if position.kind == "span" else of_text(position, pair)
+
+
+def of_span(name: str, pair: TokenPair) -> tuple[int, ...]:
+    own = pair.pair
+    if name not in own.spans:
         raise PositionError(
-            f"{pair.pair.id}: {text!r} stands at tokens {found[0]} of the clean prompt and at {found[1]} of the "
-            "corrupt one, so it names no one position. Use index(...) or span(...)."
+            f"{own.id} has no span {name!r}; it has {sorted(own.spans) or 'none'}. "
+            "Name it in Pair(spans={name: (first character, past the last)})."
         )
-    return found[0]
+    clean = trimmed(own.clean, own.spans[name])
+    corrupt = own.corrupt_spans.get(name) or counterpart(own.clean, own.corrupt, clean)
+    if corrupt is None:
+        raise PositionError(
+            f"{own.id}: the span {name!r}, {own.clean[slice(*clean)]!r}, is in the clean prompt, and it is not clear "
+            f"where it stands in the corrupt one. Say it with Pair(corrupt_spans={{{name!r}: (first character, past "
+            f"the last)}}). They read:\n  clean   {own.clean!r}\n  corrupt {own.corrupt!r}"
+        )
+    return in_both(f"span {name!r}", pair, clean, trimmed(own.corrupt, corrupt))
 
 
-def occurrence(prompt: Prompt, text: str, position: Position, pair: TokenPair) -> tuple[int, ...]:
-    starts = [i for i in range(len(prompt.text)) if prompt.text.startswith(text, i)]
+def of_text(position: Position, pair: TokenPair) -> tuple[int, ...]:
+    own, text = pair.pair, str(position.text)
+    clean, corrupt = (occurrence(prompt, position, pair) for prompt in (own.clean, own.corrupt))
+    if clean is None and corrupt is None:
+        raise PositionError(f"{own.id}: the prompt has no {text!r}. It reads: {own.clean!r}")
+    # A text of one prompt only is what the pair differs in: the other prompt has another in its place.
+    if corrupt is None and clean is not None:
+        corrupt = counterpart(own.clean, own.corrupt, clean)
+    elif clean is None and corrupt is not None:
+        clean = counterpart(own.corrupt, own.clean, corrupt)
+    if clean is None or corrupt is None:
+        raise PositionError(
+            f"{own.id}: {text!r} is in one of the two prompts, and it is not clear what stands in its place in the "
+            "other. Name the stretch in both, with Pair(spans=..., corrupt_spans=...), and use span(name). They "
+            f"read:\n  clean   {own.clean!r}\n  corrupt {own.corrupt!r}"
+        )
+    return in_both(repr(text), pair, clean, corrupt)
+
+
+def in_both(what: str, pair: TokenPair, clean: Stretch, corrupt: Stretch) -> tuple[int, ...]:
+    """The tokens of a stretch, given in characters of either prompt. Raises PositionError when they differ."""
+    tokens, others = covering(pair.clean, *clean), covering(pair.corrupt, *corrupt)
+    if tokens != others:
+        pieces = [[p.piece(i) for i in at] for p, at in ((pair.clean, tokens), (pair.corrupt, others))]
+        raise PositionError(
+            f"{pair.pair.id}: {what} stands at tokens {tokens} of the clean prompt and at {others} of the corrupt "
+            f"one, so it names no one position. They read {pieces[0]} and {pieces[1]}. Reword one of them until the "
+            "tokens are the same, or use index(...)."
+        )
+    return tokens
+
+
+def occurrence(prompt: str, position: Position, pair: TokenPair) -> Stretch | None:
+    """The characters of a text in a prompt, or None where it has none."""
+    text = str(position.text)
+    starts = [i for i in range(len(prompt)) if prompt.startswith(text, i)]
+    if not starts:
+        return None
     if position.occurrence is None and len(starts) > 1:
         raise PositionError(
             f"{pair.pair.id}: {text!r} stands {len(starts)} times in the prompt; say which with "
-            f"{position.kind}({text!r}, occurrence=0). It reads: {prompt.text!r}"
+            f"{position.kind}({text!r}, occurrence=0). It reads: {prompt!r}"
         )
     which = position.occurrence or 0
     if which >= len(starts):
         raise PositionError(f"{pair.pair.id}: {text!r} stands {len(starts)} times; there is no occurrence {which}.")
-    return covering(prompt, starts[which], starts[which] + len(text))
+    return trimmed(prompt, (starts[which], starts[which] + len(text)))
+
+
+def trimmed(text: str, stretch: Stretch) -> Stretch:
+    """A stretch without the spaces around it: some tokenizers count a space to the token after it, some to none."""
+    start, stop = stretch
+    inside = text[start:stop]
+    if not inside.strip(" "):
+        return stretch
+    return (stop - len(inside.lstrip(" ")), start + len(inside.rstrip(" ")))
 
 
 def covering(prompt: Prompt, start: int, stop: int) -> tuple[int, ...]:
-    """The tokens that share a character with a stretch of the text."""
-    tokens = tuple(i for i, (a, b) in enumerate(prompt.offsets) if a < stop and b > start and b > a)
+    """The tokens that share a character with a stretch of the pair's own text."""
+    begin, end = start + prompt.begin, stop + prompt.begin
+    tokens = tuple(i for i, (a, b) in enumerate(prompt.offsets) if a < end and b > begin and b > a)
     if not tokens:
-        raise PositionError(f"No token covers characters {start} to {stop} of {prompt.text!r}.")
+        raise PositionError(f"No token covers characters {start} to {stop} of {prompt.text[prompt.begin :]!r}.")
     return tokens

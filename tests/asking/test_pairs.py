@@ -35,7 +35,8 @@ def one_pair(draw: st.DrawFn, *, clusters: st.SearchStrategy[str | None], id: st
         corrupt_answer=draw(st.none() | texts),
         cluster=draw(clusters),
         id=id,
-        spans=draw(spans(clean)),
+        spans=(named := draw(spans(clean))),
+        corrupt_spans=dict.fromkeys(list(named)[: draw(st.integers(0, 2))], (0, 1)),
     )
 
 
@@ -90,6 +91,17 @@ def test_a_pair_with_itself_has_its_clean_side_twice() -> None:
     pair = replace(ONE, corrupt_answer=" Italy", spans={"city": (0, 5)}).with_itself()
     assert (pair.corrupt, pair.corrupt_answer) == ("Paris is in", " France")
     assert pair.spans == {"city": (0, 5)}
+
+
+def test_a_corrupt_span_lies_in_the_corrupt_prompt_and_names_a_span() -> None:
+    pair = replace(ONE, spans={"city": (0, 5)}, corrupt_spans={"city": [0, 4]})
+    assert pair.corrupt_spans == {"city": (0, 4)}
+    assert pair.with_itself().corrupt_spans == {}
+    assert pair.as_dict()["corrupt_spans"] == {"city": [0, 4]}
+    with pytest.raises(PairsError, match=r"Span 'city' is .* inside the corrupt prompt, which has 10 characters"):
+        replace(ONE, spans={"city": (0, 5)}, corrupt_spans={"city": (0, 11)})
+    with pytest.raises(PairsError, match=r"corrupt_spans names \['town'\], and spans does not"):
+        replace(ONE, spans={"city": (0, 5)}, corrupt_spans={"town": (0, 4)})
 
 
 # pairs
@@ -151,6 +163,15 @@ def test_the_digest_changes_with_whatever_a_measurement_could_depend_on(pairs: P
     other = Pairs([changed if p is old else p for p in pairs], iid=pairs.iid)
     assert other.digest != pairs.digest
     assert other != pairs
+
+
+def test_the_digest_of_plain_pairs_is_the_same_in_every_release() -> None:
+    """It keys what is kept of them."""
+    plain = [
+        Pair(clean="a b", corrupt="a c", answer="d", corrupt_answer="e", cluster="x", spans={"s": (2, 3)}),
+        Pair(clean="a", corrupt="c", answer="d", cluster="y", id="q"),
+    ]
+    assert Pairs(plain).digest == "0b265fb07bca50af6a54b1b7f875387b340d5d282719d14c5786f4d4d4e693fa"
 
 
 def test_the_digest_knows_the_order_and_the_independence() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causaltest.asking.positions import Position, compact, every, first, index, last, span, step, thought
+from causaltest.asking.positions import Position, compact, every, first, index, last, nth, span, step, thought
 from causaltest.errors import PositionError
 
 COUNTED = {"index": index, "step": step, "thought": thought}
@@ -45,6 +45,29 @@ def test_another_think_is_that_thought() -> None:
 
 def test_the_last_think_waits_for_the_model_to_say_how_many_there_are() -> None:
     assert last("[THINK]") == Position("last", text="[THINK]")
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_the_nth_of_a_text_is_its_first_token_in_that_occurrence(k: int) -> None:
+    assert nth("cat", k) == first("cat", occurrence=k)
+    assert nth("[THINK]", k) == thought(k)
+
+
+@pytest.mark.parametrize("k", [-1, 1.0, True, None])
+def test_an_nth_is_counted_from_zero(k: object) -> None:
+    with pytest.raises(PositionError, match=r"nth\(\.\.\.\) takes whole numbers from 0, and got"):
+        nth("cat", k)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [3, span("s")])
+def test_an_nth_is_of_a_text(text: object) -> None:
+    with pytest.raises(PositionError, match=r"nth\(\.\.\.\) takes a text and which of its occurrences, and got"):
+        nth(text, 0)  # type: ignore[arg-type]
+
+
+def test_an_nth_of_nothing_is_refused() -> None:
+    with pytest.raises(PositionError, match="is empty; give the text"):
+        nth("", 1)
 
 
 def test_several_thoughts_are_given_one_by_one_or_as_a_range() -> None:

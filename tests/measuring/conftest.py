@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -85,6 +85,33 @@ def splitting_tokenizer() -> PreTrainedTokenizerFast:
     raw = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]", eos_token="[EOS]")
+
+
+BYTE_TEXTS = (
+    "The capital of France is Paris. The capital of Italy is Rome.",
+    "When Mary and John went to the store, John gave a drink to Mary.",
+    "Nigeria Niger Upper Volta Mexico",
+    "東京は日本の首都です 😀 😀👍",
+)
+
+
+@pytest.fixture(scope="session", params=["offsets with the space", "offsets without the space"])
+def byte_tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as GPT-2's: a word's first token begins with its space, `Ġcapital`.
+
+    Published tokenizers of this kind differ in whether the token's offsets begin with that space.
+    """
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    raw.post_processor = processors.ByteLevel(trim_offsets="without" in request.param)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=390, initial_alphabet=alphabet, special_tokens=["<|end|>"], show_progress=False
+    )
+    # The words of the first two sentences alone are merged to one token.
+    raw.train_from_iterator([*BYTE_TEXTS[:2]] * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", bos_token="<|end|>")
 
 
 def shaken(model: Any) -> Any:

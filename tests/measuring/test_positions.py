@@ -2,7 +2,7 @@
 
 import pytest
 
-from causaltest import Lab, Pair, embed, every, first, index, last, logit, resid_post, span, step, thought
+from causaltest import Lab, Pair, Pairs, embed, every, first, index, last, logit, nth, resid_post, span, step, thought
 from causaltest.asking.positions import Position
 from causaltest.errors import PositionError, SiteError
 from causaltest.measuring.positions import Layout, resolve
@@ -13,8 +13,12 @@ REASONER = Layout(prompt=6, begin=1, thoughts=6, end=1, total=16)
 
 
 @pytest.fixture(scope="module")
-def words(word_tokenizer):
-    tokenizer = word_tokenizer()
+def tokenizer(word_tokenizer):
+    return word_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def words(tokenizer):
 
     def make(clean, corrupt=None, **spans):
         pair = Pair(clean=clean, corrupt=corrupt or clean, answer="one", id="it", spans=spans)
@@ -169,6 +173,106 @@ def test_a_word_of_several_tokens_has_a_first_and_a_last(splitting_tokenizer):
     assert resolve(span("word"), tokens, where) == (1, 2, 3)
     assert resolve(last("ling"), tokens, where) == (2,)
     assert resolve(first("ran"), tokens, where) == (4,)
+
+
+def byte_tokens(tokenizer, clean, corrupt=None, **more):
+    tokens = token_pair(tokenizer, Pair(clean=clean, corrupt=corrupt or clean, answer=" Paris", id="it", **more))
+    length = len(tokens.clean.ids)
+    shown = tokenizer.convert_ids_to_tokens(list(tokens.clean.ids))
+
+    def at(position):
+        return [shown[i] for i in resolve(position, tokens, Layout(length, 0, 0, 0, length))]
+
+    return at
+
+
+def test_a_word_with_its_space_in_its_first_token_is_that_token(byte_tokenizer):
+    at = byte_tokens(byte_tokenizer, "The capital of France is", spans={"it": (15, 21), "wide": (14, 22)})
+    for text in ("capital", " capital", "capital ", " capital "):
+        assert at(first(text)) == at(last(text)) == ["Ġcapital"]
+    assert at(span("it")) == at(span("wide")) == ["ĠFrance"]
+    assert at(last("The ")) == ["The"]
+    assert at(first(" of France ")) == ["Ġof"]
+
+
+def test_a_word_of_several_bytes_and_tokens_has_a_first_and_a_last(byte_tokenizer):
+    at = byte_tokens(byte_tokenizer, "The capital of Mexico is")
+    assert (at(first("Mexico")), at(last("Mexico"))) == (["M"], ["o"])
+    assert at(nth("i", 2)) == ["Ġis"]
+
+
+def test_tokens_that_share_a_character_all_belong_to_it(byte_tokenizer):
+    """An emoji has four bytes and a kanji three, here a token each."""
+    at = byte_tokens(byte_tokenizer, "The 京😀 is", spans={"kanji": (4, 5), "face": (5, 6)})
+    kanji, face = at(span("kanji")), at(span("face"))
+    assert byte_tokenizer.convert_tokens_to_string(kanji).strip() == "京"
+    assert byte_tokenizer.convert_tokens_to_string(face) == "😀"
+    assert len(face) == 4
+    assert (at(first("😀")), at(last("😀"))) == (face[:1], face[-1:])
+    assert at(last("京")) == kanji[-1:]
+    assert at(first("is")) == ["Ġis"]
+
+
+def test_the_nth_of_a_text_is_counted_from_zero(pair):
+    assert [resolve(nth("the", k), pair, PLAIN) for k in range(2)] == [(0,), (4,)]
+    with pytest.raises(PositionError, match="'the' stands 2 times; there is no occurrence 2"):
+        resolve(nth("the", 2), pair, PLAIN)
+
+
+def test_spans_of_drawn_pairs_are_the_same_tokens_of_both_prompts(byte_tokenizer):
+    """Each of these names is one token after a space."""
+    store = "When {{io}} and {{s}} went to the store, {{s2={}}} gave a drink to"
+    pairs = Pairs.from_template(
+        store.format("s"),
+        corrupt=store.format("io"),
+        fillers={"io": ["Mary", "John"], "s": ["Mary", "John"]},
+        where=lambda f: f["io"] != f["s"],
+        answer=" {io}",
+        corrupt_answer=" {s}",
+        n=2,
+        seed=0,
+    )
+    for pair in pairs:
+        tokens = token_pair(byte_tokenizer, pair)
+        length = len(tokens.clean.ids)
+        at = {name: resolve(span(name), tokens, Layout(length, 0, 0, 0, length)) for name in pair.spans}
+        assert {name: len(where) for name, where in at.items()} == {"io": 1, "s": 1, "s2": 1}
+        for side in (tokens.clean, tokens.corrupt):
+            said = {name: side.piece(where[0]).strip() for name, where in at.items()}
+            assert said["s2"] == said["s" if side is tokens.clean else "io"]
+
+
+def test_a_span_of_other_tokens_in_the_corrupt_prompt_is_refused_with_both(byte_tokenizer):
+    """Both prompts have as many tokens, for Mexico has several where Rome has one, and the other way round."""
+    one, other = "of Mexico and Rome", "of Rome and Mexico"
+    at = byte_tokens(byte_tokenizer, one, other, spans={"first": (3, 9), "start": (0, 2)})
+    assert at(span("start")) == ["of"]
+    for position in (span("first"), first(span("first")), last("Mexico")):
+        with pytest.raises(PositionError, match=r"stands at tokens \(2, 3, .* of the clean prompt and at "):
+            at(position)
+
+
+def test_corrupt_spans_say_what_the_comparison_cannot(tokenizer):
+    clean, corrupt = "the red cat sat", "one small blue fox"
+    known = Pair(clean=clean, corrupt="the big dog ran", answer="one", spans={"it": (8, 11)})
+    assert resolve(span("it"), token_pair(tokenizer, known), PLAIN) == (2,)
+    shifted = {"spans": {"it": (4, 11)}, "corrupt_spans": {"it": (0, 9)}}
+    with pytest.raises(PositionError, match=r"tokens \(1, 2\) of the clean prompt and at \(0, 1\) of the corrupt"):
+        resolve(span("it"), token_pair(tokenizer, Pair(clean=clean, corrupt=corrupt, answer="one", **shifted)), PLAIN)
+
+
+def test_a_span_without_a_clear_place_in_the_corrupt_prompt_asks_for_it(splitting_tokenizer):
+    """`duckling` is two tokens, as `red hen` is, and only half of the words is named."""
+    clean, corrupt = "the red hen sat", "the duckling sat"
+    half = Pair(clean=clean, corrupt=corrupt, answer="one", id="it", spans={"half": (4, 7)})
+    with pytest.raises(PositionError, match=r"it: the span 'half', 'red', .*not clear.*corrupt_spans=\{'half'"):
+        resolve(span("half"), token_pair(splitting_tokenizer, half), PLAIN)
+    said = Pair(clean=clean, corrupt=corrupt, answer="one", spans={"half": (4, 7)}, corrupt_spans={"half": (4, 8)})
+    assert resolve(span("half"), token_pair(splitting_tokenizer, said), PLAIN) == (1,)
+    with pytest.raises(PositionError, match=r"'red' is in one of the two prompts, and it is not clear what stands"):
+        resolve(first("red"), token_pair(splitting_tokenizer, half), PLAIN)
+    whole = Pair(clean=clean, corrupt=corrupt, answer="one", spans={"whole": (4, 11)})
+    assert resolve(span("whole"), token_pair(splitting_tokenizer, whole), PLAIN) == (1, 2)
 
 
 @pytest.mark.parametrize("layer", [12, 40])
