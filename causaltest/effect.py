@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from causaltest.errors import ClaimError, JudgementError, RehearsalRead
@@ -257,6 +258,18 @@ class Effect:
 
     def __le__(self, threshold: float) -> Verdict:
         return self._compared("<=", threshold)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to an effect of the same question and numbers. Raises ClaimError beside a number."""
+        if isinstance(other, Real):
+            raise ClaimError(
+                f"An Effect is a sample, and is not equal to a number: {other} was given. To claim that it is close to "
+                f"one, return it from a @claim with negligible(within=...); `effect > {other}` is judged; "
+                "`effect.estimate` is the bare number."
+            )
+        if not isinstance(other, Effect):
+            return NotImplemented
+        return (self.question, self.numbers) == (other.question, other.numbers)
 
     def _compared(self, sign: Literal[">", ">=", "<", "<="], threshold: float) -> Verdict:
         from causaltest.judging.judge import judge_comparison  # a late door: docs/decisions/0002
