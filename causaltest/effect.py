@@ -79,6 +79,25 @@ class PositiveControl:
 
 
 @dataclass(frozen=True)
+class FullComponent:
+    """Beside a patch of a direction, a subspace or features: the same patch of the whole component.
+
+    A part that does more than its whole may work by a pathway that the model itself leaves dormant, and by no
+    variable that the model uses (Makelov et al. 2023, arXiv 2311.17030).
+    """
+
+    estimate: float
+    part: float
+    """The effect of the part, which is the effect's own estimate."""
+    what: str
+
+    @property
+    def excess(self) -> float:
+        """How much more the part does than the whole, in size."""
+        return abs(self.part) - abs(self.estimate)
+
+
+@dataclass(frozen=True)
 class Controls:
     """The controls measured on the same pairs. None: not measured; Waived: left out on purpose."""
 
@@ -88,6 +107,8 @@ class Controls:
     positive: PositiveControl | Waived | None = None
     distance: tuple[float, ...] | None = None
     """Per pair, Euclidean: how far the patched vectors are from those they replace."""
+    full: FullComponent | None = None
+    """None where the whole component is patched."""
 
 
 @dataclass(frozen=True)
@@ -346,6 +367,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             placebo=placebo_of_difference(first.controls.placebo, second.controls.placebo, order),
             positive=worse_positive(first.controls.positive, second.controls.positive),
             distance=smaller_distances(first.controls.distance, second.controls.distance, order),
+            full=larger_excess(first.controls.full, second.controls.full),
         ),
         rounding=rounding,
         pairs_total=first.pairs_total,
@@ -380,6 +402,13 @@ def smaller_distances(
     if first is None or second is None:
         return first if second is None else tuple(second[j] for j in order)
     return tuple(min(a, second[j]) for a, j in zip(first, order, strict=True))
+
+
+def larger_excess(first: FullComponent | None, second: FullComponent | None) -> FullComponent | None:
+    """The arm whose part does more beside its whole, so that a difference cannot hide it."""
+    if first is None or second is None:
+        return first or second
+    return first if first.excess >= second.excess else second
 
 
 def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waived | None) -> SelfPatch | Waived | None:

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from causaltest.asking.directions import Direction
+from causaltest.asking.features import Features
 from causaltest.asking.sites import Component, Site
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.engine import Patch, Place
+from causaltest.measuring.moves import Move
 from causaltest.measuring.planner import EMBEDDING, Ints
 
 
@@ -66,6 +69,7 @@ class Spot:
     layer: int
     part: int | None
     where: Where
+    within: Direction | Features | None = None
 
     @property
     def place(self) -> Place:
@@ -85,7 +89,7 @@ def spots(site: Site, where: Where) -> tuple[Spot, ...]:
     """The spots of a site: one per layer and part."""
     layers: tuple[int, ...] = site.layers or (0,)
     parts: tuple[int | None, ...] = site.parts or (None,)
-    return tuple(Spot(site.component, layer, part, where) for layer in layers for part in parts)
+    return tuple(Spot(site.component, layer, part, where, site.within) for layer in layers for part in parts)
 
 
 def read(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot, entries: Ints | None = None) -> Tensor:
@@ -100,15 +104,15 @@ def read(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot, en
     return whole[torch.from_numpy(rows).to(whole.device), torch.from_numpy(flat).to(whole.device)]
 
 
-def write(spot: Spot, slots: Ints, positions: Ints, values: Tensor, layers: int) -> Patch:
-    """The patch that puts vectors [entry, width] at a spot, for rows of a wave.
+def write(spot: Spot, slots: Ints, positions: Ints, values: Tensor, layers: int, move: Move | None = None) -> Patch:
+    """The patch that brings vectors [entry, width] to a spot, for rows of a wave.
 
     The stream between two blocks is written at the input of the upper one, where rows join.
     """
     component, layer = spot.component, spot.layer
     if component == "resid_post" and layer + 1 < layers:
         component, layer = "resid_pre", layer + 1
-    return Patch(component, layer, spot.part, torch.from_numpy(slots), torch.from_numpy(positions), values)
+    return Patch(component, layer, spot.part, torch.from_numpy(slots), torch.from_numpy(positions), values, move)
 
 
 def by_pair(vectors: Sequence[Tensor], spots_of: Sequence[Spot]) -> list[Tensor]:

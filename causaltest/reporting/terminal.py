@@ -102,6 +102,8 @@ def controls(result: ClaimResult) -> str:
             parts.append(f"{name} {number(value)}")
         elif isinstance(value, str):
             parts.append(f"{name} {value}")
+    if given.get("full_component") is not None:
+        parts.append(f"full component {number(given['full_component'])}")
     if given.get("distance") is not None:
         parts.append(f"patch distance {given['distance']:.3g}")
     return " · ".join(parts)
