@@ -86,7 +86,10 @@ def selected(
         raise SiteError(f"{key!r} of {path} has the shape {list(shape)}, and an array with {axis + 1} axes is needed.")
     beyond = [n for n in indices if n >= shape[axis]]
     if beyond:
-        raise SiteError(f"{key!r} of {path} has no {beyond[0]}: the features of this file are 0 to {shape[axis] - 1}.")
+        raise SiteError(
+            f"{key!r} of {path} has the shape {list(shape)}, so no feature {beyond[0]} lies along its axis {axis}; an "
+            "encoder that is [feature, width] needs feature_rows=True."
+        )
     out = tuple(len(indices) if n == axis else count for n, count in enumerate(shape))
     within_bounds(path, key, math.prod(out) * size)
     # Each stretch before the axis, then the index, then what lies side by side behind the axis.

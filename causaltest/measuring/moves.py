@@ -26,7 +26,8 @@ class Move:
 
     def __call__(self, current: Tensor, values: Tensor) -> Tensor:
         # Half precision is too coarse for a difference of two large numbers; the model sees only the result.
-        return self.step(wide(current), wide(values)).to(current.dtype)
+        there = wide(current)
+        return self.step(there, values.to(there.dtype)).to(current.dtype)
 
     def step(self, current: Tensor, values: Tensor) -> Tensor:
         raise NotImplementedError
