@@ -15,6 +15,7 @@ from causaltest.effect import (
     Controls,
     Difference,
     Effect,
+    FullComponent,
     Numbers,
     PositiveControl,
     SelfPatch,
@@ -351,3 +352,21 @@ def test_effects_are_equal_where_their_questions_and_numbers_are() -> None:
     assert given_values() != dataclasses.replace(given_values(), numbers=None)
     assert given_values() != "an effect" and given_values() not in (None, "1")
     assert hash(REHEARSED) == hash(Effect(None, None))
+
+
+# the whole component beside a part
+
+
+def test_a_part_that_does_more_than_its_whole_is_told_by_its_size() -> None:
+    assert FullComponent(0.9, 0.4, "s").excess == pytest.approx(-0.5)
+    assert FullComponent(0.4, 0.9, "s").excess == FullComponent(-0.4, 0.9, "s").excess == pytest.approx(0.5)
+    assert FullComponent(-0.9, -0.4, "s").excess == pytest.approx(-0.5)
+
+
+def test_a_difference_keeps_the_arm_whose_part_exceeds_its_whole_by_more() -> None:
+    tame, wild = FullComponent(0.9, 0.4, "tame"), FullComponent(0.2, 0.7, "wild")
+    first, second = (measured((1.0, 2.0), controls=Controls(full=full)) for full in (tame, wild))
+    bare = measured((1.0, 2.0))
+    for one, other, kept in ((first, second, wild), (second, first, wild), (first, bare, tame), (bare, first, tame)):
+        assert (one - other).measured.controls.full == kept
+    assert (bare - bare).measured.controls.full is None

@@ -55,9 +55,8 @@ class Spaces:
     def basis(self, spot: Spot, direction: Direction) -> Tensor:
         """Orthonormal rows that span the directions, the first along the first. [row, width]"""
         if direction not in self._bases:
-            self._bases[direction] = orthonormal(tensor_of(direction.array, str(direction)), str(direction)).to(
-                device=self._device, dtype=self._dtype
-            )
+            basis = orthonormal(tensor_of(direction.array, str(direction)).double(), str(direction))
+            self._bases[direction] = basis.to(device=self._device, dtype=self._dtype)
         self._check_width(spot, str(direction), self._bases[direction].shape[1])
         return self._bases[direction]
 
@@ -91,7 +90,7 @@ class Spaces:
         if len(vector) > 1:
             raise SiteError(f"add takes one vector, and {by.vector} has {len(vector)} rows.")
         self._check_width(spot, str(by.vector), vector.shape[1])
-        return (amount * vector[0]).to(device=self._device, dtype=self._dtype)
+        return (amount * vector[0].double()).to(device=self._device, dtype=self._dtype)
 
     def cast(self, named: list[Direction | Features]) -> dict[str, str]:
         """For the provenance: in which types vectors were given, and in which they are used."""
@@ -124,7 +123,7 @@ def tensor_of(array: Array, name: str) -> Tensor:
     flat = torch.frombuffer(bytearray(array.data), dtype=TORCH_DTYPE[array.dtype])
     if not bool(torch.isfinite(flat).all()):
         raise SiteError(f"{name} has a number that is NaN or infinite; nothing can be measured along it.")
-    return flat.view(array.shape).double()
+    return flat.view(array.shape)
 
 
 def orthonormal(rows: Tensor, name: str) -> Tensor:

@@ -60,7 +60,7 @@ def observed(result: ClaimResult) -> str:
     if result.estimate is None:
         return ""
     share = ""
-    if result.kind == "binary":
+    if result.kind == "binary" and 0 <= result.estimate <= 1:
         share = f"{round(result.estimate * result.n)}/{result.n} = "
     how = ", ".join(part for part in (*result.procedures, alpha(result)) if part)
     return f"{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"

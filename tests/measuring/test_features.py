@@ -1,7 +1,7 @@
 """Features of a sparse autoencoder, patched in a model, against the formula written out in a hook."""
 
 from dataclasses import replace as changed
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -95,16 +95,15 @@ def wanted(plain, tiny, arrays, convention, way, pair, pairs, partners, site):
             return read(partners[pair.id].clean, spots(partners[pair.id])[n])
         return {"zero": torch.zeros(2), "scale": 3.0, "add": 2.5}[way]
 
+    def of(aim, there):
+        f = activations(arrays, convention, there)[list(INDEX)]
+        new = {"scale": f * aim, "add": f + aim}.get(way, aim)
+        return there + (new - f) @ arrays["W_dec"][list(INDEX)]
+
     changes = []
-    for n, spot in enumerate(spots(pair)):
-
-        def of(there, aim=aim_of(n, spot)):
-            f = activations(arrays, convention, there)[list(INDEX)]
-            new = {"scale": f * aim, "add": f + aim}.get(way, aim)
-            return there + (new - f) @ arrays["W_dec"][list(INDEX)]
-
-        component, layer, position = spot
-        changes.append(plain.Change(component, layer, position, None, None, of))
+    for n, (component, layer, position) in enumerate(spots(pair)):
+        made = partial(of, aim_of(n, (component, layer, position)))
+        changes.append(plain.Change(component, layer, position, None, None, made))
     text = pair.corrupt if way == "denoise" else pair.clean
     return plain.forward(tiny.model, tiny.tokenizer(text)["input_ids"], changes).logits[-1]
 
