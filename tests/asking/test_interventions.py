@@ -41,6 +41,13 @@ def patching(way: str, by: Any, site: Any = SITE) -> Patching:
     return Patching("m", way, PAIRS, (site,), by)  # type: ignore[arg-type]
 
 
+def test_each_intervention_is_its_own_value_and_reads_as_its_name() -> None:
+    known = (replace, zero, mean, resample)
+    assert [str(i) for i in known] == ["replace", "zero", "mean", "resample"]
+    assert len({*known}) == 4
+    assert zero == Intervention("zero")
+
+
 def test_each_says_what_it_is() -> None:
     said = [str(by) for by in (*ABLATIONS, add(4.0, times=None), add([1.0], times=2))]
     assert said[:-1] == [
