@@ -30,9 +30,11 @@ from causaltest import (
     zero,
 )
 from causaltest.asking.experiment import Experiment, Patching
-from causaltest.asking.positions import every, step
+from causaltest.asking.positions import Position, every, step
+from causaltest.effect import PositiveControl
 from causaltest.errors import MeasurementError, SiteError
 from causaltest.measuring.backend import ModelBackend
+from causaltest.measuring.moves import Toward
 from causaltest.measuring.planner import Limits
 
 WIDTH = 16
@@ -428,3 +430,20 @@ def test_one_pair_alone_can_be_steered(tiny_gpt2):
     one = Pairs([Pair(clean="the cat sat", corrupt="the dog sat", answer="on", corrupt_answer="by")], iid=True)
     numbers = tiny_gpt2.backend.measure(asked("add", one, SITE)).measured
     assert numbers.controls.placebo is None and len(numbers.values) == 1
+
+
+def test_a_subspace_that_moves_what_is_equal_is_found_out(tiny_gpt2, monkeypatch):
+    """The self-patch is written as the patch is: through the subspace."""
+    monkeypatch.setattr(Toward, "step", lambda self, current, values: values - current + 1e-3)
+    backend = ModelBackend(tiny_gpt2.backend.loaded)
+    with pytest.raises(MeasurementError, match=r"holds back where it was read changes it, by up to 0\.00"):
+        backend.measure(asked("denoise", tiny_gpt2.pairs, SITE.along(SUBSPACE)))
+
+
+@pytest.mark.parametrize("by", [("steer", add(rows(1))), ("ablate", scale(0.5)), ("denoise", replace)])
+def test_a_change_of_the_whole_stream_is_not_its_own_positive_control(tiny_gpt2, by):
+    """Only the other run's stream, all of it, makes one run the other by construction."""
+    everywhere = dataclasses.replace(SITE, position=Position("everywhere"))
+    site = everywhere if by[0] != "denoise" else everywhere.along(SUBSPACE)
+    controls = tiny_gpt2.backend.measure(asked(by, tiny_gpt2.pairs, site)).measured.controls
+    assert isinstance(controls.positive, PositiveControl)
