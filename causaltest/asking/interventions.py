@@ -70,7 +70,10 @@ replace = Intervention("replace")
 zero = Intervention("zero")
 """The zero vector."""
 mean = Intervention("mean")
-"""The mean over the clean runs of all pairs, at the same position; `mean(over=pairs)`: of other pairs."""
+"""The mean over the clean runs of all pairs, at the same position; `mean(over=pairs)`: of other pairs.
+
+    lab.ablate(pairs, at=head(9, 6), by=mean(over=reference_pairs)).drop(logit_diff)
+"""
 resample = Intervention("resample")
 """Another pair's clean activation, drawn from the seed; from another cluster where there is one.
 
@@ -93,6 +96,9 @@ def gaussian(*, sd: float) -> Intervention:
     embeddings is how causal tracing corrupts a prompt (Meng et al. 2022, arXiv 2202.05262, section 2.1):
 
         lab.ablate(pairs, at=embed(span("subject")), by=gaussian(sd=3)).drop(accuracy)
+
+    Its placebo moves as far along another pair's difference: it asks whether noise does more than that. Where
+    only the corruption matters, `.drop(accuracy, placebo=False)`.
     """
     sd = finite("gaussian", sd)
     if sd <= 0:

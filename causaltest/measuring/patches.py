@@ -13,6 +13,7 @@ from torch import Tensor
 from causaltest.asking.directions import Direction
 from causaltest.asking.features import Features
 from causaltest.asking.sites import Component, Site
+from causaltest.errors import SiteError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.engine import Patch, Place
 from causaltest.measuring.moves import Move
@@ -133,3 +134,16 @@ def from_pairs(
         count = int(spots_of[index].where.counts[pair]) * widths[index]
         out.append(flat[pair][begin : begin + count].view(-1, widths[index]))
     return torch.cat(out)
+
+
+def refuse_overlap(spots_of_chunks: Sequence[Sequence[Spot]], what: str) -> None:
+    """Raises SiteError where one patch changes a vector twice: which of the two comes first, nobody has said."""
+    for spots_of in spots_of_chunks:
+        for pair in range(len(spots_of[0].where.positions)):
+            named = [(s.place, s.part, at) for s in spots_of for at in s.where.positions[pair]]
+            if len(set(named)) < len(named):
+                _, _, twice = next(name for name in named if named.count(name) > 1)
+                raise SiteError(
+                    f"{what} changes one vector twice, at position {twice}. Name each place once; several directions "
+                    "of one place are rows of one subspace."
+                )

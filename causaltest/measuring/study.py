@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.interventions import replace as other_run
 from causaltest.asking.interventions import zero
 from causaltest.asking.metrics import Metric
-from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
 from causaltest.asking.sites import STREAM, Site
 from causaltest.effect import Controls, Effect, FullComponent, PositiveControl, SelfPatch, Waived
-from causaltest.errors import MeasurementError, PositionError, SiteError
+from causaltest.errors import MeasurementError, PositionError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.arms import Arm, Elsewhere, Vectors
+from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.batch import Batch, Readings
 from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
-from causaltest.measuring.patches import Spot, Where, spots
-from causaltest.measuring.positions import layout, resolve
-from causaltest.measuring.prompts import Chunk, TokenPair
+from causaltest.measuring.patches import refuse_overlap
+from causaltest.measuring.positions import layout
 from causaltest.measuring.proofs import rounding_at_most
 from causaltest.measuring.references import SIDES, Side
-from causaltest.measuring.scores import reads_generated, tokens_needed
-from causaltest.measuring.spaces import Spaces
+from causaltest.measuring.scores import reads_generated
+from causaltest.measuring.sites import Sites
 from causaltest.measuring.trajectory import not_finite
 
 POSITIVE_CONTROL_NEEDS = 0.5
@@ -39,60 +35,6 @@ EVERYWHERE = Position("everywhere")
 OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"
 NOISE_FACTOR = 4
 """How many times the rounding that was seen in some runs may be met in others."""
-
-
-class Sites:
-    """A batch's sites as spots; positions that are named alike are resolved once."""
-
-    def __init__(self, batch: Batch, chunks: Sequence[Chunk] | None = None) -> None:
-        """`chunks`: those of other pairs than the batch's own."""
-        self.batch = batch
-        self.chunks = batch.chunks if chunks is None else chunks
-        self.pairs: list[TokenPair] = [pair for chunk in self.chunks for pair in chunk.pairs]
-        self.ids = [str(pair.pair.id) for pair in self.pairs]
-        self.clusters = [pair.pair.cluster or str(pair.pair.id) for pair in self.pairs]
-        self.spaces = Spaces(batch.model)
-        self._elsewhere: dict[Pairs, Sites] = {}
-        self._tokens: dict[Metric, int] = {}
-        self._where: dict[tuple[Position, int], tuple[Where, ...]] = {}
-
-    def tokens(self, metric: Metric) -> int:
-        """How many answer tokens a metric reads of these pairs."""
-        if metric not in self._tokens:
-            self._tokens[metric] = tokens_needed(metric, self.pairs)
-        return self._tokens[metric]
-
-    def spots(self, patching: Patching, new_tokens: int) -> tuple[tuple[Spot, ...], ...]:
-        """Per chunk, the spots of a patching. Raises PositionError for a step that no metric reads."""
-        places = [(site, self.where(site.position, new_tokens)) for site in patching.sites]
-        return tuple(
-            tuple(spot for site, where in places for spot in spots(site, where[n])) for n in range(len(self.chunks))
-        )
-
-    def elsewhere(self, patching: Patching, new_tokens: int) -> Elsewhere | None:
-        """The other pairs over which a mean is taken, if any, and the same sites in them."""
-        pairs = patching.intervention.over
-        if pairs is None:
-            return None
-        if pairs not in self._elsewhere:
-            self._elsewhere[pairs] = Sites(self.batch, self.batch.references.chunks(pairs))
-        return Elsewhere(pairs, self._elsewhere[pairs].spots(patching, new_tokens))
-
-    @cached_property
-    def embedding_sd(self) -> float:
-        """The standard deviation of the input embedding's entries: the unit of noise."""
-        weight = cast(nn.Embedding, self.batch.model.model.get_input_embeddings()).weight
-        return float(weight.detach().float().std())
-
-    def where(self, position: Position, new_tokens: int) -> tuple[Where, ...]:
-        key = (position, new_tokens)
-        if key not in self._where:
-            self._where[key] = tuple(
-                Where(tuple(resolve(position, pair, at) for pair in chunk.pairs))
-                for chunk in self.chunks
-                for at in [layout(self.batch.model, chunk.prompt_tokens, new_tokens)]
-            )
-        return self._where[key]
 
 
 @dataclass(frozen=True)
@@ -220,7 +162,7 @@ class Study:
             elsewhere=sites.elsewhere(patching, new_tokens),
         )
         if vectors.is_move:
-            refuse_overlap(vectors)
+            refuse_overlap(vectors.spots, named(patching))
         if vectors.first_pass:
             self.batch.vectors.append(vectors)
         return Patched(patching, vectors, vectors.other_side, new_tokens)
@@ -380,19 +322,3 @@ def refuse_late_steps(patching: Patching, metric: Metric, new_tokens: int) -> No
             f"step({late[0]}) comes after the last token that {metric} reads here (it reads {new_tokens}), so a "
             f"patch there cannot matter. The steps are 0 to {new_tokens - 1}."
         )
-
-
-def refuse_overlap(vectors: Vectors) -> None:
-    """Raises SiteError where a vector is changed twice by one patch: by which of the two first, nobody has said."""
-    for spots_of in vectors.spots:
-        for pair in range(len(spots_of[0].where.positions)):
-            seen: set[object] = set()
-            for spot in spots_of:
-                for position in spot.where.positions[pair]:
-                    before = len(seen)
-                    seen.add((spot.place, spot.part, position))
-                    if len(seen) == before:
-                        raise SiteError(
-                            f"{named(vectors.patching)} changes one vector twice, at position {position}. Name each "
-                            "place once; several directions of one place are rows of one subspace."
-                        )

@@ -87,12 +87,15 @@ def rehearsed() -> Lab:
         ("noise", "change", interventions.replace),
         ("ablate", "drop", interventions.zero),
         ("ablate", "change", interventions.zero),
+        ("steer", "change", interventions.add([1.0], times=4)),
+        ("steer", "drop", interventions.add([1.0])),
     ],
 )
 def test_a_verb_and_a_reading_make_one_experiment(
     lab: Lab, backend: Recorder, verb: str, read: str, by: interventions.Intervention
 ) -> None:
-    effect = getattr(getattr(lab, verb)(PAIRS, at=SITE), read)(logit_diff)
+    options = {"by": by} if verb == "steer" else {}
+    effect = getattr(getattr(lab, verb)(PAIRS, at=SITE, **options), read)(logit_diff)
     expected = Experiment(Patching("recorded", verb, PAIRS, (SITE,), by), read, logit_diff, seed="7")  # type: ignore[arg-type]
     assert backend.asked == [expected] == list(lab.experiments)
     assert effect.question == expected
