@@ -110,7 +110,8 @@ def add(vector: Any, *, times: float | None = None) -> Intervention:
     """A vector added to what is there: `lab.steer(pairs, at=resid_post(6), by=add(truth, times=4))`.
 
     `vector` is a `direction(...)`, or numbers of which one is made; it is added as it is, `times` times (1). At a
-    site along one direction or one of features, a number: so far is the activation moved, `by=add(4.0)`.
+    site along directions, its part inside them is. There, along one direction, and at features, a number does as
+    well: so far is the activation moved, `by=add(4.0)`.
 
     Raises ClaimError for what is no number, SiteError for what is no vector.
     """

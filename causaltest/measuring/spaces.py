@@ -119,7 +119,9 @@ def width_of(model: LoadedModel, spot: Spot) -> int:
 
 
 def tensor_of(array: Array, name: str) -> Tensor:
-    """An array as a tensor. Raises SiteError where a number is not finite."""
+    """An array as a tensor. Raises SiteError where there is no number, or one is not finite."""
+    if not array.data:
+        raise SiteError(f"{name} has an array of the shape {list(array.shape)}, which has no numbers.")
     flat = torch.frombuffer(bytearray(array.data), dtype=TORCH_DTYPE[array.dtype])
     if not bool(torch.isfinite(flat).all()):
         raise SiteError(f"{name} has a number that is NaN or infinite; nothing can be measured along it.")

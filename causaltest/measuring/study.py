@@ -109,7 +109,7 @@ class Study:
                 full=self._full_component(readings, compared),
             )
         numbers = numbers_of(
-            self.experiment, self.pairs, compared, controls, rounding=rounding, provenance=provenance | self._cast()
+            self.experiment, self.pairs, compared, controls, rounding=rounding, provenance=provenance | self._made_of()
         )
         return Effect(self.experiment, numbers)
 
@@ -247,11 +247,14 @@ class Study:
         )
         return FullComponent(estimate, mine, named(self.full.patching))
 
-    def _cast(self) -> dict[str, str]:
-        """In which types the vectors that the experiment names were given and used."""
-        patching = self.experiment.patching
-        named_there = [site.within for site in patching.sites] + [patching.intervention.vector]
-        return self.sites.spaces.cast([one for one in named_there if one is not None])
+    def _made_of(self) -> dict[str, str]:
+        """For the provenance: in which types named vectors were given and used, and how wide noise is."""
+        patching, by = self.experiment.patching, self.experiment.patching.intervention
+        named_there = [site.within for site in patching.sites] + [by.vector]
+        out = self.sites.spaces.cast([one for one in named_there if one is not None])
+        if by.kind == "gaussian" and by.amount is not None:
+            out["noise"] = f"standard deviation {by.amount * self.sites.embedding_sd:.6g}"
+        return out
 
     def _positive_control(self, readings: Readings) -> PositiveControl | Waived:
         if self.everywhere is None:

@@ -12,11 +12,13 @@ from causaltest import (
     Pairs,
     accuracy,
     add,
+    at_least,
     direction,
     embed,
     gaussian,
     head,
     index,
+    judge,
     logit_diff,
     mean,
     mlp_out,
@@ -138,6 +140,18 @@ def test_without_controls_no_whole_component_is_run(tiny_gpt2):
     bare = asked("denoise", tiny_gpt2.pairs, SITE.along(SUBSPACE), controls=False)
     batch, (study,) = tiny_gpt2.backend.batch([bare])
     assert study.full is None and len(batch.arms) == 1
+
+
+def test_a_part_that_does_more_than_its_whole_is_noted_beside_the_verdict(tiny_gpt2):
+    """Of drawn directions some push the answer further than the whole component does."""
+    seen = set()
+    for seed in range(12):
+        effect = tiny_gpt2.backend.measure(asked("noise", tiny_gpt2.pairs, SITE.along(rows(2, seed=seed))))
+        full = effect.measured.controls.full
+        noted = any("than the whole component" in note for note in judge(effect, at_least(0.1)).notes)
+        assert noted == (abs(full.part) > 1.002 * abs(full.estimate))
+        seen.add(noted)
+    assert seen == {True, False}
 
 
 # The placebo
