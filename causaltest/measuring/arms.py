@@ -84,8 +84,6 @@ class Vectors:
     """What noise and partners are drawn from."""
     spaces: Spaces | None = None
     """Directions and features; made here where it is not shared with others."""
-    embedding_sd: Callable[[], float] = lambda: 1.0
-    """The standard deviation of the input embedding's entries, in which noise is measured."""
     elsewhere: Elsewhere | None = None
     widths: list[int] = field(default_factory=list)
     _base: list[Tensor] = field(default_factory=list)
@@ -94,7 +92,7 @@ class Vectors:
     _pairs: int = 0
 
     def __post_init__(self) -> None:
-        spaces = self.spaces = self.spaces or Spaces(self.model)
+        self._spaces = spaces = self.spaces or Spaces(self.model)
         by, spots = self.patching.intervention, self.spots[0]
         self.moves: Moves = tuple(spaces.move(spot, by) for spot in spots)
         self.own_moves: Moves = tuple(spaces.move(spot, replace) for spot in spots)
@@ -246,7 +244,7 @@ class Vectors:
             noise(self.seed, self.ids[before + pair], where, int(where.where.counts[pair]), own.shape[-1])
             for pair in pairs.tolist()
         ]
-        sd = float(self.patching.intervention.amount or 0.0) * self.embedding_sd()
+        sd = float(self.patching.intervention.amount or 0.0) * self._spaces.embedding_sd
         return (sd * torch.cat(drawn)).to(own.device)
 
     def placebo(self, seed: str) -> Values:

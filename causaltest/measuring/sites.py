@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import cast
-
-from torch import nn
 
 from causaltest.asking.experiment import Patching
 from causaltest.asking.metrics import Metric
@@ -57,12 +53,6 @@ class Sites:
         if pairs not in self._elsewhere:
             self._elsewhere[pairs] = Sites(self.batch, self.batch.references.chunks(pairs))
         return Elsewhere(pairs, self._elsewhere[pairs].spots(patching, new_tokens))
-
-    @cached_property
-    def embedding_sd(self) -> float:
-        """The standard deviation of the input embedding's entries: the unit of noise."""
-        weight = cast(nn.Embedding, self.batch.model.model.get_input_embeddings()).weight
-        return float(weight.detach().float().std())
 
     def where(self, position: Position, new_tokens: int) -> tuple[Where, ...]:
         key = (position, new_tokens)

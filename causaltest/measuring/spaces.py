@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from causaltest.asking.arrays import Array
 from causaltest.asking.directions import Direction
@@ -91,6 +94,12 @@ class Spaces:
             raise SiteError(f"add takes one vector, and {by.vector} has {len(vector)} rows.")
         self._check_width(spot, str(by.vector), vector.shape[1])
         return (amount * vector[0].double()).to(device=self._device, dtype=self._dtype)
+
+    @cached_property
+    def embedding_sd(self) -> float:
+        """The standard deviation of the input embedding's entries: the unit of noise."""
+        weight = cast(nn.Embedding, self._model.model.get_input_embeddings()).weight
+        return float(weight.detach().float().std())
 
     def cast(self, named: list[Direction | Features]) -> dict[str, str]:
         """For the provenance: in which types vectors were given, and in which they are used."""

@@ -158,7 +158,6 @@ class Study:
             ids=sites.ids,
             seed=self.experiment.seed,
             spaces=sites.spaces,
-            embedding_sd=lambda: sites.embedding_sd,
             elsewhere=sites.elsewhere(patching, new_tokens),
         )
         if vectors.is_move:
@@ -253,7 +252,7 @@ class Study:
         named_there = [site.within for site in patching.sites] + [by.vector]
         out = self.sites.spaces.cast([one for one in named_there if one is not None])
         if by.kind == "gaussian" and by.amount is not None:
-            out["noise"] = f"standard deviation {by.amount * self.sites.embedding_sd:.6g}"
+            out["noise"] = f"standard deviation {by.amount * self.sites.spaces.embedding_sd:.6g}"
         return out
 
     def _positive_control(self, readings: Readings) -> PositiveControl | Waived:
