@@ -262,6 +262,14 @@ def test_what_is_drawn_depends_on_the_seed_and_the_pair_and_on_nothing_else(plan
     assert any(not torch.allclose(other_seed[name], first[name], atol=1e-3) for name in first)
 
 
+@pytest.mark.parametrize("way", ["gaussian", "resample"])
+def test_two_seeds_in_one_plan_are_two_draws(planned, tiny_gpt2, way):
+    both = [asked(way, tiny_gpt2.pairs, SITE, seed=seed, controls=False) for seed in ("s", "t")]
+    batch = planned(tiny_gpt2.backend.loaded, both)
+    first, second = (study.patched.arm for study in batch.studies)
+    assert any(not torch.equal(batch.gave[first, i].logits, batch.gave[second, i].logits) for i in tiny_gpt2.pairs.ids)
+
+
 def test_noise_beside_other_sites_is_the_noise_alone(tiny_gpt2):
     batch, studies = tiny_gpt2.backend.batch(
         [asked("gaussian", tiny_gpt2.pairs, *sites) for sites in ((SITE,), (head(0, 1, index(0)), SITE))]
