@@ -31,7 +31,9 @@ class Patching:
     """A patched run for every pair: which run is changed, where, and by what.
 
     denoise: the corrupt run receives clean activations (sufficiency). noise: the clean run
-    receives corrupt ones (necessity). ablate: the clean run receives zeros or means.
+    receives corrupt ones (necessity). ablate: the clean run loses what it has there, by zero, mean,
+    resample, gaussian or scale. steer: the clean run receives a vector on top of what it has there.
+    denoise has a recovery, the others a drop, and all a change.
     """
 
     model: str

@@ -137,14 +137,11 @@ def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
         f"in {numbers.clipped:.0%} of the pairs a value lay outside the metric's range and was clipped: what is judged "
         "is the clipped metric",
     )
-    return (
-        (clipped if numbers.clipped else ())
-        + more_than_its_whole(numbers)
-        + tuple(
-            f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
-            for name, control in wanted.items()
-            if control is None or isinstance(control, Waived)
-        )
+    told = (clipped if numbers.clipped else ()) + more_than_its_whole(numbers)
+    return told + tuple(
+        f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
+        for name, control in wanted.items()
+        if control is None or isinstance(control, Waived)
     )
 
 
