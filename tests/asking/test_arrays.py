@@ -132,6 +132,7 @@ def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
         ({"shape": [1 << 62, 4]}, "does not fit"),
         ({"data_offsets": [0, 1 << 40]}, "does not fit"),
         ({"data_offsets": [48, 0]}, "does not fit"),
+        ({"shape": [6, 4], "data_offsets": [0, 96]}, r"does not fit: shape \[6, 4\] at 0 to 96 of 48 bytes"),
         ({"data_offsets": [0]}, r"offsets \[0\]"),
         ({"data_offsets": [True, 48]}, "no array has these"),
     ],
