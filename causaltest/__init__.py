@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from causaltest.asking.claims import claim as claim
+    from causaltest.asking.directions import Direction as Direction
+    from causaltest.asking.directions import direction as direction
     from causaltest.asking.experiment import Experiment as Experiment
+    from causaltest.asking.features import SAE as SAE
+    from causaltest.asking.interventions import add as add
+    from causaltest.asking.interventions import gaussian as gaussian
     from causaltest.asking.interventions import mean as mean
     from causaltest.asking.interventions import replace as replace
+    from causaltest.asking.interventions import resample as resample
+    from causaltest.asking.interventions import scale as scale
     from causaltest.asking.interventions import zero as zero
     from causaltest.asking.lab import Lab as Lab
     from causaltest.asking.metrics import accuracy as accuracy
@@ -58,8 +65,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "asking.claims": ("claim",),
+    "asking.directions": ("Direction", "direction"),
     "asking.experiment": ("Experiment",),
-    "asking.interventions": ("mean", "replace", "zero"),
+    "asking.features": ("SAE",),
+    "asking.interventions": ("add", "gaussian", "mean", "replace", "resample", "scale", "zero"),
     "asking.lab": ("Lab",),
     "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff"),
     "asking.pairs": ("Pair", "Pairs"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from causaltest.errors import ClaimError, JudgementError, RehearsalRead
@@ -78,6 +79,25 @@ class PositiveControl:
 
 
 @dataclass(frozen=True)
+class FullComponent:
+    """Beside a patch of a direction, a subspace or features: the same patch of the whole component.
+
+    A part that does more than its whole may work by a pathway that the model itself leaves dormant, and by no
+    variable that the model uses (Makelov et al. 2023, arXiv 2311.17030).
+    """
+
+    estimate: float
+    part: float
+    """The effect of the part, which is the effect's own estimate."""
+    what: str
+
+    @property
+    def excess(self) -> float:
+        """How much more the part does than the whole, in size."""
+        return abs(self.part) - abs(self.estimate)
+
+
+@dataclass(frozen=True)
 class Controls:
     """The controls measured on the same pairs. None: not measured; Waived: left out on purpose."""
 
@@ -87,6 +107,8 @@ class Controls:
     positive: PositiveControl | Waived | None = None
     distance: tuple[float, ...] | None = None
     """Per pair, Euclidean: how far the patched vectors are from those they replace."""
+    full: FullComponent | None = None
+    """None where the whole component is patched."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +280,18 @@ class Effect:
     def __le__(self, threshold: float) -> Verdict:
         return self._compared("<=", threshold)
 
+    def __eq__(self, other: object) -> bool:
+        """Equal to an effect of the same question and numbers. Raises ClaimError beside a number."""
+        if isinstance(other, Real):
+            raise ClaimError(
+                f"An Effect is a sample, and is not equal to a number: {other} was given. To claim that it is close to "
+                f"one, return it from a @claim with negligible(within=...); `effect > {other}` is judged; "
+                "`effect.estimate` is the bare number."
+            )
+        if not isinstance(other, Effect):
+            return NotImplemented
+        return (self.question, self.numbers) == (other.question, other.numbers)
+
     def _compared(self, sign: Literal[">", ">=", "<", "<="], threshold: float) -> Verdict:
         from causaltest.judging.judge import judge_comparison  # a late door: docs/decisions/0002
 
@@ -333,6 +367,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             placebo=placebo_of_difference(first.controls.placebo, second.controls.placebo, order),
             positive=worse_positive(first.controls.positive, second.controls.positive),
             distance=smaller_distances(first.controls.distance, second.controls.distance, order),
+            full=larger_excess(first.controls.full, second.controls.full),
         ),
         rounding=rounding,
         pairs_total=first.pairs_total,
@@ -367,6 +402,13 @@ def smaller_distances(
     if first is None or second is None:
         return first if second is None else tuple(second[j] for j in order)
     return tuple(min(a, second[j]) for a, j in zip(first, order, strict=True))
+
+
+def larger_excess(first: FullComponent | None, second: FullComponent | None) -> FullComponent | None:
+    """The arm whose part does more beside its whole, so that a difference cannot hide it."""
+    if first is None or second is None:
+        return first or second
+    return first if first.excess >= second.excess else second
 
 
 def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waived | None) -> SelfPatch | Waived | None:

@@ -269,6 +269,8 @@ def control_fields(numbers: Numbers) -> dict[str, Any]:
         }
     if controls.distance:
         fields["distance"] = finite(math.fsum(controls.distance) / len(controls.distance))
+    if controls.full is not None:
+        fields["full_component"] = finite(controls.full.estimate)
     for name in ("self_patch", "placebo", "positive"):
         waived = getattr(controls, name)
         if isinstance(waived, Waived):

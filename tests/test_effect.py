@@ -15,6 +15,7 @@ from causaltest.effect import (
     Controls,
     Difference,
     Effect,
+    FullComponent,
     Numbers,
     PositiveControl,
     SelfPatch,
@@ -332,3 +333,40 @@ def test_a_rehearsed_effect_has_no_number_to_read(read: Callable[[Effect], objec
 def test_an_effect_is_printed_in_one_line() -> None:
     assert repr(given_values([1, 0, 1])) == "Effect(given values: 0.6667, 3 pairs declared independent)"
     assert repr(Effect(None, None)) == "Effect(given values: rehearsed, no numbers)"
+
+
+# equality
+
+
+@pytest.mark.parametrize("number", [0, 0.3, True, math.nan])
+@pytest.mark.parametrize("effect", [given_values(), REHEARSED])
+def test_an_effect_beside_a_number_says_how_to_claim_it(effect: Effect, number: float) -> None:
+    for compare in (lambda: effect == number, lambda: effect != number, lambda: number == effect):
+        with pytest.raises(ClaimError, match=r"not equal to a number: .* negligible\(within=.*effect\.estimate"):
+            compare()
+
+
+def test_effects_are_equal_where_their_questions_and_numbers_are() -> None:
+    assert given_values() == given_values()
+    assert given_values() != given_values((0, 0, 1))
+    assert given_values() != dataclasses.replace(given_values(), numbers=None)
+    assert given_values() != "an effect" and given_values() not in (None, "1")
+    assert hash(REHEARSED) == hash(Effect(None, None))
+
+
+# the whole component beside a part
+
+
+def test_a_part_that_does_more_than_its_whole_is_told_by_its_size() -> None:
+    assert FullComponent(0.9, 0.4, "s").excess == pytest.approx(-0.5)
+    assert FullComponent(0.4, 0.9, "s").excess == FullComponent(-0.4, 0.9, "s").excess == pytest.approx(0.5)
+    assert FullComponent(-0.9, -0.4, "s").excess == pytest.approx(-0.5)
+
+
+def test_a_difference_keeps_the_arm_whose_part_exceeds_its_whole_by_more() -> None:
+    tame, wild = FullComponent(0.9, 0.4, "tame"), FullComponent(0.2, 0.7, "wild")
+    first, second = (measured((1.0, 2.0), controls=Controls(full=full)) for full in (tame, wild))
+    bare = measured((1.0, 2.0))
+    for one, other, kept in ((first, second, wild), (second, first, wild), (first, bare, tame), (bare, first, tame)):
+        assert (one - other).measured.controls.full == kept
+    assert (bare - bare).measured.controls.full is None

@@ -20,7 +20,7 @@ from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.positions import thought
 from causaltest.asking.predictions import Prediction, at_least, at_most
 from causaltest.asking.sites import resid_post
-from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
 from causaltest.session import (
     CHOSE_BY_NUMBER,
@@ -254,6 +254,12 @@ def test_controls_are_written_down_as_numbers() -> None:
         "positive": {"estimate": 1.0, "passed": True, "site": "everywhere"},
         "distance": 2.0,
     }
+
+
+def test_the_whole_component_is_written_down_where_a_part_was_patched() -> None:
+    assert controls_of(full=FullComponent(0.93, 0.4, "resid_post"))["full_component"] == 0.93
+    assert controls_of(full=FullComponent(math.nan, 0.4, "resid_post"))["full_component"] is None
+    assert "full_component" not in controls_of()
 
 
 def test_a_control_that_was_not_measured_is_none_and_a_waived_one_gives_its_reason() -> None:

@@ -7,16 +7,23 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from causaltest.asking.interventions import Intervention, replace
+from causaltest.asking.features import Features
+from causaltest.asking.interventions import Intervention, Kind, replace
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Site
 from causaltest.errors import ClaimError
 
-Direction = Literal["denoise", "noise", "ablate"]
+Direction = Literal["denoise", "noise", "ablate", "steer"]
 Quantity = Literal["recovery", "drop", "change"]
 
 PLACEBO_DRAWS = 8
+TAKES: dict[Direction, tuple[Kind, ...]] = {
+    "denoise": ("replace",),
+    "noise": ("replace",),
+    "ablate": ("zero", "mean", "resample", "gaussian", "scale"),
+    "steer": ("add",),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,9 @@ class Patching:
     """A patched run for every pair: which run is changed, where, and by what.
 
     denoise: the corrupt run receives clean activations (sufficiency). noise: the clean run
-    receives corrupt ones (necessity). ablate: the clean run receives zeros or means.
+    receives corrupt ones (necessity). ablate: the clean run loses what it has there, by zero, mean,
+    resample, gaussian or scale. steer: the clean run receives a vector on top of what it has there.
+    denoise has a recovery, the others a drop, and all a change.
     """
 
     model: str
@@ -34,15 +43,18 @@ class Patching:
     intervention: Intervention = replace
 
     def __post_init__(self) -> None:
-        if self.direction not in ("denoise", "noise", "ablate"):
-            raise ClaimError(f"direction={self.direction!r} is not known; it is 'denoise', 'noise' or 'ablate'.")
-        if self.direction == "ablate" and self.intervention == replace:
-            raise ClaimError("ablate takes by=zero or by=mean; lab.noise puts the corrupt run's activation in.")
-        if self.direction != "ablate" and self.intervention != replace:
+        if self.direction not in TAKES:
             raise ClaimError(
-                f"{self.direction} puts the other run's activation in, and by={self.intervention} was given; "
-                f"an ablation does that: direction='ablate'."
+                f"direction={self.direction!r} is not known; it is 'denoise', 'noise', 'ablate' or 'steer'."
             )
+        if not isinstance(self.intervention, Intervention):
+            raise ClaimError(
+                f"by= takes an intervention such as zero, mean or gaussian(sd=3), and got {self.intervention!r}."
+            )
+        if self.intervention.kind not in TAKES[self.direction]:
+            raise ClaimError(not_taken(self.direction, self.intervention))
+        for site in self.sites:
+            refuse_misfit(site, self.intervention)
 
     @property
     def site(self) -> str:
@@ -62,12 +74,12 @@ class Experiment:
     """The suite's seed; the draws derive from it and from everything above."""
 
     def __post_init__(self) -> None:
-        allowed = {"denoise": ("recovery", "change"), "noise": ("drop", "change"), "ablate": ("drop", "change")}
-        quantities = allowed[self.patching.direction]
+        # All but denoising change the clean run, of which something can be lost and nothing recovered.
+        quantities = ("recovery" if self.patching.direction == "denoise" else "drop", "change")
         if self.quantity not in quantities:
             raise ClaimError(
-                f"{self.patching.direction} has no {self.quantity}; it has {' and '.join(quantities)}"
-                " (denoising recovers what the corrupt run lost, noising and ablation drop what the clean run had)."
+                f"{self.patching.direction} has no {self.quantity}; it has {' and '.join(quantities)} (denoising "
+                "recovers what the corrupt run lost; noising, ablation and steering drop what the clean run had)."
             )
 
     @property
@@ -88,6 +100,7 @@ class Experiment:
             "pairs": patching.pairs.digest,
             "sites": [canonical_site(s) for s in patching.sites],
             "intervention": patching.intervention.kind,
+            **({"by": by} if (by := patching.intervention.canonical()) else {}),
             "quantity": self.quantity,
             "metric": {
                 "name": metric.name,
@@ -119,4 +132,39 @@ def canonical_site(site: Site) -> dict[str, Any]:
         # The name from when all parts were heads: another would give every experiment another digest.
         "heads": list(site.parts),
         "position": parts,
+        # Named only where there is one, so that the digests of whole components stay what they were.
+        **({} if site.within is None else {"within": [type(site.within).__name__, site.within.digest]}),
     }
+
+
+def not_taken(direction: Direction, by: Intervention) -> str:
+    """Why a direction does not take an intervention, and what would."""
+    if direction == "ablate":
+        advice = "lab.steer adds a vector" if by.kind == "add" else "lab.noise puts the corrupt run's activation in"
+        return f"ablate takes by=zero, mean, mean(over=...), resample, gaussian(sd=...) or scale(...); {advice}."
+    if direction == "steer":
+        return f"steer takes by=add(vector, times=...), and by={by} was given; lab.ablate(by={by}) does that."
+    verb = "steering" if by.kind == "add" else "an ablation"
+    name = "steer" if by.kind == "add" else "ablate"
+    return (
+        f"{direction} puts the other run's activation in, and by={by} was given; {verb} does that: direction='{name}'."
+    )
+
+
+def refuse_misfit(site: Site, by: Intervention) -> None:
+    """Raises ClaimError for an intervention that has no meaning at a site."""
+    features = isinstance(site.within, Features)
+    if features and by.kind == "gaussian":
+        raise ClaimError(
+            "gaussian(sd=...) counts in the input embedding's own units, and an activation of a feature has others: "
+            "add noise to the whole component, or ablate the feature by zero, mean, resample or scale."
+        )
+    if by.kind != "add":
+        return
+    if features and by.vector is not None:
+        raise ClaimError(f"A feature is steered by a number, add(4.0), and {by} was given.")
+    if site.within is None and by.vector is None:
+        raise ClaimError(
+            f"{by} adds a number, and {site} has no direction to add it along: write add(direction(...)), or "
+            "at=site.along(direction(...))."
+        )

@@ -144,8 +144,18 @@ class Lab:
         return self._run("noise", pairs, at, interventions.replace)
 
     def ablate(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention = interventions.zero) -> Run:
-        """Zeros or means into the clean run."""
+        """The clean run without what it has at a site: what does the model lose?
+
+        `by` is zero, mean, mean(over=pairs), resample, gaussian(sd=3) or scale(0.5). It has `drop` and `change`.
+        """
         return self._run("ablate", pairs, at, by)
+
+    def steer(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention) -> Run:
+        """The clean run with a vector on top of what it has at a site: where does that push the answer?
+
+        `by` is add(vector, times=4), or add(4.0) at a direction or feature. It has `change` and `drop`.
+        """
+        return self._run("steer", pairs, at, by)
 
     def sweep(
         self,
@@ -179,7 +189,7 @@ class Run:
         return self._read("recovery", metric, placebo)
 
     def drop(self, metric: Metric, *, placebo: bool = True) -> Effect:
-        """What noising or ablation takes away. Binary: the share of eligible pairs that no longer
+        """What noising, ablation or steering takes away. Binary: the share of eligible pairs that no longer
         give the clean answer. Otherwise: sum(clean - patched) / sum(clean - corrupt)."""
         return self._read("drop", metric, placebo)
 

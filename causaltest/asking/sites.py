@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from causaltest.asking.directions import Direction, direction
+from causaltest.asking.features import SAE, Features, features_of
 from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
 
@@ -30,11 +32,49 @@ class Site:
     parts: tuple[int, ...]
     """Indices of heads, or of neurons; of key-value heads for k and v. Empty for a component without parts."""
     position: Position
+    within: Direction | Features | None = None
+    """The directions or features that are patched; None for all of the component."""
 
     def __str__(self) -> str:
         layer = f" L{compact(self.layers)}" if self.layers else ""
         parts = f" {self.letter}{compact(self.parts)}" if self.parts else ""
-        return f"{self.component}{layer}{parts} @ {self.position}"
+        within = "" if self.within is None else f" along {self.within}"
+        return f"{self.component}{layer}{parts} @ {self.position}{within}"
+
+    def along(self, vectors: Any) -> Site:
+        """The same place, of which only the part along a direction is patched, or inside a subspace.
+
+        `vectors` is a `direction(...)`, or what one is made of: numbers [width], or rows of them, which need
+        not be orthonormal. What is orthogonal to them stays as it is: x becomes x + P(s - x), with P the
+        projection onto them (interchange interventions in a subspace: Geiger et al. 2024, arXiv 2303.02536).
+        The effect also says what the same patch of the whole component does.
+
+            lab.denoise(pairs, at=resid_post(6, last()).along(truth)).recovery(logit_diff)
+
+        Raises SiteError for what is no direction.
+        """
+        return self._within(direction(vectors))
+
+    def features(self, sae: SAE, index: int | Iterable[int]) -> Site:
+        """The same place, of which only features of a sparse autoencoder are patched.
+
+        x moves along each feature's decoder row by the difference between the activation that it should have
+        and the one that it has; what the autoencoder does not explain stays as it is.
+
+            lab.ablate(pairs, at=resid_post(6, last()).features(sae, 1234), by=zero).drop(logit_diff)
+
+        Raises SiteError for what is no SAE, and for a feature that is no whole number from 0.
+        """
+        return self._within(features_of(sae, index))
+
+    def _within(self, within: Direction | Features) -> Site:
+        if self.within is not None:
+            raise SiteError(f"{self} is a part already; give its directions in one, as rows of one subspace.")
+        return replace(self, within=within)
+
+    def whole(self) -> Site:
+        """The same place with all of its component."""
+        return replace(self, within=None)
 
     @property
     def letter(self) -> str:

@@ -13,6 +13,8 @@ from causaltest.judging.sample import Sample, rounding_of
 from causaltest.judging.student import differ, t_above_zero
 
 DENOMINATOR_ALPHA = 0.05
+WORTH_A_NOTE = 1e-3
+"""A part that does more than its whole by less than this share of itself is a matter of rounding."""
 
 
 def why_invalid(numbers: Numbers, prediction: Prediction) -> str | None:
@@ -135,8 +137,25 @@ def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
         f"in {numbers.clipped:.0%} of the pairs a value lay outside the metric's range and was clipped: what is judged "
         "is the clipped metric",
     )
-    return (clipped if numbers.clipped else ()) + tuple(
+    told = (clipped if numbers.clipped else ()) + more_than_its_whole(numbers)
+    return told + tuple(
         f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
         for name, control in wanted.items()
         if control is None or isinstance(control, Waived)
+    )
+
+
+def more_than_its_whole(numbers: Numbers) -> tuple[str, ...]:
+    """A direction or subspace that does more than its component may wake a pathway that the model does not use."""
+    full = numbers.controls.full
+    if full is None:
+        return ()
+    scale = math.fsum(numbers.denominators) / len(numbers.values) if numbers.denominators else 1.0
+    rounding = numbers.rounding / abs(scale) if scale else math.inf
+    if full.excess <= rounding + WORTH_A_NOTE * abs(full.part):
+        return ()
+    return (
+        f"the patched part does more ({full.part:.3g}) than the whole component ({full.estimate:.3g}): such a patch "
+        "can activate a pathway that is dormant in the model itself (Makelov et al. 2023), and does not show that the "
+        "model uses it",
     )

@@ -12,15 +12,22 @@ import torch
 from torch import Tensor
 
 from causaltest.asking.experiment import Patching
+from causaltest.asking.interventions import replace
+from causaltest.asking.pairs import Pairs
 from causaltest.errors import MeasurementError
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.draws import noise, resampled
+from causaltest.measuring.moves import AlongFeatures, Move, moved, wide
 from causaltest.measuring.patches import Spot, by_pair, from_pairs, read
-from causaltest.measuring.placebo import Displacement, between, partners, placebo
+from causaltest.measuring.placebo import Displacement, between, displaced, partners
 from causaltest.measuring.planner import Ints
 from causaltest.measuring.references import ChunkRuns, Side
+from causaltest.measuring.spaces import ADDED, Spaces
 
 Values = Callable[[int, int, Ints, ChunkRuns], Tensor]
 """Chunk, spot and pairs of the chunk, and its unpatched runs: to the vectors to write. [entry, width]"""
+Moves = tuple[Move | None, ...]
+"""Per spot, how its values are brought there; None: they take the place of what is there."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,24 @@ class Arm:
     new_tokens: int
     few: bool = False
     """Whether it is run for the first pair of each chunk alone."""
+    moves: Moves = ()
+    """As many as spots; none where all values take the place of what is there."""
+
+    def move(self, spot: int) -> Move | None:
+        return self.moves[spot] if self.moves else None
 
     def pairs(self, chunk: int) -> Ints:
         """The pairs of a chunk that it is run for."""
         return np.arange(1 if self.few else len(self.spots[chunk][0].where.positions))
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Other pairs, over whose clean runs a mean is taken, and the same sites in them."""
+
+    pairs: Pairs
+    spots: tuple[tuple[Spot, ...], ...]
+    """Per chunk of those pairs."""
 
 
 def patched_side(patching: Patching) -> Side:
@@ -57,11 +78,29 @@ class Vectors:
     """Of all pairs, in the order of the chunks."""
     keeps: bool = False
     """Whether every pair's vectors are kept, which a placebo needs."""
+    ids: Sequence[str] = ()
+    """Of all pairs, as the clusters."""
+    seed: str = ""
+    """What noise and partners are drawn from."""
+    spaces: Spaces | None = None
+    """Directions and features; made here where it is not shared with others."""
+    elsewhere: Elsewhere | None = None
     widths: list[int] = field(default_factory=list)
     _base: list[Tensor] = field(default_factory=list)
     _source: list[Tensor] = field(default_factory=list)
     _sums: list[Tensor] = field(default_factory=list)
     _pairs: int = 0
+
+    def __post_init__(self) -> None:
+        self._spaces = spaces = self.spaces or Spaces(self.model)
+        by, spots = self.patching.intervention, self.spots[0]
+        self.moves: Moves = tuple(spaces.move(spot, by) for spot in spots)
+        self.own_moves: Moves = tuple(spaces.move(spot, replace) for spot in spots)
+        self.added = [spaces.added(spot, by) for spot in spots] if self.kind == "add" else []
+
+    @property
+    def kind(self) -> str:
+        return self.patching.intervention.kind
 
     @property
     def side(self) -> Side:
@@ -72,32 +111,59 @@ class Vectors:
         return "clean" if self.side == "corrupt" else "corrupt"
 
     @property
+    def is_move(self) -> bool:
+        """Whether anything is changed by what it is, and not replaced."""
+        return any(move is not None for move in self.moves)
+
+    @property
+    def placebo_moves(self) -> Moves:
+        """A placebo moves what is there where the patch does."""
+        return (ADDED,) * len(self.moves) if self.is_move else ()
+
+    @property
     def first_pass(self) -> bool:
         """Whether the unpatched runs of all pairs must be seen before the first is patched."""
-        return self.keeps or self.patching.intervention.kind == "mean"
+        return self.keeps or self.kind in ("mean", "resample")
 
     def take(self, chunk: int, runs: ChunkRuns) -> None:
-        """Reads what a placebo or a mean needs."""
+        """Reads what a placebo, a mean or another pair's activation needs."""
         spots = self.spots[chunk]
         own = [read(self.model, runs.side(self.side).activations, spot) for spot in spots]
         self.widths = [v.shape[-1] for v in own]
-        if self.patching.intervention.kind == "mean":
-            self.add(spots, own)
-        if self.keeps:
+        if self.kind == "mean":
+            self.add(spots, () if self.elsewhere else own)
+        if self.keeps or self.kind == "resample":
             self._base += by_pair(own, spots)
-            if self.patching.intervention.kind == "replace":
-                self._source += by_pair([self.other(chunk, i, None, runs) for i in range(len(spots))], spots)
+        if self.keeps and self.kind == "replace":
+            self._source += by_pair([self.other(chunk, i, None, runs) for i in range(len(spots))], spots)
+
+    def take_elsewhere(self, chunk: int, runs: ChunkRuns) -> None:
+        """Adds a chunk of the other pairs to their mean."""
+        assert self.elsewhere is not None
+        spots = self.elsewhere.spots[chunk]
+        self.add(spots, [read(self.model, runs.clean.activations, spot) for spot in spots])
 
     def add(self, spots: Sequence[Spot], own: Sequence[Tensor]) -> None:
-        counts = {int(n) for spot in spots for n in spot.where.counts}
-        if len(counts | {len(s) for s in self._sums}) != 1:
+        """Adds vectors to their mean; with none, asks only whether the mean fits these spots."""
+        counts = [set(spot.where.counts.tolist()) for spot in spots]
+        for index, known in enumerate(self._sums):
+            counts[index].add(len(known))
+        odd = next((sorted(several) for several in counts if len(several) > 1), None)
+        if odd is not None:
             raise MeasurementError(
-                f"by=mean needs as many positions in every pair, and this site has "
-                f"{sorted(counts | {len(s) for s in self._sums})}. Name one position."
+                f"by=mean needs as many positions in every pair, and this site has {odd}. Name one position."
             )
-        sums = [v.unflatten(0, (-1, next(iter(counts)))).sum(0) for v in own]
+        if not own:
+            return
+        own = [self.averaged(index, v) for index, v in enumerate(own)]
+        sums = [v.unflatten(0, (-1, min(count))).sum(0) for v, count in zip(own, counts, strict=True)]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._pairs += len(spots[0].where.counts)
+
+    def averaged(self, spot: int, vectors: Tensor) -> Tensor:
+        """What a mean is taken of: the vectors, or the features' activations."""
+        move = self.moves[spot]
+        return move.codec.activations(wide(vectors)) if isinstance(move, AlongFeatures) else vectors
 
     @cached_property
     def means(self) -> list[Tensor]:
@@ -105,16 +171,37 @@ class Vectors:
         return [total / self._pairs for total in self._sums]
 
     @cached_property
+    def partners(self) -> list[int]:
+        """For each pair, the one whose activation it gets."""
+        shapes = [
+            counts for spots in self.spots for counts in zip(*(s.where.counts.tolist() for s in spots), strict=True)
+        ]
+        return resampled(self.seed, self.ids, self.clusters, shapes)
+
+    @cached_property
     def displacement(self) -> Displacement:
         base = self._base
-        if self.patching.intervention.kind == "replace":
-            return Displacement(base, self._source, [s - b for s, b in zip(self._source, base, strict=True)])
-        # An ablation has no other run: nature's difference is that between two pairs' clean runs.
-        natural = [between(base, self.clusters, i) for i in range(len(base))]
-        if self.patching.intervention.kind == "zero":
-            return Displacement(base, [torch.zeros_like(b) for b in base], natural)
-        mean = torch.cat([m.flatten() for m in self.means])
-        return Displacement(base, [mean] * len(base), natural)
+        if self.kind == "replace":
+            natural = [s - b for s, b in zip(self._source, base, strict=True)]
+        else:
+            # There is no other run: nature's difference is that between two pairs' clean runs.
+            natural = [between(base, self.clusters, i) for i in range(len(base))]
+        return Displacement(base, self._patched() if self.kind != "replace" or self.is_move else self._source, natural)
+
+    def _patched(self) -> list[Tensor]:
+        """Per pair, its vectors after the patch, as far as the unpatched runs tell. As `by_pair`."""
+        out = []
+        for chunk, spots in enumerate(self.spots):
+            everyone, before, after = spots[0].where.everyone, self.before(chunk), []
+            for spot in range(len(spots)):
+                own = from_pairs(self._base[before:], everyone, spots, spot, self.widths)
+                if self.kind == "replace":
+                    values = from_pairs(self._source[before:], everyone, spots, spot, self.widths)
+                else:
+                    values = self._brought(chunk, spot, everyone, own)
+                after.append(moved(own, values, self.moves[spot]))
+            out += by_pair(after, spots)
+        return out
 
     # What is written, by kind of arm.
 
@@ -127,13 +214,38 @@ class Vectors:
         return self._read(chunk, spot, pairs, runs, self.other_side)
 
     def asked(self, chunk: int, spot: int, pairs: Ints, runs: ChunkRuns) -> Tensor:
-        """What the experiment puts there."""
-        kind = self.patching.intervention.kind
-        if kind == "replace":
+        """What the experiment brings there."""
+        if self.kind == "replace":
             return self.other(chunk, spot, pairs, runs)
-        if kind == "zero":
-            return torch.zeros_like(self.own(chunk, spot, pairs, runs))
-        return self.means[spot].repeat(len(pairs), 1)
+        return self._brought(chunk, spot, pairs, self.own(chunk, spot, pairs, runs))
+
+    def _brought(self, chunk: int, spot: int, pairs: Ints, own: Tensor) -> Tensor:
+        """What an intervention without another run brings to pairs whose own vectors are these. [entry, ...]"""
+        move, amount = self.moves[spot], self.patching.intervention.amount
+        if self.kind == "mean":
+            return self.means[spot].repeat(len(pairs), 1)
+        if self.kind == "resample":
+            before = self.before(chunk)
+            theirs = [self._base[j] for j in self.partners[before : before + len(self.spots[chunk][spot].where.counts)]]
+            return from_pairs(theirs, pairs, self.spots[chunk], spot, self.widths)
+        if self.kind == "gaussian":
+            return self._noise(chunk, spot, pairs, own)
+        own = wide(own) if move is not None else own
+        if self.kind == "add":
+            return self.added[spot].expand(len(own), -1)
+        activations = own.new_zeros(len(own), len(move.codec.decoder)) if isinstance(move, AlongFeatures) else own
+        return (
+            torch.zeros_like(activations) if self.kind == "zero" else torch.full_like(activations, float(amount or 0))
+        )
+
+    def _noise(self, chunk: int, spot: int, pairs: Ints, own: Tensor) -> Tensor:
+        where, before = self.spots[chunk][spot], self.before(chunk)
+        drawn = [
+            noise(self.seed, self.ids[before + pair], where, int(where.where.counts[pair]), own.shape[-1])
+            for pair in pairs.tolist()
+        ]
+        sd = float(self.patching.intervention.amount or 0.0) * self._spaces.embedding_sd
+        return (sd * torch.cat(drawn)).to(own.device)
 
     def placebo(self, seed: str) -> Values:
         """Other pairs' differences; each seed draws its own partners."""
@@ -141,16 +253,18 @@ class Vectors:
 
         def values(chunk: int, spot: int, pairs: Ints, runs: ChunkRuns) -> Tensor:
             if not drawn:
-                drawn.append(self._moved(seed))
+                drawn.append(self._displaced(seed))
             here = drawn[0][self.before(chunk) :]
             return from_pairs(here, pairs, self.spots[chunk], spot, self.widths)
 
         return values
 
-    def _moved(self, seed: str) -> list[Tensor]:
+    def _displaced(self, seed: str) -> list[Tensor]:
+        """Per pair, what its placebo adds, or what it puts there."""
         moves = self.displacement
         partner = partners(self.clusters, moves.sizes, moves.usable(), random.Random(seed))
-        return placebo(moves, partner)
+        steps = displaced(moves, partner)
+        return steps if self.is_move else [base + step for base, step in zip(moves.base, steps, strict=True)]
 
     def without_partner(self) -> list[bool]:
         """The pairs that the patch moves, and for which there is no placebo."""
@@ -164,7 +278,8 @@ class Vectors:
         everyone = spots[0].where.everyone
         total = torch.zeros(len(everyone), dtype=torch.float64)
         for index, spot in enumerate(spots):
-            away = self.asked(chunk, index, everyone, runs) - self.own(chunk, index, None, runs)
+            own = self.own(chunk, index, None, runs)
+            away = moved(own, self.asked(chunk, index, everyone, runs), self.moves[index]) - own
             squared = away.double().square().sum(-1).cpu()
             total.index_add_(0, torch.from_numpy(spot.where.rows), squared)
         return total.sqrt()

@@ -32,7 +32,8 @@ from causaltest.measuring.prompts import notes_on_prompts
 from causaltest.measuring.proofs import prove
 from causaltest.measuring.references import SIDES, References
 from causaltest.measuring.scores import score, text_of, tokens_needed
-from causaltest.measuring.study import Sites, Study, generates
+from causaltest.measuring.sites import Sites
+from causaltest.measuring.study import Study, generates
 from causaltest.sweep import SweepMap
 
 LEAST_BUDGET = 1 << 20

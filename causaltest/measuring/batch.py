@@ -164,6 +164,7 @@ class Batch:
         columns = self.references.columns(self.pairs)
         parts: list[Readings] = []
         first = [v for v in self.vectors if v.first_pass]
+        self._take_elsewhere(components)
         for number in range(len(self.chunks)) if first else ():
             runs = self._references(number, components)
             for vectors in first:
@@ -172,6 +173,23 @@ class Batch:
             runs = self._references(number, components)
             parts.append(self._run_chunk(number, runs, columns, tick))
         return joined(parts)
+
+    def _take_elsewhere(self, components: Collection[Component]) -> None:
+        """Reads the means over other pairs off their clean runs."""
+        for pairs, group in self.elsewhere.items():
+            for number in range(len(self.references.chunks(pairs))):
+                runs = self.references.get(pairs, number, self.new_tokens, components, forced=self.forced)
+                for vectors in group:
+                    vectors.take_elsewhere(number, runs)
+
+    @property
+    def elsewhere(self) -> dict[Pairs, list[Vectors]]:
+        """Other pairs that are run too, and whose means are taken over them."""
+        out: dict[Pairs, list[Vectors]] = {}
+        for vectors in self.vectors:
+            if vectors.elsewhere is not None:
+                out.setdefault(vectors.elsewhere.pairs, []).append(vectors)
+        return out
 
     def _references(self, number: int, components: Collection[Component]) -> ChunkRuns:
         return self.references.get(self.pairs, number, self.new_tokens, components, forced=self.forced)
@@ -222,7 +240,7 @@ class Batch:
                 where = spot.where
                 at = where.flat[where.entries(pairs)]
                 values = arm.values(number, n, pairs, runs)
-                patches.append(write(spot, np.repeat(slots, where.counts[pairs]), at, values, layers))
+                patches.append(write(spot, np.repeat(slots, where.counts[pairs]), at, values, layers, arm.move(n)))
         return patches
 
     def _read(self, arm: int | Side, run: Run, columns: Columns, chunk: Chunk, pairs: Ints, readings: Readings) -> None:

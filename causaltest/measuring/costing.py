@@ -35,11 +35,13 @@ def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> C
         plain += sum(len(w.rows) for w in planned.waves) * length * shape.layers
     chunks = [2 * len(chunk.pairs) * lengths[n] * shape.reference_bytes for n, chunk in enumerate(batch.chunks)]
     token_layers += references * shape.layers
+    others = [chunk for pairs in batch.elsewhere for chunk in batch.references.chunks(pairs)]
+    token_layers += 2 * sum(len(chunk.pairs) * chunk.prompt_tokens for chunk in others) * shape.layers
     return Cost(
         experiments=experiments,
         pairs=sum(len(chunk.pairs) for chunk in batch.chunks),
         patched_runs=patched,
-        reference_runs=2 * sum(len(chunk.pairs) for chunk in batch.chunks),
+        reference_runs=2 * sum(len(chunk.pairs) for chunk in (*batch.chunks, *others)),
         forwards=forwards + sum(map(len, segments)),
         token_layers=token_layers,
         plain_token_layers=plain + references * shape.layers,

@@ -23,6 +23,7 @@ from transformers.activations import NewGELUActivation
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel, Tap
 from causaltest.measuring.keys import ForwardKeys, chosen, take
+from causaltest.measuring.moves import Move, moved
 from causaltest.measuring.planner import EMBEDDING, Step
 
 Place = tuple[Component, int]
@@ -55,6 +56,8 @@ class Patch:
     """Rows and positions are kept where the program runs, so that asking them never waits for a device."""
     values: Tensor
     """[entry, width]"""
+    move: Move | None = None
+    """What the values add to what is there when the forward passes; None: they take its place."""
 
     @property
     def place(self) -> Place:
@@ -96,12 +99,13 @@ class Entries:
     columns: Tensor | None
     """[entry, width]: a part's own columns among those of the component; None where it has no parts."""
     values: Tensor
+    move: Move | None = None
     fired: int = 0
 
     def write(self, tensor: Tensor, step: Step, mid_of: Tensor | None = None) -> Tensor:
         """The tensor [row, position, width] with the entries that this forward computes.
 
-        With `mid_of`, the block's input, a value is the stream that the tensor, added to it, should give.
+        With `mid_of`, the block's input, what is there, and what is written, is the stream: the tensor added to it.
         """
         begin = step.stop - tensor.shape[1]
         now = (self.positions >= begin) & (self.positions < step.stop)
@@ -115,34 +119,37 @@ class Entries:
         )
         mine = mine.to(tensor.device)
         values = self.values[mine]
+        at = (rows, positions) if self.columns is None else (rows[:, None], positions[:, None], self.columns[mine])
         tensor = tensor.clone()
         if mid_of is not None:
             before, added = mid_of[rows, positions], tensor[rows, positions]
+            values = moved(before + added, values, self.move)
             # Where the stream is already what is wanted, not a bit may move.
             values = torch.where(values == before + added, added, values - before)
-        if self.columns is None:
-            tensor[rows, positions] = values
-        else:
-            tensor[rows[:, None], positions[:, None], self.columns[mine]] = values
+        elif self.move is not None:
+            values = moved(tensor[at], values, self.move)
+        tensor[at] = values
         return tensor
 
 
 def entries_of(patches: Sequence[Patch]) -> dict[Place, list[Entries]]:
-    """The patches by place, those of equal width in one."""
-    grouped: dict[tuple[Place, bool], list[Patch]] = {}
+    """The patches by place, those of equal width and move in one."""
+    grouped: dict[tuple[Place, bool, Move | None, int], list[Patch]] = {}
     for patch in patches:
         if len(patch.rows):
-            grouped.setdefault((patch.place, patch.part is None), []).append(patch)
+            key = (patch.place, patch.part is None, patch.move, patch.values.shape[-1])
+            grouped.setdefault(key, []).append(patch)
     out: dict[Place, list[Entries]] = {}
-    for (place, entire), group in grouped.items():
+    for (place, entire, move, _), group in grouped.items():
         rows, positions = (torch.cat([getattr(p, name).cpu() for p in group]) for name in ("rows", "positions"))
         values = torch.cat([p.values for p in group])
         columns = None
         if not entire:
-            width = torch.arange(values.shape[-1], device=values.device)
+            wide = (move.width if move is not None else None) or values.shape[-1]
+            width = torch.arange(wide, device=values.device)
             parts = torch.cat([torch.full((len(p.rows), 1), p.part or 0, device=values.device) for p in group])
             columns = parts * len(width) + width
-        out.setdefault(place, []).append(Entries(rows, positions, columns, values))
+        out.setdefault(place, []).append(Entries(rows, positions, columns, values, move))
     return out
 
 

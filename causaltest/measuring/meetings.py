@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from causaltest.measuring.arms import Values, Vectors
+from causaltest.measuring.arms import Moves, Values, Vectors
 from causaltest.measuring.engine import entries_of
 from causaltest.measuring.patches import write
 from causaltest.measuring.planner import EMBEDDING, Step
@@ -29,6 +29,7 @@ class Meeting:
     values: Values
     side: Side
     new_tokens: int
+    moves: Moves = ()
 
     def missed_by(self, chunk: int, runs: ChunkRuns, stop: int) -> Floats:
         """How far the places are, once patched, from the run that they should meet: zero, or the write is wrong.
@@ -44,7 +45,8 @@ class Meeting:
                 there = runs.side(self.side).activations[spot.place]
                 start = int(spot.where.first.min())
                 values = self.values(chunk, index, pairs, runs)
-                patch = write(spot, spot.where.rows, spot.where.flat, values, layers)
+                move = self.moves[index] if self.moves else None
+                patch = write(spot, spot.where.rows, spot.where.flat, values, layers, move)
                 step = Step(0, start, stop, 0, ((EMBEDDING, len(pairs)),))
                 patched = before[:, start:stop]
                 for entries in entries_of([patch]).get(patch.place, ()):

@@ -10,9 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from causaltest.asking.directions import Direction
+from causaltest.asking.features import Features
 from causaltest.asking.sites import Component, Site
+from causaltest.errors import SiteError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.engine import Patch, Place
+from causaltest.measuring.moves import Move
 from causaltest.measuring.planner import EMBEDDING, Ints
 
 
@@ -66,6 +70,7 @@ class Spot:
     layer: int
     part: int | None
     where: Where
+    within: Direction | Features | None = None
 
     @property
     def place(self) -> Place:
@@ -85,7 +90,7 @@ def spots(site: Site, where: Where) -> tuple[Spot, ...]:
     """The spots of a site: one per layer and part."""
     layers: tuple[int, ...] = site.layers or (0,)
     parts: tuple[int | None, ...] = site.parts or (None,)
-    return tuple(Spot(site.component, layer, part, where) for layer in layers for part in parts)
+    return tuple(Spot(site.component, layer, part, where, site.within) for layer in layers for part in parts)
 
 
 def read(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot, entries: Ints | None = None) -> Tensor:
@@ -100,15 +105,15 @@ def read(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot, en
     return whole[torch.from_numpy(rows).to(whole.device), torch.from_numpy(flat).to(whole.device)]
 
 
-def write(spot: Spot, slots: Ints, positions: Ints, values: Tensor, layers: int) -> Patch:
-    """The patch that puts vectors [entry, width] at a spot, for rows of a wave.
+def write(spot: Spot, slots: Ints, positions: Ints, values: Tensor, layers: int, move: Move | None = None) -> Patch:
+    """The patch that brings vectors [entry, width] to a spot, for rows of a wave.
 
     The stream between two blocks is written at the input of the upper one, where rows join.
     """
     component, layer = spot.component, spot.layer
     if component == "resid_post" and layer + 1 < layers:
         component, layer = "resid_pre", layer + 1
-    return Patch(component, layer, spot.part, torch.from_numpy(slots), torch.from_numpy(positions), values)
+    return Patch(component, layer, spot.part, torch.from_numpy(slots), torch.from_numpy(positions), values, move)
 
 
 def by_pair(vectors: Sequence[Tensor], spots_of: Sequence[Spot]) -> list[Tensor]:
@@ -129,3 +134,16 @@ def from_pairs(
         count = int(spots_of[index].where.counts[pair]) * widths[index]
         out.append(flat[pair][begin : begin + count].view(-1, widths[index]))
     return torch.cat(out)
+
+
+def refuse_overlap(spots_of_chunks: Sequence[Sequence[Spot]], what: str) -> None:
+    """Raises SiteError where one patch changes a vector twice: which of the two comes first, nobody has said."""
+    for spots_of in spots_of_chunks:
+        for pair in range(len(spots_of[0].where.positions)):
+            named = [(s.place, s.part, at) for s in spots_of for at in s.where.positions[pair]]
+            if len(set(named)) < len(named):
+                _, _, twice = next(name for name in named if named.count(name) > 1)
+                raise SiteError(
+                    f"{what} changes one vector twice, at position {twice}. Name each place once; several directions "
+                    "of one place are rows of one subspace."
+                )

@@ -51,17 +51,25 @@ def placebo(displacement: Displacement, partner: Sequence[int | None]) -> list[T
 
     A pair without a partner, or that the patch does not move, stays as it is.
     """
-    moved = []
+    return [base + step for base, step in zip(displacement.base, displaced(displacement, partner), strict=True)]
+
+
+def displaced(displacement: Displacement, partner: Sequence[int | None]) -> list[Tensor]:
+    """Per pair, the step of its placebo: as long as that of the patch, along another pair's difference.
+
+    The difference is taken whole, also where the patch moves only a direction or a subspace: along one direction
+    every pair's difference is the same but for its length (docs/decisions/0009).
+    """
+    steps = []
     for i, j in enumerate(partner):
-        base = displacement.base[i]
         if j is None:
-            moved.append(base)
+            steps.append(torch.zeros_like(displacement.base[i]))
             continue
         direction = displacement.natural[j]
         length = torch.linalg.vector_norm(direction)
-        far = torch.dist(base, displacement.patched[i])
-        moved.append(base + direction * (far / length))
-    return moved
+        far = torch.dist(displacement.base[i], displacement.patched[i])
+        steps.append(direction * (far / length))
+    return steps
 
 
 def between(vectors: Sequence[Tensor], clusters: Sequence[str], i: int) -> Tensor:

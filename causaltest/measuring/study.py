@@ -10,23 +10,24 @@ import torch
 from torch import Tensor
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
+from causaltest.asking.interventions import replace as other_run
 from causaltest.asking.interventions import zero
 from causaltest.asking.metrics import Metric
 from causaltest.asking.positions import Position
 from causaltest.asking.sites import STREAM, Site
-from causaltest.effect import Controls, Effect, PositiveControl, SelfPatch, Waived
+from causaltest.effect import Controls, Effect, FullComponent, PositiveControl, SelfPatch, Waived
 from causaltest.errors import MeasurementError, PositionError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.batch import Batch, Readings
 from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
-from causaltest.measuring.patches import Spot, Where, spots
-from causaltest.measuring.positions import layout, resolve
-from causaltest.measuring.prompts import TokenPair
+from causaltest.measuring.patches import refuse_overlap
+from causaltest.measuring.positions import layout
 from causaltest.measuring.proofs import rounding_at_most
 from causaltest.measuring.references import SIDES, Side
-from causaltest.measuring.scores import reads_generated, tokens_needed
+from causaltest.measuring.scores import reads_generated
+from causaltest.measuring.sites import Sites
 from causaltest.measuring.trajectory import not_finite
 
 POSITIVE_CONTROL_NEEDS = 0.5
@@ -34,41 +35,6 @@ EVERYWHERE = Position("everywhere")
 OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"
 NOISE_FACTOR = 4
 """How many times the rounding that was seen in some runs may be met in others."""
-
-
-class Sites:
-    """A batch's sites as spots; positions that are named alike are resolved once."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.pairs: list[TokenPair] = [pair for chunk in batch.chunks for pair in chunk.pairs]
-        self.clusters = [pair.pair.cluster or str(pair.pair.id) for pair in self.pairs]
-        self._tokens: dict[Metric, int] = {}
-        self._where: dict[tuple[Position, int], tuple[Where, ...]] = {}
-
-    def tokens(self, metric: Metric) -> int:
-        """How many answer tokens a metric reads of these pairs."""
-        if metric not in self._tokens:
-            self._tokens[metric] = tokens_needed(metric, self.pairs)
-        return self._tokens[metric]
-
-    def spots(self, patching: Patching, new_tokens: int) -> tuple[tuple[Spot, ...], ...]:
-        """Per chunk, the spots of a patching. Raises PositionError for a step that no metric reads."""
-        places = [(site, self.where(site.position, new_tokens)) for site in patching.sites]
-        return tuple(
-            tuple(spot for site, where in places for spot in spots(site, where[n]))
-            for n in range(len(self.batch.chunks))
-        )
-
-    def where(self, position: Position, new_tokens: int) -> tuple[Where, ...]:
-        key = (position, new_tokens)
-        if key not in self._where:
-            self._where[key] = tuple(
-                Where(tuple(resolve(position, pair, at) for pair in chunk.pairs))
-                for chunk in self.batch.chunks
-                for at in [layout(self.batch.model, chunk.prompt_tokens, new_tokens)]
-            )
-        return self._where[key]
 
 
 @dataclass(frozen=True)
@@ -85,7 +51,8 @@ class Patched:
 def key_of(patched: Patched, role: str) -> tuple[object, ...]:
     """What tells arms apart: one of the same patching and role serves every metric."""
     patching = patched.patching
-    return (role, patching.direction, patching.intervention, patching.sites, patched.new_tokens)
+    drawn = patched.vectors.seed if patching.intervention.draws else ""
+    return (role, patching.direction, patching.intervention, patching.sites, patched.new_tokens, drawn)
 
 
 def named(patching: Patching) -> str:
@@ -113,6 +80,7 @@ class Study:
         batch.measured.append(self.patched.vectors)
         self.placebos: list[int] = []
         self.everywhere: Patched | None = None
+        self.full: Patched | None = None
         self.met: int | None = None
         if controls:
             self.own = self._arm(self.patched, "own")
@@ -122,6 +90,8 @@ class Study:
             self.placebos = [self._arm(self.patched, seed, (metric,)) for seed in seeds]
             if not whole_stream(self.patched, batch):
                 self._add_positive(self._positive())
+            if (full := self._full()) is not None:
+                self.full = self._patched(full, metric)
 
     def effect(self, readings: Readings, provenance: dict[str, str]) -> Effect:
         """The effect that the batch measured. Raises what a metric raised, and MeasurementError."""
@@ -136,8 +106,11 @@ class Study:
                 placebo=self._placebo(readings, compared),
                 positive=self._positive_control(readings),
                 distance=tuple(compared.eligible(distances)),
+                full=self._full_component(readings, compared),
             )
-        numbers = numbers_of(self.experiment, self.pairs, compared, controls, rounding=rounding, provenance=provenance)
+        numbers = numbers_of(
+            self.experiment, self.pairs, compared, controls, rounding=rounding, provenance=provenance | self._made_of()
+        )
         return Effect(self.experiment, numbers)
 
     def mean_distance(self, readings: Readings) -> float:
@@ -175,14 +148,27 @@ class Study:
             model.check(site)
         new_tokens = self.sites.tokens(metric)
         refuse_late_steps(patching, metric, new_tokens)
-        vectors = Vectors(model, patching, self.sites.spots(patching, new_tokens), self.sites.clusters, keeps)
+        sites = self.sites
+        vectors = Vectors(
+            model,
+            patching,
+            sites.spots(patching, new_tokens),
+            sites.clusters,
+            keeps,
+            ids=sites.ids,
+            seed=self.experiment.seed,
+            spaces=sites.spaces,
+            elsewhere=sites.elsewhere(patching, new_tokens),
+        )
+        if vectors.is_move:
+            refuse_overlap(vectors.spots, named(patching))
         if vectors.first_pass:
             self.batch.vectors.append(vectors)
         return Patched(patching, vectors, vectors.other_side, new_tokens)
 
     def _add_positive(self, patching: Patching) -> None:
         """The positive control. Where it makes one run the other, the other is there already."""
-        if patching.intervention.kind != "replace" or any(s.component not in STREAM for s in patching.sites):
+        if patching.intervention != other_run or any(s.component not in STREAM for s in patching.sites):
             self.everywhere = self._patched(patching, self.experiment.metric)
             return
         self.everywhere = self._read_at(patching, self.experiment.metric)
@@ -191,15 +177,19 @@ class Study:
     def _meeting(self, patched: Patched, role: Literal["own", "other"]) -> int:
         vectors = patched.vectors
         values, side = (vectors.own, vectors.side) if role == "own" else (vectors.other, vectors.other_side)
-        return self.batch.meet(key_of(patched, role), lambda: Meeting(vectors, values, side, patched.new_tokens))
+        moves = vectors.own_moves
+        return self.batch.meet(key_of(patched, role), lambda: Meeting(vectors, values, side, patched.new_tokens, moves))
 
     def _arm(self, patched: Patched, role: str, metrics: tuple[Metric, ...] = ()) -> int:
         """An arm of the patching."""
         vectors = patched.vectors
-        values = {"patched": vectors.asked, "own": vectors.own}.get(role) or vectors.placebo(role)
+        values, moves = {
+            "patched": (vectors.asked, vectors.moves),
+            "own": (vectors.own, vectors.own_moves),
+        }.get(role) or (vectors.placebo(role), vectors.placebo_moves)
         return self.batch.arm(
             key_of(patched, role),
-            lambda: Arm(vectors.side, vectors.spots, values, patched.new_tokens, few=role == "own"),
+            lambda: Arm(vectors.side, vectors.spots, values, patched.new_tokens, few=role == "own", moves=moves),
             metrics,
         )
 
@@ -232,10 +222,38 @@ class Study:
     def _positive(self) -> Patching:
         """The same patch at every position; components of a block at every layer too."""
         patching = self.experiment.patching
-        sites = tuple(dict.fromkeys(everywhere(site, self.batch.model) for site in patching.sites))
-        patching = replace(patching, sites=sites)
+        sites = tuple(dict.fromkeys(everywhere(site.whole(), self.batch.model) for site in patching.sites))
+        if patching.intervention == other_run:
+            return replace(patching, sites=sites)
         # Prompts of several lengths have no mean at every position; zeros ask the same of the hook.
-        return replace(patching, intervention=zero) if patching.direction == "ablate" else patching
+        return replace(patching, sites=sites, direction="ablate", intervention=zero)
+
+    def _full(self) -> Patching | None:
+        """The same patch of the whole component; None where it is that, or where a number has no vector there."""
+        patching = self.experiment.patching
+        alone = patching.intervention.kind == "add" and patching.intervention.vector is None
+        if alone or all(site.within is None for site in patching.sites):
+            return None
+        return replace(patching, sites=tuple(dict.fromkeys(site.whole() for site in patching.sites)))
+
+    def _full_component(self, readings: Readings, part: Compared) -> FullComponent | None:
+        if self.full is None:
+            return None
+        whole = replace(self.experiment, patching=self.full.patching)
+        estimate, mine = (
+            Effect(asked, numbers_of(asked, self.pairs, given, Controls(), rounding=0.0, provenance={})).estimate
+            for asked, given in ((whole, self._compared(readings, self.full.arm)), (self.experiment, part))
+        )
+        return FullComponent(estimate, mine, named(self.full.patching))
+
+    def _made_of(self) -> dict[str, str]:
+        """For the provenance: in which types named vectors were given and used, and how wide noise is."""
+        patching, by = self.experiment.patching, self.experiment.patching.intervention
+        named_there = [site.within for site in patching.sites] + [by.vector]
+        out = self.sites.spaces.cast([one for one in named_there if one is not None])
+        if by.kind == "gaussian" and by.amount is not None:
+            out["noise"] = f"standard deviation {by.amount * self.sites.spaces.embedding_sd:.6g}"
+        return out
 
     def _positive_control(self, readings: Readings) -> PositiveControl | Waived:
         if self.everywhere is None:
@@ -289,6 +307,8 @@ def everywhere(site: Site, model: LoadedModel) -> Site:
 
 def whole_stream(patched: Patched, batch: Batch) -> bool:
     """Whether the patch covers every position of a residual stream or embedding: its own positive control."""
+    if patched.vectors.is_move:
+        return False
     for chunk, spots_of in zip(batch.chunks, patched.vectors.spots, strict=True):
         total = layout(batch.model, chunk.prompt_tokens, patched.new_tokens).total
         for spot in spots_of:

@@ -60,7 +60,7 @@ def observed(result: ClaimResult) -> str:
     if result.estimate is None:
         return ""
     share = ""
-    if result.kind == "binary":
+    if result.kind == "binary" and 0 <= result.estimate <= 1:
         share = f"{round(result.estimate * result.n)}/{result.n} = "
     how = ", ".join(part for part in (*result.procedures, alpha(result)) if part)
     return f"{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"
@@ -102,6 +102,8 @@ def controls(result: ClaimResult) -> str:
             parts.append(f"{name} {number(value)}")
         elif isinstance(value, str):
             parts.append(f"{name} {value}")
+    if given.get("full_component") is not None:
+        parts.append(f"full component {number(given['full_component'])}")
     if given.get("distance") is not None:
         parts.append(f"patch distance {given['distance']:.3g}")
     return " · ".join(parts)

@@ -22,7 +22,22 @@ from causaltest.errors import ClaimError
 
 PAIRS = Pairs([Pair(clean="2 ducks", corrupt="3 ducks", answer="2", cluster="a")])
 OTHERS = Pairs([Pair(clean="2 ducks", corrupt="4 ducks", answer="2", cluster="a")])
-QUANTITIES = {"denoise": ("recovery", "change"), "noise": ("drop", "change"), "ablate": ("drop", "change")}
+LOSES = ("drop", "change")
+QUANTITIES = {"denoise": ("recovery", "change"), "noise": LOSES, "ablate": LOSES, "steer": LOSES}
+ABLATIONS = [
+    interventions.zero,
+    interventions.mean,
+    interventions.mean(over=OTHERS),
+    interventions.resample,
+    interventions.scale(0.5),
+    interventions.gaussian(sd=1),
+]
+BY = {
+    "denoise": [interventions.replace],
+    "noise": [interventions.replace],
+    "ablate": ABLATIONS,
+    "steer": [interventions.add([1.0]), interventions.add([1.0], times=2), interventions.add([2.0])],
+}
 
 few = st.lists(st.integers(0, 3), min_size=1, max_size=2, unique=True)
 positions: st.SearchStrategy[Position] = st.one_of(
@@ -43,6 +58,7 @@ sites: st.SearchStrategy[Site] = st.one_of(
     st.builds(head, few, few, positions),
     st.builds(neuron, few, few, positions),
     st.builds(embed, positions),
+    st.builds(lambda at, vector: resid_post(1, at).along(vector), positions, st.sampled_from([[1.0], [2.0]])),
 )
 metrics: st.SearchStrategy[Metric] = st.sampled_from(
     [
@@ -61,14 +77,13 @@ metrics: st.SearchStrategy[Metric] = st.sampled_from(
 @st.composite
 def experiments(draw: st.DrawFn) -> Experiment:
     direction = draw(st.sampled_from(sorted(QUANTITIES)))
-    by = draw(st.sampled_from([interventions.zero, interventions.mean])) if direction == "ablate" else None
     return Experiment(
         Patching(
             model=draw(st.sampled_from(["a", "b"])),
             direction=direction,  # type: ignore[arg-type]
             pairs=draw(st.sampled_from([PAIRS, OTHERS])),
             sites=tuple(draw(st.lists(sites, min_size=1, max_size=2))),
-            intervention=by or interventions.replace,
+            intervention=draw(st.sampled_from(BY[direction])),
         ),
         quantity=draw(st.sampled_from(QUANTITIES[direction])),  # type: ignore[arg-type]
         metric=draw(metrics),
@@ -115,10 +130,11 @@ def changes_of(one: Experiment) -> list[Experiment]:
     def measured(**change: Any) -> Experiment:
         return dataclasses.replace(one, metric=dataclasses.replace(metric, **change))
 
-    turned = {"denoise": ("noise", "drop"), "noise": ("denoise", "recovery"), "ablate": ("noise", "drop")}
-    direction, quantity = turned[one.patching.direction]
-    by = interventions.mean if one.patching.intervention == interventions.zero else interventions.zero
-    kept = {} if one.patching.direction != "ablate" else {"intervention": interventions.replace}
+    turned = {"denoise": ("noise", "drop"), "noise": ("denoise", "recovery")}
+    direction, quantity = turned.get(one.patching.direction, ("noise", "drop"))
+    others = [by for by in BY[one.patching.direction] if by != one.patching.intervention]
+    kept = {} if one.patching.direction in turned else {"intervention": interventions.replace}
+    within = None if site.within is not None else interventions.direction([9.0])
     return [
         patched(model=one.patching.model + "!"),
         patched(pairs=OTHERS if one.patching.pairs == PAIRS else PAIRS),
@@ -128,7 +144,8 @@ def changes_of(one: Experiment) -> list[Experiment]:
             patching=dataclasses.replace(one.patching, direction=direction, **kept),
             quantity="change" if one.quantity == "change" else quantity,
         ),
-        *([patched(intervention=by)] if kept else []),
+        *(patched(intervention=by) for by in others),
+        elsewhere(within=within),
         elsewhere(component="mlp_out"),
         elsewhere(layers=(*site.layers, 99)),
         elsewhere(parts=(*site.parts, 99)),
@@ -200,12 +217,14 @@ def test_a_quantity_that_a_direction_has_not_is_refused_with_those_it_has(
 
 
 def test_an_unknown_direction_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ClaimError, match="direction='restore' is not known; it is 'denoise', 'noise' or 'ablate'"):
+    with pytest.raises(
+        ClaimError, match="direction='restore' is not known; it is 'denoise', 'noise', 'ablate' or 'steer'"
+    ):
         asked("restore")
 
 
 def test_ablating_by_another_runs_activation_is_refused() -> None:
-    with pytest.raises(ClaimError, match=r"ablate takes by=zero or by=mean; lab\.noise puts the corrupt run"):
+    with pytest.raises(ClaimError, match=r"ablate takes by=zero, mean, .*; lab\.noise puts the corrupt run"):
         asked("ablate", "drop")
 
 

@@ -87,12 +87,15 @@ def rehearsed() -> Lab:
         ("noise", "change", interventions.replace),
         ("ablate", "drop", interventions.zero),
         ("ablate", "change", interventions.zero),
+        ("steer", "change", interventions.add([1.0], times=4)),
+        ("steer", "drop", interventions.add([1.0])),
     ],
 )
 def test_a_verb_and_a_reading_make_one_experiment(
     lab: Lab, backend: Recorder, verb: str, read: str, by: interventions.Intervention
 ) -> None:
-    effect = getattr(getattr(lab, verb)(PAIRS, at=SITE), read)(logit_diff)
+    options = {"by": by} if verb == "steer" else {}
+    effect = getattr(getattr(lab, verb)(PAIRS, at=SITE, **options), read)(logit_diff)
     expected = Experiment(Patching("recorded", verb, PAIRS, (SITE,), by), read, logit_diff, seed="7")  # type: ignore[arg-type]
     assert backend.asked == [expected] == list(lab.experiments)
     assert effect.question == expected
@@ -102,7 +105,7 @@ def test_a_verb_and_a_reading_make_one_experiment(
 def test_an_ablation_is_by_zeros_or_by_means_and_by_nothing_else(lab: Lab, backend: Recorder) -> None:
     lab.ablate(PAIRS, at=SITE, by=interventions.mean).drop(accuracy)
     assert backend.asked[0].patching.intervention == interventions.mean
-    with pytest.raises(ClaimError, match=r"ablate takes by=zero or by=mean; lab\.noise puts the corrupt"):
+    with pytest.raises(ClaimError, match=r"ablate takes by=zero, mean, .*; lab\.noise puts the corrupt"):
         lab.ablate(PAIRS, at=SITE, by=interventions.replace)
 
 
@@ -186,7 +189,7 @@ def test_a_sweep_goes_in_any_direction(lab: Lab, backend: Recorder, direction: A
 
 
 def test_a_sweep_of_ablations_says_by_what(lab: Lab) -> None:
-    with pytest.raises(ClaimError, match="ablate takes by=zero or by=mean"):
+    with pytest.raises(ClaimError, match="ablate takes by=zero, mean, "):
         lab.sweep(PAIRS, at=SITE, direction="ablate")
 
 

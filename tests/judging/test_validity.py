@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from causaltest.asking.predictions import at_least, at_most, negligible
-from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.judging.judge import judge
 from causaltest.verdict import Outcome
 
@@ -102,3 +102,27 @@ def test_controls_that_were_not_measured_are_noted():
     assert "self-patch not measured" in verdict.notes
     assert "placebo waived: tested elsewhere" in verdict.notes
     assert "positive control not measured" in judge(effect(), negligible(within=0.9)).notes
+
+
+def test_a_part_that_does_more_than_its_whole_is_noted_and_decides_nothing():
+    more = judge(effect(controls={"full": FullComponent(0.1, 0.5, "resid_post")}), at_least(0.3))
+    assert more.outcome is Outcome.SUPPORTED
+    (note,) = [note for note in more.notes if "whole component" in note]
+    assert note.startswith("the patched part does more (0.5) than the whole component (0.1)") and "dormant" in note
+    turned = judge(effect(controls={"full": FullComponent(-0.1, -0.5, "resid_post")}), at_least(0.3))
+    assert any("dormant" in note for note in turned.notes)
+
+
+@pytest.mark.parametrize("full", [None, FullComponent(0.9, 0.5, "s"), FullComponent(0.5, 0.5001, "s")])
+def test_a_part_that_does_no_more_than_its_whole_is_not_noted(full):
+    assert not any("dormant" in note for note in judge(effect(controls={"full": full}), at_least(0.3)).notes)
+
+
+def test_rounding_is_allowed_for_in_the_units_of_the_estimate():
+    full = {"full": FullComponent(0.5, 0.52, "s")}
+    notes = judge(effect(controls=full, rounding=0.03), at_least(0.3)).notes
+    assert not any("dormant" in note for note in notes)
+    ratio = {"kind": "ratio", "denominators": (0.1,) * 60, "rounding": 0.003}
+    assert not any("dormant" in note for note in judge(effect(controls=full, **ratio), at_least(0.3)).notes)
+    ratio["denominators"] = (10.0,) * 60
+    assert any("dormant" in note for note in judge(effect(controls=full, **ratio), at_least(0.03)).notes)

@@ -34,7 +34,8 @@ from causaltest.measuring.budget import Budget
 from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.planner import Limits
 from causaltest.measuring.references import References
-from causaltest.measuring.study import Sites, Study, generates
+from causaltest.measuring.sites import Sites
+from causaltest.measuring.study import Study, generates
 from causaltest.organisms import ducks as ducks_organism
 
 torch.set_num_threads(1)

@@ -22,13 +22,17 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Change:
-    """A vector to put at one component, layer and position; for a head or neuron, at its part of the component."""
+    """A vector to put at one component, layer and position; for a head or neuron, at its part of the component.
+
+    `of` makes it of what is there; else it is `vector`.
+    """
 
     component: str
     layer: int
     position: int
-    vector: Tensor
+    vector: Tensor | None
     part: int | None = None
+    of: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass
@@ -52,10 +56,9 @@ def apply(parted: Tensor, component: str, layer: int, changes: Sequence[Change])
     """Writes the changes that are meant for this component and layer into [position, part, width]."""
     for c in changes:
         if (c.component, c.layer) == (component, layer) and c.position < len(parted):
-            if c.part is None:
-                parted[c.position] = c.vector.view_as(parted[c.position])
-            else:
-                parted[c.position, c.part] = c.vector
+            there = parted[c.position] if c.part is None else parted[c.position, c.part]
+            new = c.vector if c.of is None else c.of(there.flatten().clone())
+            there.copy_(new.view_as(there))
 
 
 # Decoders of transformers: where the component is, and whether it is that module's input or output. In the order

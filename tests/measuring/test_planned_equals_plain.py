@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from causaltest import Pair, Pairs, accuracy, exact_match, logit
 from causaltest.asking.experiment import Experiment, Patching
-from causaltest.asking.interventions import mean, replace, zero
+from causaltest.asking.interventions import mean, replace, scale, zero
 from causaltest.asking.positions import every, index, last, step
 from causaltest.asking.sites import Site
 from causaltest.measuring import engine
@@ -39,7 +39,7 @@ COMPONENTS = (
     "embed", "resid_pre", "q", "k", "v", "head", "attn_out", "resid_mid", "neuron", "mlp_out", "resid_post",
 )  # fmt: skip
 PARTED = ("q", "k", "v", "head", "neuron")
-WAYS = (("denoise", replace), ("noise", replace), ("ablate", zero), ("ablate", mean))
+WAYS = (("denoise", replace), ("noise", replace), ("ablate", zero), ("ablate", mean), ("ablate", scale(-0.5)))
 DRAWN = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -166,6 +166,16 @@ def sites_of(draw, model, shortest, new_tokens, one_position):
 
 
 @st.composite
+def along(draw, site, model):
+    """The site along a few drawn directions."""
+    width = model.model.config.hidden_size
+    if site.component in PARTED:
+        width = len(model.blocks[0].taps[site.component].parts[0])
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    return site.along(torch.randn(draw(st.integers(1, min(width, 3))), width, generator=generator))
+
+
+@st.composite
 def questions(draw, models, family, words, most=3):
     model, shortcuts = models(family, draw(st.integers(0, MODELS - 1)))
     pairs = draw(pairs_of(words))
@@ -178,6 +188,9 @@ def questions(draw, models, family, words, most=3):
         if new_tokens == 1 and draw(st.booleans()):
             metric = logit
         sites = draw(sites_of(model, shortest, new_tokens, by == mean))
+        if (part := draw(st.booleans())) or by == scale(-0.5):
+            # What is changed by what it is may be named once; of several layers the upper sees what the lower did.
+            sites = (draw(along(sites[0], model)) if part else sites[0],)
         controls = draw(st.integers(0, 3)) == 0
         asked.append(
             Experiment(
@@ -261,7 +274,9 @@ class Plainly:
         spots, by = self.spots(experiment, pair, new_tokens), patching.intervention
         changes = []
         for n, (component, layer, part, position) in enumerate(spots):
-            if by == replace:
+            if by == scale(-0.5):
+                vector = None
+            elif by == replace:
                 vector = seen(other).vector(component, layer, position, part)
             elif by == zero:
                 vector = torch.zeros_like(seen(mine).vector(component, layer, position, part))
@@ -271,8 +286,19 @@ class Plainly:
                     same = self.spots(experiment, each, new_tokens)[n]
                     held.append(seen(each.clean).vector(same[0], same[1], same[3], same[2]))
                 vector = torch.stack(held).mean(0)
-            changes.append(self.plain.Change(component, layer, position, vector, part))
+            formula = self.formula(patching.sites[0], vector)
+            changes.append(self.plain.Change(component, layer, position, vector, part, formula))
         return None if any(ties) else changes
+
+    def formula(self, site: Any, vector: torch.Tensor | None) -> Any:
+        """What a change makes of what is there; None where the vector simply takes its place."""
+        new = (lambda there: -0.5 * there) if vector is None else (lambda there: vector.flatten())
+        if site.within is None:
+            return new if vector is None else None
+        basis = torch.linalg.qr(
+            torch.frombuffer(bytearray(site.within.array.data), dtype=torch.float64).view(site.within.array.shape).T
+        ).Q.float()
+        return lambda there: there + basis @ (basis.T @ (new(there) - there))
 
 
 def off(given: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -396,6 +422,7 @@ def forced_questions(draw, plain, models, family, words):
     for experiment in question.experiments:
         direction, by = experiment.patching.direction, experiment.patching.intervention
         sites = draw(sites_of(model, shortest, 1, by == mean))
+        sites = sites[:1] if by == scale(-0.5) else sites
         patching = Patching("drawn", direction, Pairs(pairs, iid=True), sites, by)
         asked.append(Experiment(patching, "change", accuracy, experiment.controls, experiment.placebo_draws))
     experiments = tuple({e.digest: e for e in asked}.values())

@@ -123,6 +123,13 @@ def test_failed_controls_are_shouted() -> None:
     assert line.startswith("self-patch neutral within 1e-05 · placebo 0.500 · positive control 0.875 · ")
 
 
+def test_the_whole_component_stands_beside_a_part() -> None:
+    given = {"placebo": 0.5, "full_component": 0.93, "distance": 3.0}
+    line = line_of(section(judged(controls=given)), "controls")
+    assert line == "placebo 0.500 · full component 0.930 · patch distance 3"
+    assert "full component" not in section(judged(controls=given | {"full_component": None}))
+
+
 def test_an_invalid_claim_says_why_and_shows_no_empty_brackets() -> None:
     invalid = judged(verdict="INVALID", lower=None, upper=None, procedures=[], p_value=None, reason="NaN in 'p1'.")
     text = section(invalid)

@@ -1,0 +1,39 @@
+"""Draws: noise and partners from the seed and a pair's id, so that neither order nor chunks change them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from causaltest.errors import MeasurementError
+from causaltest.measuring.patches import Spot
+
+
+def noise(seed: str, pair_id: str, spot: Spot, count: int, width: int) -> Tensor:
+    """Standard normal numbers of one pair at one spot: the same alone and beside other spots. [entry, width]"""
+    name = f"gaussian {seed} {pair_id} {spot.component} {spot.layer} {spot.part}"
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
+    return torch.randn(count, width, generator=generator)
+
+
+def resampled(seed: str, ids: Sequence[str], clusters: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """For each pair another one with as many positions, from another cluster where there is one.
+
+    Raises MeasurementError when a pair has no such other.
+    """
+    by_id = sorted(range(len(ids)), key=lambda i: ids[i])
+    chosen = []
+    for i, (name, shape) in enumerate(zip(ids, shapes, strict=True)):
+        same_shape = [j for j in by_id if j != i and shapes[j] == shape]
+        pool = [j for j in same_shape if clusters[j] != clusters[i]] or same_shape
+        if not pool:
+            raise MeasurementError(
+                f"by=resample takes another pair's activation, and no other pair has as many positions as {name}. "
+                "Name one position, or add pairs of its length."
+            )
+        chosen.append(random.Random(f"resample {seed} {name}").choice(pool))
+    return chosen
