@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from causaltest.asking.interventions import Intervention, replace
+from causaltest.asking.methods import Method, patched_runs
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Site
@@ -17,6 +18,8 @@ Direction = Literal["denoise", "noise", "ablate"]
 Quantity = Literal["recovery", "drop", "change"]
 
 PLACEBO_DRAWS = 8
+ESTIMATED = ("replace", "zero", "mean")
+"""Kinds of intervention whose vectors do not depend on the patched run, so that a gradient can be asked about them."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Patching:
     pairs: Pairs
     sites: tuple[Site, ...]
     intervention: Intervention = replace
+    method: Method = patched_runs
 
     def __post_init__(self) -> None:
         if self.direction not in ("denoise", "noise", "ablate"):
@@ -43,6 +47,8 @@ class Patching:
                 f"{self.direction} puts the other run's activation in, and by={self.intervention} was given; "
                 f"an ablation does that: direction='ablate'."
             )
+        if self.method.estimates:
+            refuse_unestimated(self.direction, self.intervention, self.method)
 
     @property
     def site(self) -> str:
@@ -62,6 +68,16 @@ class Experiment:
     """The suite's seed; the draws derive from it and from everything above."""
 
     def __post_init__(self) -> None:
+        method = self.patching.method
+        if method.estimates and self.metric.kind == "binary":
+            raise ClaimError(
+                f"method={method.name!r} follows a metric's slope, and {self.metric} is right or wrong and has none. "
+                "Screen with logit_diff or logit, then measure the site found: drop method=."
+            )
+        if method.estimates and (self.controls or self.placebo_draws):
+            raise ClaimError(
+                f"method={method.name!r} gives an estimate, which has no controls: controls=False, placebo_draws=0."
+            )
         allowed = {"denoise": ("recovery", "change"), "noise": ("drop", "change"), "ablate": ("drop", "change")}
         quantities = allowed[self.patching.direction]
         if self.quantity not in quantities:
@@ -77,7 +93,9 @@ class Experiment:
     @property
     def summary(self) -> str:
         by = "" if self.patching.intervention == replace else f" by {self.patching.intervention}"
-        return f"{self.quantity}({self.metric}), {self.patching.direction} {self.site}{by}"
+        method = self.patching.method
+        how = f", estimated by {method}" if method.estimates else ""
+        return f"{self.quantity}({self.metric}), {self.patching.direction} {self.site}{by}{how}"
 
     def canonical(self) -> dict[str, Any]:
         """Plain data that two equal experiments share."""
@@ -99,6 +117,7 @@ class Experiment:
             "controls": self.controls,
             "placebo_draws": self.placebo_draws,
             "seed": self.seed,
+            **canonical_method(patching.method),
         }
 
     @property
@@ -106,6 +125,25 @@ class Experiment:
         """SHA-256 of the canonical form."""
         plain = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def canonical_method(method: Method) -> dict[str, Any]:
+    # Only where it is not the usual one: what was measured before there were others keeps its digest.
+    return {"method": [method.name, method.steps]} if method.estimates else {}
+
+
+def refuse_unestimated(direction: Direction, intervention: Intervention, method: Method) -> None:
+    """Raises ClaimError for what a gradient says nothing about."""
+    if intervention.kind not in ESTIMATED:
+        raise ClaimError(
+            f"method={method.name!r} estimates what vectors known beforehand do ({', '.join(ESTIMATED)}), and "
+            f"{intervention} is not one of these: drop method=."
+        )
+    if direction == "ablate" and method.name == "integrated_gradients":
+        raise ClaimError(
+            "method='integrated_gradients' goes from the inputs of one run to those of the other, and an ablation has "
+            "no other run: use method='attribution'."
+        )
 
 
 def canonical_site(site: Site) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from inspect import signature
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from transformers.activations import NewGELUActivation
 
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel, Tap
-from causaltest.measuring.keys import ForwardKeys, chosen, take
+from causaltest.measuring.keys import ForwardKeys, GrowingKeys, chosen, take
 from causaltest.measuring.planner import EMBEDDING, Step
 
 Place = tuple[Component, int]
@@ -85,6 +85,13 @@ class Shortcuts:
 
 PLAIN = Shortcuts(trims=False)
 WHOLE = Shortcuts(forks=False, trims=False)
+
+
+class Writes(Protocol):
+    """What may be put at a place."""
+
+    def write(self, tensor: Tensor, step: Step, mid_of: Tensor | None = None) -> Tensor:
+        """The tensor [row, position, width] that goes on from there."""
 
 
 @dataclass
@@ -202,8 +209,8 @@ class Forward:
 
     model: LoadedModel
     step: Step
-    keys: ForwardKeys | None
-    entries: Mapping[Place, list[Entries]]
+    keys: ForwardKeys | GrowingKeys | None
+    entries: Mapping[Place, Sequence[Writes]]
     shortcuts: Shortcuts
     joining: Joining | None = None
     recorder: Recorder | None = None
