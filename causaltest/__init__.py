@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from causaltest.asking.claims import claim as claim
+    from causaltest.asking.edges import Edge as Edge
+    from causaltest.asking.edges import edge as edge
     from causaltest.asking.experiment import Experiment as Experiment
     from causaltest.asking.interventions import mean as mean
     from causaltest.asking.interventions import replace as replace
@@ -57,6 +59,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "asking.claims": ("claim",),
+    "asking.edges": ("Edge", "edge"),
     "asking.experiment": ("Experiment",),
     "asking.interventions": ("mean", "replace", "zero"),
     "asking.lab": ("Lab",),

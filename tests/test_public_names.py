@@ -12,11 +12,11 @@ import pytest
 import causaltest
 
 PUBLIC = [
-    "CausaltestError", "Effect", "Experiment", "Lab", "Outcome", "Pair", "Pairs", "Prediction", "Site", "SweepMap",
-    "Verdict", "Waived", "accuracy", "at_least", "at_most", "attn_out", "claim", "embed", "every", "exact_match",
-    "first", "greater_than", "head", "index", "judge", "k", "last", "logit", "logit_diff", "mean", "mlp_out",
-    "negligible", "neuron", "q", "replace", "resid_mid", "resid_post", "resid_pre", "span", "step", "thought", "v",
-    "zero",
+    "CausaltestError", "Edge", "Effect", "Experiment", "Lab", "Outcome", "Pair", "Pairs", "Prediction", "Site",
+    "SweepMap", "Verdict", "Waived", "accuracy", "at_least", "at_most", "attn_out", "claim", "edge", "embed", "every",
+    "exact_match", "first", "greater_than", "head", "index", "judge", "k", "last", "logit", "logit_diff", "mean",
+    "mlp_out", "negligible", "neuron", "q", "replace", "resid_mid", "resid_post", "resid_pre", "span", "step",
+    "thought", "v", "zero",
 ]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "scipy", "safetensors", "tokenizers", "matplotlib")
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from causaltest.asking.edges import Edge
 from causaltest.asking.interventions import Intervention, replace
 from causaltest.asking.methods import Method, patched_runs
 from causaltest.asking.metrics import Metric
@@ -36,6 +37,8 @@ class Patching:
     sites: tuple[Site, ...]
     intervention: Intervention = replace
     method: Method = patched_runs
+    edges: tuple[Edge, ...] = ()
+    """What is patched in place of `sites`, which then are the edges' ends."""
 
     def __post_init__(self) -> None:
         if self.direction not in ("denoise", "noise", "ablate"):
@@ -49,10 +52,12 @@ class Patching:
             )
         if self.method.estimates:
             refuse_unestimated(self.direction, self.intervention, self.method)
+        if self.edges:
+            refuse_along_edges(self)
 
     @property
     def site(self) -> str:
-        return " + ".join(str(s) for s in self.sites)
+        return " + ".join(str(s) for s in self.edges or self.sites)
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class Experiment:
             "placebo_draws": self.placebo_draws,
             "seed": self.seed,
             **canonical_method(patching.method),
+            **canonical_edges(patching.edges),
         }
 
     @property
@@ -130,6 +136,25 @@ class Experiment:
 def canonical_method(method: Method) -> dict[str, Any]:
     # Only where it is not the usual one: what was measured before there were others keeps its digest.
     return {"method": [method.name, method.steps]} if method.estimates else {}
+
+
+def canonical_edges(edges: tuple[Edge, ...]) -> dict[str, Any]:
+    ends = [(e.sender, e.receiver) for e in edges]
+    return {"edges": [[e if isinstance(e, str) else canonical_site(e) for e in both] for both in ends]} if ends else {}
+
+
+def refuse_along_edges(patching: Patching) -> None:
+    """Raises ClaimError for what edges do not take."""
+    if patching.direction == "ablate":
+        raise ClaimError("An edge carries what its sender adds in the other run; use lab.denoise or lab.noise.")
+    if patching.method.estimates:
+        raise ClaimError(f"method={patching.method.name!r} estimates sites, and edges were given: drop method=.")
+    ends = {edge.receiver == "logits" for edge in patching.edges}
+    if len(ends) > 1:
+        raise ClaimError(
+            "'logits' hears all that the other receivers change, so an edge into it is measured by itself: ask for the "
+            "edges into 'logits' and for the others in two experiments."
+        )
 
 
 def refuse_unestimated(direction: Direction, intervention: Intervention, method: Method) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from causaltest.asking import interventions
 from causaltest.asking.costs import Cost
+from causaltest.asking.edges import Edge
 from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
 from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
@@ -22,6 +23,9 @@ from causaltest.sweep import SweepMap
 if TYPE_CHECKING:
     from causaltest.measuring.clean_runs import CleanRuns
     from causaltest.measuring.model_card import ModelCard
+
+
+Patchable = Site | Edge | Sequence[Site | Edge]
 
 
 class Backend(Protocol):
@@ -140,7 +144,7 @@ class Lab:
         self,
         pairs: Pairs | Pair,
         *,
-        at: Site | Sequence[Site],
+        at: Patchable,
         method: MethodName = "patched",
         steps: int | None = None,
     ) -> Run:
@@ -151,7 +155,7 @@ class Lab:
         self,
         pairs: Pairs | Pair,
         *,
-        at: Site | Sequence[Site],
+        at: Patchable,
         method: MethodName = "patched",
         steps: int | None = None,
     ) -> Run:
@@ -197,13 +201,15 @@ class Lab:
         self,
         direction: Direction,
         pairs: Pairs | Pair,
-        at: Site | Sequence[Site],
+        at: Patchable,
         by: Intervention,
         method: MethodName,
         steps: int | None,
     ) -> Run:
-        sites, how = as_sites(at), method_of(method, steps)
-        return Run(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how))
+        at = at if isinstance(at, Site | Edge) else tuple(at)
+        edges, how = as_edges(at), method_of(method, steps)
+        sites = tuple(dict.fromkeys(s for e in edges for s in e.sites)) if edges else as_sites(at)
+        return Run(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how, edges))
 
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
@@ -340,10 +346,21 @@ def as_pairs(pairs: Pairs | Pair) -> Pairs:
     return pairs
 
 
-def as_sites(at: Site | Sequence[Site]) -> tuple[Site, ...]:
-    sites = (at,) if isinstance(at, Site) else tuple(at)
-    odd = next((s for s in sites if not isinstance(s, Site)), None)
-    if not sites or odd is not None:
+def as_edges(at: Patchable) -> tuple[Edge, ...]:
+    """The edges, each once; none where sites are given."""
+    given = (at,) if isinstance(at, Site | Edge) else tuple(at)
+    edges = tuple(dict.fromkeys(e for e in given if isinstance(e, Edge)))
+    if edges and not all(isinstance(e, Edge) for e in given):
+        raise SiteError(f"at= takes sites or edges, and got both in {at!r}: ask for them in two experiments.")
+    return edges
+
+
+def as_sites(at: Patchable) -> tuple[Site, ...]:
+    given = (at,) if isinstance(at, Site | Edge) else tuple(at)
+    sites = tuple(s for s in given if isinstance(s, Site))
+    if any(isinstance(s, Edge) for s in given):
+        raise SiteError("An edge is given to lab.denoise or lab.noise; sweeps and ablations take sites.")
+    if not sites or len(sites) < len(given):
         raise SiteError(f"at= takes a site such as resid_post(6, thought(0)), or several, and got {at!r}.")
     return sites
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from causaltest.asking.experiment import Patching
 from causaltest.errors import MeasurementError
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.edges import Arrivals
 from causaltest.measuring.patches import Spot, by_pair, from_pairs, read
 from causaltest.measuring.placebo import Displacement, between, partners, placebo
 from causaltest.measuring.planner import Ints
@@ -57,6 +58,8 @@ class Vectors:
     """Of all pairs, in the order of the chunks."""
     keeps: bool = False
     """Whether every pair's vectors are kept, which a placebo needs."""
+    arrivals: Arrivals | None = None
+    """What is put there in place of the other run's vectors, where edges are patched."""
     widths: list[int] = field(default_factory=list)
     _base: list[Tensor] = field(default_factory=list)
     _source: list[Tensor] = field(default_factory=list)
@@ -123,7 +126,9 @@ class Vectors:
         return self._read(chunk, spot, pairs, runs, self.side)
 
     def other(self, chunk: int, spot: int, pairs: Ints | None, runs: ChunkRuns) -> Tensor:
-        """What the other run of the pair has there."""
+        """What the other run of the pair has there, or what arrives from it."""
+        if self.arrivals is not None:
+            return self.arrivals.values(chunk, spot, pairs, runs)
         return self._read(chunk, spot, pairs, runs, self.other_side)
 
     def asked(self, chunk: int, spot: int, pairs: Ints, runs: ChunkRuns) -> Tensor:

@@ -76,6 +76,8 @@ class Batch:
         self.compared: set[int | Side] = set()
         """Arms whose logits are kept."""
         self.meetings: list[Meeting] = []
+        self.recorded: set[Component] = set()
+        """Components that are read of the unpatched runs and not patched."""
         self.new_tokens = 1
         self._index: dict[object, int] = {}
         self._met: dict[object, int] = {}
@@ -164,7 +166,7 @@ class Batch:
 
     def run(self, tick: Callable[[int, int], None], arms: ReadArms | None = None) -> Readings:
         """Runs every arm, or reads it off the unpatched runs by `arms`. `tick` hears of patched runs and forwards."""
-        components = {spot.component for arm in self.arms for spots in arm.spots for spot in spots}
+        components = {spot.component for arm in self.arms for spots in arm.spots for spot in spots} | self.recorded
         columns = self.references.columns(self.pairs)
         parts: list[Readings] = []
         first = [v for v in self.vectors if v.first_pass]

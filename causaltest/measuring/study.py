@@ -17,8 +17,9 @@ from causaltest.asking.sites import STREAM, Site
 from causaltest.effect import Controls, Effect, PositiveControl, SelfPatch, Waived
 from causaltest.errors import MeasurementError, PositionError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.arms import Arm, Vectors
+from causaltest.measuring.arms import Arm, Vectors, patched_side
 from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.edges import Arrivals, Route, received, routes
 from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
 from causaltest.measuring.patches import Spot, Where, spots
@@ -54,11 +55,32 @@ class Sites:
 
     def spots(self, patching: Patching, new_tokens: int) -> tuple[tuple[Spot, ...], ...]:
         """Per chunk, the spots of a patching. Raises PositionError for a step that no metric reads."""
+        if patching.edges:
+            return tuple(tuple(route.receiver for route in some) for some in self.routes(patching, new_tokens))
         places = [(site, self.where(site.position, new_tokens)) for site in patching.sites]
         return tuple(
             tuple(spot for site, where in places for spot in spots(site, where[n]))
             for n in range(len(self.batch.chunks))
         )
+
+    def routes(self, patching: Patching, new_tokens: int) -> tuple[tuple[Route, ...], ...]:
+        """Per chunk, the receivers of a patching's edges, and what arrives at them."""
+        ends = {site: self.where(site.position, new_tokens) for site in patching.sites}
+        return tuple(
+            routes(self.batch.model, patching.edges, {site: where[n] for site, where in ends.items()})
+            for n in range(len(self.batch.chunks))
+        )
+
+    def arrivals(self, patching: Patching, new_tokens: int) -> Arrivals | None:
+        """What a patching's edges bring; None where sites are patched."""
+        if not patching.edges:
+            return None
+        batch, lengths = self.batch, tuple(chunk.prompt_tokens for chunk in self.batch.chunks)
+        ways = self.routes(patching, new_tokens)
+        # Which shortcuts hold is found out after the batch is planned.
+        out = Arrivals(batch.model, patched_side(patching), ways, lengths, lambda: batch.references.shortcuts)
+        batch.recorded |= out.components
+        return out
 
     def where(self, position: Position, new_tokens: int) -> tuple[Where, ...]:
         key = (position, new_tokens)
@@ -85,11 +107,11 @@ class Patched:
 def key_of(patched: Patched, role: str) -> tuple[object, ...]:
     """What tells arms apart: one of the same patching and role serves every metric."""
     patching = patched.patching
-    return (role, patching.direction, patching.intervention, patching.sites, patched.new_tokens)
+    return (role, patching.direction, patching.intervention, patching.sites, patching.edges, patched.new_tokens)
 
 
 def named(patching: Patching) -> str:
-    return " + ".join(map(str, patching.sites))
+    return patching.site
 
 
 def generates(experiment: Experiment) -> bool:
@@ -120,7 +142,7 @@ class Study:
             self.kept = self._meeting(self.patched, "own")
             seeds = [f"{experiment.digest} placebo {draw}" for draw in range(experiment.placebo_draws)]
             self.placebos = [self._arm(self.patched, seed, (metric,)) for seed in seeds]
-            if not whole_stream(self.patched, batch):
+            if experiment.patching.edges or not whole_stream(self.patched, batch):
                 self._add_positive(self._positive())
 
     def effect(self, readings: Readings, provenance: dict[str, str]) -> Effect:
@@ -175,7 +197,8 @@ class Study:
             model.check(site)
         new_tokens = self.sites.tokens(metric)
         refuse_late_steps(patching, metric, new_tokens)
-        vectors = Vectors(model, patching, self.sites.spots(patching, new_tokens), self.sites.clusters, keeps)
+        spots, arrivals = self.sites.spots(patching, new_tokens), self.sites.arrivals(patching, new_tokens)
+        vectors = Vectors(model, patching, spots, self.sites.clusters, keeps, arrivals)
         if vectors.first_pass:
             self.batch.vectors.append(vectors)
         return Patched(patching, vectors, vectors.other_side, new_tokens)
@@ -231,9 +254,9 @@ class Study:
 
     def _positive(self) -> Patching:
         """The same patch at every position; components of a block at every layer too."""
-        patching = self.experiment.patching
-        sites = tuple(dict.fromkeys(everywhere(site, self.batch.model) for site in patching.sites))
-        patching = replace(patching, sites=sites)
+        patching, model = self.experiment.patching, self.batch.model
+        patched = received(patching.edges, model) if patching.edges else patching.sites
+        patching = replace(patching, sites=tuple(dict.fromkeys(everywhere(s, model) for s in patched)), edges=())
         # Prompts of several lengths have no mean at every position; zeros ask the same of the hook.
         return replace(patching, intervention=zero) if patching.direction == "ablate" else patching
 
