@@ -429,3 +429,15 @@ def test_a_model_whose_blocks_cannot_run_alone_is_refused(tiny_gpt2):
         Lab(name="whole", backend=backend).denoise(
             Pairs(tiny_gpt2.pairs[::2], iid=True), at=EDGES["MLP to a head"]
         ).change(logit_diff)
+
+
+def test_where_nothing_arrives_not_a_bit_moves(tiny_llama, monkeypatch):
+    """Else a null would be seen beside a patch that moves by rounding alone."""
+    through, off = edges_module.Frozen.through, 1 + 1e-6  # what rounding may make of a block that is computed again
+    monkeypatch.setattr(edges_module.Frozen, "through", lambda *a: {name: off * t for name, t in through(*a).items()})
+    pairs = [dataclasses.replace(tiny_llama.pairs[0].with_itself(), id="alike"), *tiny_llama.pairs[2::2]]
+    lab = Lab(tiny_llama.model, tiny_llama.tokenizer)
+    for name in ("MLP to a head", "heads to v", "attention to attention", "embedding to the logits"):
+        effect = lab.denoise(Pairs(pairs, iid=True), at=EDGES[name]).change(logit_diff)
+        distance = dict(zip(effect.measured.pair_ids, effect.measured.controls.distance, strict=True))
+        assert distance["alike"] == 0 < max(distance.values())
