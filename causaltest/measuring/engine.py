@@ -442,6 +442,9 @@ def scaled(change: Change, scale: float) -> Change:
     def of_multiple(tensor: Tensor) -> Tensor:
         product = tensor * scale
         new = change(product)
+        if new.requires_grad:
+            # A gradient is asked for at values that stay as they are, and a choice between two would cut it off.
+            return tensor + (new - product) / scale
         # What is not changed keeps its bits: a product divided again may be off by one.
         return tensor if new is product else torch.where(new == product, tensor, new / scale)
 
