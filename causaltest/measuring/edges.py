@@ -38,6 +38,7 @@ from causaltest.measuring.references import ChunkRuns, Side
 from causaltest.measuring.trajectory import Run
 
 Wheres = Mapping[Site, Where]
+NEEDED: tuple[Component, ...] = ("resid_pre", "attn_out", "mlp_out")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def routes(model: LoadedModel, edges: Sequence[Edge], where: Wheres) -> tuple[Ro
     Raises SiteError where the receiver does not read what the sender adds, PositionError where it does so at other
     positions alone or is named at overlapping ones.
     """
+    refuse_without_stream(model)
     arriving: dict[Spot, dict[Spot, None]] = {}
     for edge in edges:
         senders = spots(edge.sender, where[edge.sender])
@@ -193,8 +195,22 @@ class Frozen:
                     f"{name} of layer {layer}, computed once more from its own stream, is off by {off:.2g}, so an edge "
                     f"into it cannot be measured. Please report it with the name of {self.model.name}."
                 )
+        if component == "resid_pre" and "mlp_out" in wanted:
+            self.refuse_hearing(layer)
         patch = Patch(component, layer, None, pairs, positions, values)
         return self.through(layer, np.arange(len(away)), [patch], wanted)
+
+    def refuse_hearing(self, layer: int) -> None:
+        """Raises MeasurementError where an MLP that should read the block's input hears the block's attention."""
+        first, positions = np.zeros(1, dtype=np.int64), torch.arange(self.stream.shape[1])
+        moved = Patch("attn_out", layer, None, torch.zeros_like(positions), positions, 1 + self.stream[0])
+        heard, own = self.through(layer, first, [moved], ["mlp_out"])["mlp_out"], self.run.activations["mlp_out", layer]
+        off, largest = float((heard - own[:1]).abs().max()), float(own[:1].abs().max())
+        if not off <= 2 * rounding_at_most(self.model.model.dtype) * largest:
+            raise MeasurementError(
+                f"What the MLP of layer {layer} of {self.model.name} reads is not known: it hears the attention of its "
+                f"block, and resid_mid is not offered: {self.model.disabled['resid_mid']}"
+            )
 
     def through(
         self, layer: int, pairs: Ints, patches: Sequence[Patch], wanted: Collection[Component]
@@ -237,6 +253,16 @@ def received(edges: Sequence[Edge], model: LoadedModel) -> tuple[Site, ...]:
     """The sites that edges patch."""
     last = Site("resid_post", (len(model.blocks) - 1,), (), edges[0].sender.position)
     return tuple(dict.fromkeys(last if isinstance(e.receiver, str) else e.receiver for e in edges))
+
+
+def refuse_without_stream(model: LoadedModel) -> None:
+    """Raises SiteError where attention and MLPs do not simply add to one stream."""
+    for component in NEEDED:
+        if component in model.disabled:
+            raise SiteError(
+                f"An edge goes along a stream that attention and the MLP add to, and {component} is not offered for "
+                f"{model.name}: {model.disabled[component]}"
+            )
 
 
 def refuse_unreached(edge: Edge, sender: Where, receiver: Where) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import GraniteConfig, GraniteForCausalLM
 
 from causaltest import (
     Effect,
@@ -309,6 +310,23 @@ def test_heads_add_up_to_what_their_attention_adds(doubled, family):
     pairs = tiny.pairs[::2]
     heads = sum(estimate(tiny.backend, pairs, "noise", head(1, n, index(2))).estimate for n in range(4))
     assert heads == pytest.approx(estimate(tiny.backend, pairs, "noise", attn_out(1, index(2))).estimate, rel=1e-5)
+
+
+def test_a_component_that_is_scaled_before_it_is_added_keeps_its_gradient(word_tokenizer, random_pairs):
+    """Granite: what attention adds is a multiple of what its module gives."""
+    torch.manual_seed(9)
+    size = {"vocab_size": 30, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32}
+    tokens = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "initializer_range": 0.3}
+    model = GraniteForCausalLM(GraniteConfig(**size, **heads, **tokens, residual_multiplier=0.25)).eval()
+    backend, pairs = open_backend("Granite", model, word_tokenizer()), random_pairs()[::2]
+    assert backend.loaded.blocks[0].taps["attn_out"].scale == 0.25
+    whole = estimate(backend, pairs, "noise", attn_out(0, index(2))).estimate
+    assert abs(whole) > 1e-3
+    heads = sum(estimate(backend, pairs, "noise", head(0, n, index(2))).estimate for n in range(4))
+    assert heads == pytest.approx(whole, rel=1e-3)
+    neurons = estimate(backend, pairs, "noise", neuron(0, range(24), index(2))).estimate
+    assert neurons == pytest.approx(estimate(backend, pairs, "noise", mlp_out(0, index(2))).estimate, rel=1e-3)
 
 
 @pytest.mark.parametrize("factor", [-2.0, 0.25])

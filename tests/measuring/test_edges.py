@@ -431,6 +431,21 @@ def test_a_model_whose_blocks_cannot_run_alone_is_refused(tiny_gpt2):
         ).change(logit_diff)
 
 
+def test_an_mlp_that_should_be_deaf_to_its_attention_and_is_not_is_refused(tiny_gpt2):
+    loaded = dataclasses.replace(tiny_gpt2.backend.loaded, disabled={"resid_mid": "some other layer has none."})
+    with pytest.raises(
+        MeasurementError, match=r"it hears the attention of its block, and .* some other layer has none\."
+    ):
+        Lab(loaded, tiny_gpt2.tokenizer).denoise(tiny_gpt2.pairs[::2], at=EDGES["MLP to an MLP"]).change(logit_diff)
+
+
+@pytest.mark.parametrize("component", ["resid_pre", "attn_out", "mlp_out"])
+def test_a_model_whose_components_do_not_add_to_one_stream_is_refused(tiny_gpt2, component):
+    loaded = dataclasses.replace(tiny_gpt2.backend.loaded, disabled={component: "a norm stands on the stream."})
+    with pytest.raises(SiteError, match=r"An edge goes along a stream .* a norm stands on the stream\."):
+        Lab(loaded, tiny_gpt2.tokenizer).denoise(tiny_gpt2.pairs[::2], at=edge(embed(), head(1, 0))).change(logit_diff)
+
+
 def test_where_nothing_arrives_not_a_bit_moves(tiny_llama, monkeypatch):
     """Else a null would be seen beside a patch that moves by rounding alone."""
     through, off = edges_module.Frozen.through, 1 + 1e-6  # what rounding may make of a block that is computed again
