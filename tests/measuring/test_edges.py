@@ -224,6 +224,20 @@ def test_the_last_mlp_has_one_edge_and_that_is_all_of_it(request, family):
     assert measured(tiny, pairs, "denoise", edge(site, "logits")) == pytest.approx(whole, abs=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "receiver", [q(1, 1, last()), k(1, 1), v(1, 0), head(1, 2, last()), attn_out(1, last())], ids=str
+)
+def test_all_that_is_added_before_a_receiver_makes_it_the_other_runs(request, family, receiver):
+    tiny = request.getfixturevalue(family)
+    pairs = tiny.pairs[::2]
+    arriving = [edge(sender, receiver) for sender in (embed(), attn_out(0), mlp_out(0))]
+    whole = tiny.backend.measure(
+        Experiment(Patching("tiny", "denoise", pairs, (receiver,)), "change", logit_diff, controls=False)
+    ).measured.values
+    assert measured(tiny, pairs, "denoise", arriving) == pytest.approx(whole, abs=2e-5)
+
+
 # The wired organism, whose paths are known.
 
 
