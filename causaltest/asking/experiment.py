@@ -145,7 +145,7 @@ def canonical_edges(edges: tuple[Edge, ...]) -> dict[str, Any]:
 
 def refuse_along_edges(patching: Patching) -> None:
     """Raises ClaimError for what edges do not take."""
-    if patching.direction == "ablate":
+    if patching.direction not in ("denoise", "noise"):
         raise ClaimError("An edge carries what its sender adds in the other run; use lab.denoise or lab.noise.")
     if patching.method.estimates:
         raise ClaimError(f"method={patching.method.name!r} estimates sites, and edges were given: drop method=.")
