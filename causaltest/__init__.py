@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from causaltest.asking.claims import claim as claim
     from causaltest.asking.directions import Direction as Direction
     from causaltest.asking.directions import direction as direction
+    from causaltest.asking.edges import Edge as Edge
+    from causaltest.asking.edges import edge as edge
     from causaltest.asking.experiment import Experiment as Experiment
     from causaltest.asking.features import SAE as SAE
     from causaltest.asking.interventions import add as add
@@ -66,6 +68,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "asking.claims": ("claim",),
     "asking.directions": ("Direction", "direction"),
+    "asking.edges": ("Edge", "edge"),
     "asking.experiment": ("Experiment",),
     "asking.features": ("SAE",),
     "asking.interventions": ("add", "gaussian", "mean", "replace", "resample", "scale", "zero"),

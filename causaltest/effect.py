@@ -133,6 +133,8 @@ class Numbers:
     references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Per pair, the metric itself in the "clean", "corrupt" and "patched" runs."""
     provenance: Mapping[str, str] = field(default_factory=dict)
+    estimated_by: str | None = None
+    """The method, where no patched run was made: such numbers screen, and are not judged."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rounding < math.inf:
@@ -244,6 +246,11 @@ class Effect:
     def is_neutral(self) -> bool:
         """True when no pair moved by more than the rounding measured beside it."""
         numbers = self.measured
+        if numbers.estimated_by is not None:
+            raise JudgementError(
+                f"is_neutral asks what a patched run did, and this effect is an estimate by {numbers.estimated_by}, "
+                "for screening only. Measure it: drop method=."
+            )
         own = numbers.controls.self_patch
         tolerance = max(own.tolerance if isinstance(own, SelfPatch) else 0.0, numbers.rounding)
         if "patched" in numbers.references:
@@ -257,7 +264,8 @@ class Effect:
             return f"Effect({what}: rehearsed, no numbers)"
         clusters = self.numbers.clusters
         units = "declared independent" if clusters is None else f"in {len(set(clusters))} clusters"
-        return f"Effect({what}: {self.estimate:.4g}, {self.n} pairs {units})"
+        screens = "" if self.numbers.estimated_by is None else ", for screening only"
+        return f"Effect({what}: {self.estimate:.4g}, {self.n} pairs {units}{screens})"
 
     def __sub__(self, other: Effect) -> Effect:
         """The paired difference. Raises JudgementError when the two are not about the same pairs."""
@@ -336,6 +344,12 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             f"The two effects are not about the same pairs: {len(missing)} are in one only ({named}). "
             "Measure both on the same pairs with the same metric."
         )
+    if first.estimated_by != second.estimated_by:
+        ways = " and ".join(way or "patched runs" for way in (first.estimated_by, second.estimated_by))
+        raise JudgementError(
+            f"The two effects come from {ways}: what a gradient estimates is not what a patched run measures, so their "
+            "difference means nothing. Find both the same way."
+        )
     if first.kind != second.kind:
         raise JudgementError(f"A {first.kind} effect and a {second.kind} effect cannot be subtracted.")
     where = {pair_id: i for i, pair_id in enumerate(second.pair_ids)}
@@ -374,6 +388,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
         excluded=first.excluded,
         references={"first": first.values, "second": tuple(second.values[j] for j in order)},
         provenance=first.provenance,
+        estimated_by=first.estimated_by,
     )
 
 

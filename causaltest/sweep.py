@@ -26,6 +26,8 @@ class SweepMap:
     n: int
     pairs_total: int
     sites: tuple[Any, ...] = ()
+    estimated_by: str | None = None
+    """The method, where no patched run was made: such a map screens, and a patched run confirms."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,7 +51,8 @@ class SweepMap:
 
     def __str__(self) -> str:
         """The estimates as a table of plain text; `.` marks a patch that moved nothing."""
-        head = f"{self.summary}, {self.n} of {self.pairs_total} pairs, exploratory"
+        how = "exploratory" if self.estimated_by is None else f"estimated by {self.estimated_by}, for screening only"
+        head = f"{self.summary}, {self.n} of {self.pairs_total} pairs, {how}"
         width = max(6, *(len(c) + 1 for c in self.columns))
         lines = ["      " + "".join(c.rjust(width) for c in self.columns)]
         for r, name in enumerate(self.rows):

@@ -7,8 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from causaltest.asking.edges import Edge
 from causaltest.asking.features import Features
 from causaltest.asking.interventions import Intervention, Kind, replace
+from causaltest.asking.methods import Method, patched_runs
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Site
@@ -24,6 +26,8 @@ TAKES: dict[Direction, tuple[Kind, ...]] = {
     "ablate": ("zero", "mean", "resample", "gaussian", "scale"),
     "steer": ("add",),
 }
+ESTIMATED = ("replace", "zero", "mean")
+"""Kinds of intervention whose vectors do not depend on the patched run, so that a gradient can be asked about them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Patching:
     pairs: Pairs
     sites: tuple[Site, ...]
     intervention: Intervention = replace
+    method: Method = patched_runs
+    edges: tuple[Edge, ...] = ()
+    """What is patched in place of `sites`, which then are the edges' ends."""
 
     def __post_init__(self) -> None:
         if self.direction not in TAKES:
@@ -55,10 +62,14 @@ class Patching:
             raise ClaimError(not_taken(self.direction, self.intervention))
         for site in self.sites:
             refuse_misfit(site, self.intervention)
+        if self.method.estimates:
+            refuse_unestimated(self)
+        if self.edges:
+            refuse_along_edges(self)
 
     @property
     def site(self) -> str:
-        return " + ".join(str(s) for s in self.sites)
+        return " + ".join(str(s) for s in self.edges or self.sites)
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,16 @@ class Experiment:
     """The suite's seed; the draws derive from it and from everything above."""
 
     def __post_init__(self) -> None:
+        method = self.patching.method
+        if method.estimates and self.metric.kind == "binary":
+            raise ClaimError(
+                f"method={method.name!r} follows a metric's slope, and {self.metric} is right or wrong and has none. "
+                "Screen with logit_diff or logit, then measure the site found: drop method=."
+            )
+        if method.estimates and (self.controls or self.placebo_draws):
+            raise ClaimError(
+                f"method={method.name!r} gives an estimate, which has no controls: controls=False, placebo_draws=0."
+            )
         # All but denoising change the clean run, of which something can be lost and nothing recovered.
         quantities = ("recovery" if self.patching.direction == "denoise" else "drop", "change")
         if self.quantity not in quantities:
@@ -89,7 +110,9 @@ class Experiment:
     @property
     def summary(self) -> str:
         by = "" if self.patching.intervention == replace else f" by {self.patching.intervention}"
-        return f"{self.quantity}({self.metric}), {self.patching.direction} {self.site}{by}"
+        method = self.patching.method
+        how = f", estimated by {method}" if method.estimates else ""
+        return f"{self.quantity}({self.metric}), {self.patching.direction} {self.site}{by}{how}"
 
     def canonical(self) -> dict[str, Any]:
         """Plain data that two equal experiments share."""
@@ -112,6 +135,8 @@ class Experiment:
             "controls": self.controls,
             "placebo_draws": self.placebo_draws,
             "seed": self.seed,
+            **canonical_method(patching.method),
+            **canonical_edges(patching.edges),
         }
 
     @property
@@ -119,6 +144,51 @@ class Experiment:
         """SHA-256 of the canonical form."""
         plain = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def canonical_method(method: Method) -> dict[str, Any]:
+    # Only where it is not the usual one: what was measured before there were others keeps its digest.
+    return {"method": [method.name, method.steps]} if method.estimates else {}
+
+
+def canonical_edges(edges: tuple[Edge, ...]) -> dict[str, Any]:
+    ends = [(e.sender, e.receiver) for e in edges]
+    return {"edges": [[e if isinstance(e, str) else canonical_site(e) for e in both] for both in ends]} if ends else {}
+
+
+def refuse_along_edges(patching: Patching) -> None:
+    """Raises ClaimError for what edges do not take."""
+    if patching.direction not in ("denoise", "noise"):
+        raise ClaimError("An edge carries what its sender adds in the other run; use lab.denoise or lab.noise.")
+    if patching.method.estimates:
+        raise ClaimError(f"method={patching.method.name!r} estimates sites, and edges were given: drop method=.")
+    ends = {edge.receiver == "logits" for edge in patching.edges}
+    if len(ends) > 1:
+        raise ClaimError(
+            "'logits' hears all that the other receivers change, so an edge into it is measured by itself: ask for the "
+            "edges into 'logits' and for the others in two experiments."
+        )
+
+
+def refuse_unestimated(patching: Patching) -> None:
+    """Raises ClaimError for what a gradient says nothing about."""
+    direction, intervention, method = patching.direction, patching.intervention, patching.method
+    part = next((site for site in patching.sites if site.within is not None), None)
+    if part is not None:
+        raise ClaimError(
+            f"method={method.name!r} estimates whole components, and {part} is a part of one: drop method=, or screen "
+            "the site's whole()."
+        )
+    if intervention.kind not in ESTIMATED or intervention.over is not None:
+        raise ClaimError(
+            f"method={method.name!r} estimates what vectors known beforehand do ({', '.join(ESTIMATED)}), and "
+            f"{intervention} is not one of these: drop method=."
+        )
+    if direction == "ablate" and method.name == "integrated_gradients":
+        raise ClaimError(
+            "method='integrated_gradients' goes from the inputs of one run to those of the other, and an ablation has "
+            "no other run: use method='attribution'."
+        )
 
 
 def canonical_site(site: Site) -> dict[str, Any]:

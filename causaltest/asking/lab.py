@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from causaltest.asking import interventions
 from causaltest.asking.costs import Cost
+from causaltest.asking.edges import Edge
 from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
 from causaltest.asking.interventions import Intervention
+from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.settings import Settings
@@ -21,6 +23,9 @@ from causaltest.sweep import SweepMap
 if TYPE_CHECKING:
     from causaltest.measuring.clean_runs import CleanRuns
     from causaltest.measuring.model_card import ModelCard
+
+
+Patchable = Site | Edge | Sequence[Site | Edge]
 
 
 class Backend(Protocol):
@@ -135,27 +140,49 @@ class Lab:
         """The model's shape, which of its sites are proven, and a text as its tokens. Print it."""
         return self.backend.card(text)
 
-    def denoise(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site]) -> Run:
+    def denoise(
+        self,
+        pairs: Pairs | Pair,
+        *,
+        at: Patchable,
+        method: MethodName = "patched",
+        steps: int | None = None,
+    ) -> Run:
         """Clean activations into the corrupt run: is this site sufficient?"""
-        return self._run("denoise", pairs, at, interventions.replace)
+        return self._run("denoise", pairs, at, interventions.replace, method, steps)
 
-    def noise(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site]) -> Run:
+    def noise(
+        self,
+        pairs: Pairs | Pair,
+        *,
+        at: Patchable,
+        method: MethodName = "patched",
+        steps: int | None = None,
+    ) -> Run:
         """Corrupt activations into the clean run: is this site necessary?"""
-        return self._run("noise", pairs, at, interventions.replace)
+        return self._run("noise", pairs, at, interventions.replace, method, steps)
 
-    def ablate(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention = interventions.zero) -> Run:
+    def ablate(
+        self,
+        pairs: Pairs | Pair,
+        *,
+        at: Site | Sequence[Site],
+        by: Intervention = interventions.zero,
+        method: MethodName = "patched",
+        steps: int | None = None,
+    ) -> Run:
         """The clean run without what it has at a site: what does the model lose?
 
         `by` is zero, mean, mean(over=pairs), resample, gaussian(sd=3) or scale(0.5). It has `drop` and `change`.
         """
-        return self._run("ablate", pairs, at, by)
+        return self._run("ablate", pairs, at, by, method, steps)
 
     def steer(self, pairs: Pairs | Pair, *, at: Site | Sequence[Site], by: Intervention) -> Run:
         """The clean run with a vector on top of what it has at a site: where does that push the answer?
 
         `by` is add(vector, times=4), or add(4.0) at a direction or feature. It has `change` and `drop`.
         """
-        return self._run("steer", pairs, at, by)
+        return self._run("steer", pairs, at, by, "patched", None)
 
     def sweep(
         self,
@@ -164,12 +191,35 @@ class Lab:
         at: Site,
         direction: Direction = "denoise",
         by: Intervention = interventions.replace,
+        method: MethodName = "patched",
+        steps: int | None = None,
     ) -> Sweep:
-        """One patched run per layer, head or neuron, and position of `at`, each alone. Exploratory."""
-        return Sweep(self, Patching(self.name, direction, as_pairs(pairs), as_sites(at), by))
+        """One patched run per layer, head or neuron, and position of `at`, each alone. Exploratory.
 
-    def _run(self, direction: Direction, pairs: Pairs | Pair, at: Site | Sequence[Site], by: Intervention) -> Run:
-        return Run(self, Patching(self.name, direction, as_pairs(pairs), as_sites(at), by))
+        Where that is too much, a gradient screens all sites at once, and a patched run confirms what it found:
+
+            screened = lab.sweep(pairs, at=head(range(12), range(12), last()), method="attribution")
+            site = screened.recovery(logit_diff).best
+            effect = lab.denoise(other_pairs, at=site).recovery(logit_diff)
+
+        `method="integrated_gradients"` follows the metric in `steps` steps from one run's inputs to the other's.
+        """
+        sites, how = as_sites(at), method_of(method, steps)
+        return Sweep(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how))
+
+    def _run(
+        self,
+        direction: Direction,
+        pairs: Pairs | Pair,
+        at: Patchable,
+        by: Intervention,
+        method: MethodName,
+        steps: int | None,
+    ) -> Run:
+        at = at if isinstance(at, Site | Edge) else tuple(at)
+        edges, how = as_edges(at), method_of(method, steps)
+        sites = tuple(dict.fromkeys(s for e in edges for s in e.sites)) if edges else as_sites(at)
+        return Run(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how, edges))
 
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
@@ -200,6 +250,8 @@ class Run:
     @property
     def is_neutral(self) -> bool:
         """True when the patch changes no logit of the answer beyond the measured rounding."""
+        if self.patching.method.estimates:
+            raise ClaimError("is_neutral asks what a patched run does, and an estimate makes none: drop method=.")
         return self.lab.backend.moved(self.patching).neutral
 
     def _read(self, quantity: Quantity, metric: Metric, placebo: bool) -> Effect:
@@ -207,8 +259,11 @@ class Run:
             raise ClaimError(
                 f"{quantity} takes a metric such as accuracy or logit_diff, without quotes, and got {metric!r}."
             )
-        draws = PLACEBO_DRAWS if placebo else 0
-        experiment = Experiment(self.patching, quantity, metric, placebo_draws=draws, seed=self.lab.seed)
+        measured = not self.patching.method.estimates
+        draws = PLACEBO_DRAWS if placebo and measured else 0
+        experiment = Experiment(
+            self.patching, quantity, metric, controls=measured, placebo_draws=draws, seed=self.lab.seed
+        )
         return self.lab._measure(experiment)
 
 
@@ -239,7 +294,7 @@ class Sweep:
         table = [cells for by_part in site.cells() for cells in by_part]
         experiments = [
             Experiment(
-                Patching(self.patching.model, self.patching.direction, pairs, (cell,), self.patching.intervention),
+                replace(self.patching, sites=(cell,)),
                 quantity,
                 metric,
                 controls=False,
@@ -301,10 +356,21 @@ def as_pairs(pairs: Pairs | Pair) -> Pairs:
     return pairs
 
 
-def as_sites(at: Site | Sequence[Site]) -> tuple[Site, ...]:
-    sites = (at,) if isinstance(at, Site) else tuple(at)
-    odd = next((s for s in sites if not isinstance(s, Site)), None)
-    if not sites or odd is not None:
+def as_edges(at: Patchable) -> tuple[Edge, ...]:
+    """The edges, each once; none where sites are given."""
+    given = (at,) if isinstance(at, Site | Edge) else tuple(at)
+    edges = tuple(dict.fromkeys(e for e in given if isinstance(e, Edge)))
+    if edges and not all(isinstance(e, Edge) for e in given):
+        raise SiteError(f"at= takes sites or edges, and got both in {at!r}: ask for them in two experiments.")
+    return edges
+
+
+def as_sites(at: Patchable) -> tuple[Site, ...]:
+    given = (at,) if isinstance(at, Site | Edge) else tuple(at)
+    sites = tuple(s for s in given if isinstance(s, Site))
+    if any(isinstance(s, Edge) for s in given):
+        raise SiteError("An edge is given to lab.denoise or lab.noise; sweeps and ablations take sites.")
+    if not sites or len(sites) < len(given):
         raise SiteError(f"at= takes a site such as resid_post(6, thought(0)), or several, and got {at!r}.")
     return sites
 

@@ -20,11 +20,21 @@ WORTH_A_NOTE = 1e-3
 def why_invalid(numbers: Numbers, prediction: Prediction) -> str | None:
     """The reason why these numbers must not be judged, or None."""
     return (
-        moved_by_itself(numbers)
+        only_estimated(numbers)
+        or moved_by_itself(numbers)
         or not_finite(numbers)
         or nothing_counted(numbers)
         or outside_range(numbers)
         or hook_may_be_dead(numbers, prediction)
+    )
+
+
+def only_estimated(numbers: Numbers) -> str | None:
+    if numbers.estimated_by is None:
+        return None
+    return (
+        f"This is an estimate by {numbers.estimated_by}, for screening only: a gradient says what a small change would "
+        "do, not what the patch does. Confirm it with the patched run: drop method=."
     )
 
 

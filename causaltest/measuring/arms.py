@@ -17,6 +17,7 @@ from causaltest.asking.pairs import Pairs
 from causaltest.errors import MeasurementError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.draws import noise, resampled
+from causaltest.measuring.edges import Arrivals
 from causaltest.measuring.moves import AlongFeatures, Move, moved, wide
 from causaltest.measuring.patches import Spot, by_pair, from_pairs, read
 from causaltest.measuring.placebo import Displacement, between, displaced, partners
@@ -85,6 +86,8 @@ class Vectors:
     spaces: Spaces | None = None
     """Directions and features; made here where it is not shared with others."""
     elsewhere: Elsewhere | None = None
+    arrivals: Arrivals | None = None
+    """What is put there in place of the other run's vectors, where edges are patched."""
     widths: list[int] = field(default_factory=list)
     _base: list[Tensor] = field(default_factory=list)
     _source: list[Tensor] = field(default_factory=list)
@@ -210,7 +213,9 @@ class Vectors:
         return self._read(chunk, spot, pairs, runs, self.side)
 
     def other(self, chunk: int, spot: int, pairs: Ints | None, runs: ChunkRuns) -> Tensor:
-        """What the other run of the pair has there."""
+        """What the other run of the pair has there, or what arrives from it."""
+        if self.arrivals is not None:
+            return self.arrivals.values(chunk, spot, pairs, runs)
         return self._read(chunk, spot, pairs, runs, self.other_side)
 
     def asked(self, chunk: int, spot: int, pairs: Ints, runs: ChunkRuns) -> Tensor:

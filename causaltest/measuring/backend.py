@@ -12,6 +12,7 @@ import transformers
 
 from causaltest.asking.costs import Cost
 from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.methods import Method
 from causaltest.asking.metrics import accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
@@ -21,10 +22,11 @@ from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import CausaltestError, MeasurementError, ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
 from causaltest.measuring.adapters.model import LoadedModel, refuse_training
+from causaltest.measuring.attribution import estimating
 from causaltest.measuring.batch import Batch, Readings
 from causaltest.measuring.budget import Budget
 from causaltest.measuring.clean_runs import CleanRun, CleanRuns
-from causaltest.measuring.costing import cost_of, seconds_per_token_layer
+from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.progress import Progress
@@ -115,6 +117,7 @@ class ModelBackend:
         effects = [study.effect(readings, {}) for study in studies]
         return SweepMap(
             summary=f"{cells[0].quantity}({cells[0].metric}), {cells[0].patching.direction} {component}",
+            estimated_by=effects[0].measured.estimated_by,
             rows=tuple(rows),
             columns=tuple(
                 self._labelled(cell, label) for cell, label in zip(cells[: len(columns)], columns, strict=True)
@@ -196,7 +199,11 @@ class ModelBackend:
         for group in groups.values():
             together = [group[digest] for digest in sorted(group)]
             self._prove(together[0].patching.pairs)
-            total += cost_of(self.batch(together)[0], len(together), rate)
+            batch, method = self.batch(together)[0], together[0].patching.method
+            if method.estimates:
+                total += cost_of_estimates(batch, method, len(together), rate)
+            else:
+                total += cost_of(batch, len(together), rate)
         return total
 
     def counted(self) -> dict[str, int]:
@@ -250,7 +257,9 @@ class ModelBackend:
                 for study in studies if neutral else ():
                     study.compare(study.patched.arm)
                 with Progress(what, batch.patched_runs, self.settings) as progress:
-                    readings = batch.run(self._counting(progress.tick))
+                    method = experiments[0].patching.method
+                    arms = estimating(method) if method.estimates else None
+                    readings = batch.run(self._counting(progress.tick), arms)
                 return studies, readings
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST_BUDGET:
@@ -335,9 +344,9 @@ def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
     return tuple((weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights)
 
 
-def company(experiment: Experiment) -> tuple[str, bool]:
+def company(experiment: Experiment) -> tuple[str, bool, Method]:
     """Experiments that are alike in this are measured in one plan."""
-    return experiment.patching.pairs.digest, generates(experiment)
+    return experiment.patching.pairs.digest, generates(experiment), experiment.patching.method
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -55,6 +55,10 @@ class Planned:
     waves: tuple[Wave, ...]
 
 
+ReadArms = Callable[["Batch", int, ChunkRuns, Readings, Callable[[int, int], None]], None]
+"""Gives the scores of a chunk's arms to its readings."""
+
+
 class Batch:
     """Arms over all pairs of one set. Add what is wanted, then run."""
 
@@ -72,6 +76,8 @@ class Batch:
         self.compared: set[int | Side] = set()
         """Arms whose logits are kept."""
         self.meetings: list[Meeting] = []
+        self.recorded: set[Component] = set()
+        """Components that are read of the unpatched runs and not patched."""
         self.new_tokens = 1
         self._index: dict[object, int] = {}
         self._met: dict[object, int] = {}
@@ -158,9 +164,9 @@ class Batch:
             out.append(Planned(number, side, new_tokens, tuple(waves)))
         return out
 
-    def run(self, tick: Callable[[int, int], None]) -> Readings:
-        """Runs every arm. `tick` hears of each wave: patched runs and forwards."""
-        components = {spot.component for arm in self.arms for spots in arm.spots for spot in spots}
+    def run(self, tick: Callable[[int, int], None], arms: ReadArms | None = None) -> Readings:
+        """Runs every arm, or reads it off the unpatched runs by `arms`. `tick` hears of patched runs and forwards."""
+        components = {spot.component for arm in self.arms for spots in arm.spots for spot in spots} | self.recorded
         columns = self.references.columns(self.pairs)
         parts: list[Readings] = []
         first = [v for v in self.vectors if v.first_pass]
@@ -171,7 +177,9 @@ class Batch:
                 vectors.take(number, runs)
         for number in range(len(self.chunks)):
             runs = self._references(number, components)
-            parts.append(self._run_chunk(number, runs, columns, tick))
+            readings = self._read_unpatched(number, runs, columns)
+            (arms or Batch.run_arms)(self, number, runs, readings, tick)
+            parts.append(readings)
         return joined(parts)
 
     def _take_elsewhere(self, components: Collection[Component]) -> None:
@@ -194,7 +202,8 @@ class Batch:
     def _references(self, number: int, components: Collection[Component]) -> ChunkRuns:
         return self.references.get(self.pairs, number, self.new_tokens, components, forced=self.forced)
 
-    def _run_chunk(self, number: int, runs: ChunkRuns, columns: Columns, tick: Callable[[int, int], None]) -> Readings:
+    def _read_unpatched(self, number: int, runs: ChunkRuns, columns: Columns) -> Readings:
+        """What is read off the unpatched runs of a chunk."""
         chunk, readings = self.chunks[number], Readings()
         everyone = np.arange(len(chunk.pairs))
         for side in SIDES:
@@ -204,7 +213,13 @@ class Batch:
         for index, meeting in enumerate(self.meetings):
             stop = self.segments(chunk, meeting.new_tokens)[-1].stop
             readings.missed[index] = meeting.missed_by(number, runs, stop)
-        columns, buffers = Columns(columns.ids, all_computed=self.chooses), Buffers()
+        return readings
+
+    def run_arms(self, number: int, runs: ChunkRuns, readings: Readings, tick: Callable[[int, int], None]) -> None:
+        """Runs the arms of a chunk, wave after wave."""
+        chunk = self.chunks[number]
+        columns = Columns(self.references.columns(self.pairs).ids, all_computed=self.chooses)
+        buffers = Buffers()
         for planned in self._plan_chunk(number):
             count = planned.new_tokens
             segments = self.segments(chunk, count)
@@ -227,7 +242,6 @@ class Batch:
                     mine = ran.at(torch.from_numpy(slots).to(ran.logits.device))
                     self._read(arm, mine, columns, chunk, wave.rows.pair[slots], readings)
                 tick(len(wave.rows), len(wave.steps))
-        return readings
 
     def _patches(self, wave: Wave, number: int, runs: ChunkRuns) -> list[Patch]:
         patches, layers = [], len(self.model.blocks)

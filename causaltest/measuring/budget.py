@@ -21,6 +21,8 @@ HIDDEN_COPIES = 10
 """Tensors as wide as the stream that a block holds at once: norms, queries, keys, values, sums."""
 INNER_COPIES = 3
 """Tensors as wide as the MLP."""
+GRAPH_COPIES = 3
+"""Tensors of attention scores that a block keeps for its gradient."""
 FORWARD_COSTS_CPU = 32
 FORWARD_COSTS = 512
 """What a forward costs beside its tokens, in tokens: reading the weights takes as long as computing so many."""
@@ -98,6 +100,12 @@ class Budget:
         length = run_length(model, prompt_tokens, 1)
         fit = self.for_references // (2 * length * shape.reference_bytes)
         return max(1, min(fit, MOST_TOKENS // length))
+
+    def graphs(self, model: LoadedModel, length: int) -> int:
+        """How many runs are held at once with all that a gradient goes back through."""
+        shape = Shape.of(model)
+        scores = GRAPH_COPIES * shape.itemsize * model.heads * length
+        return max(1, self.bytes // 2 // (length * shape.layers * (shape.token_bytes + scores)))
 
     def limits(self, model: LoadedModel, length: int) -> Limits:
         shape = Shape.of(model)

@@ -8,12 +8,16 @@ import time
 import torch
 
 from causaltest.asking.costs import Cost
+from causaltest.asking.methods import Method
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.attribution import passes
 from causaltest.measuring.batch import Batch
 from causaltest.measuring.budget import Shape
 
 TRIAL_TOKENS = 256
 TRIALS = 5
+BACK_AND_FORTH = 3
+"""A backward pass takes about two forwards."""
 
 
 def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> Cost:
@@ -48,6 +52,31 @@ def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> C
         seconds=token_layers * seconds_per_token_layer,
         bytes=most + max(max(chunks, default=0), min(sum(chunks), batch.references.budget.for_references)),
         whole=() if batch.references.shortcuts.forks else (batch.references.shortcuts.why,),
+    )
+
+
+def cost_of_estimates(batch: Batch, method: Method, experiments: int, seconds_per_token_layer: float) -> Cost:
+    """What estimating a batch by gradients takes: no patched run, and a few runs forth and back for all of them."""
+    shape, budget = Shape.of(batch.model), batch.references.budget
+    forwards = token_layers = most = pairs = 0
+    for number, chunk in enumerate(batch.chunks):
+        segments = batch.segments(chunk, batch.new_tokens)
+        length, count, ways = segments[-1].stop, len(chunk.pairs), len(passes(batch, number))
+        held = min(count, budget.graphs(batch.model, length))
+        # The unpatched run once more to check it, then per step one forth, and back twice as long.
+        forwards += len(segments) * (1 + ways * -(-count // held) * (1 + (method.steps or 1)))
+        token_layers += length * count * shape.layers * (2 + ways * (1 + BACK_AND_FORTH * (method.steps or 1)))
+        most = max(most, held * length * shape.layers * shape.token_bytes + 2 * count * length * shape.reference_bytes)
+        pairs += count
+    return Cost(
+        experiments=experiments,
+        pairs=pairs,
+        reference_runs=2 * pairs,
+        forwards=forwards,
+        token_layers=token_layers,
+        plain_token_layers=token_layers,
+        seconds=token_layers * seconds_per_token_layer,
+        bytes=most,
     )
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from inspect import signature
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from transformers.activations import NewGELUActivation
 
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel, Tap
-from causaltest.measuring.keys import ForwardKeys, chosen, take
+from causaltest.measuring.keys import ForwardKeys, GrowingKeys, chosen, take
 from causaltest.measuring.moves import Move, moved
 from causaltest.measuring.planner import EMBEDDING, Step
 
@@ -88,6 +88,13 @@ class Shortcuts:
 
 PLAIN = Shortcuts(trims=False)
 WHOLE = Shortcuts(forks=False, trims=False)
+
+
+class Writes(Protocol):
+    """What may be put at a place."""
+
+    def write(self, tensor: Tensor, step: Step, mid_of: Tensor | None = None) -> Tensor:
+        """The tensor [row, position, width] that goes on from there."""
 
 
 @dataclass
@@ -209,8 +216,8 @@ class Forward:
 
     model: LoadedModel
     step: Step
-    keys: ForwardKeys | None
-    entries: Mapping[Place, list[Entries]]
+    keys: ForwardKeys | GrowingKeys | None
+    entries: Mapping[Place, Sequence[Writes]]
     shortcuts: Shortcuts
     joining: Joining | None = None
     recorder: Recorder | None = None
@@ -385,7 +392,7 @@ def block_hooks(forward: Forward, layer: int, *, entered: bool) -> Iterator[Any]
                 forward.inputs[layer] = hidden
             return hidden
 
-        biased = PER_HEAD in signature(type(block.block).forward).parameters and len(forward.step.joins) > 1
+        biased = PER_HEAD in signature(type(block.block).forward).parameters
         if layer in forward.joins or mid or biased or forward.uneven or forward.watched(("resid_pre", layer)):
             yield on_block_input(block.block, enter, forward.model.heads)
         for component, tap in block.taps.items():
@@ -442,6 +449,9 @@ def scaled(change: Change, scale: float) -> Change:
     def of_multiple(tensor: Tensor) -> Tensor:
         product = tensor * scale
         new = change(product)
+        if new.requires_grad:
+            # A gradient is asked for at values that stay as they are, and a choice between two would cut it off.
+            return tensor + (new - product) / scale
         # What is not changed keeps its bits: a product divided again may be off by one.
         return tensor if new is product else torch.where(new == product, tensor, new / scale)
 

@@ -76,7 +76,7 @@ class Kept:
 class ForwardLayer(DynamicLayer):
     """One layer of one forward's cache."""
 
-    def __init__(self, index: int, keys: ForwardKeys) -> None:
+    def __init__(self, index: int, keys: ForwardKeys | GrowingKeys) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.index = index
         self.source = keys
@@ -124,6 +124,25 @@ class ForwardKeys:
         take(out[:, :, : self.start], before[:, :, : self.start], self.pairs[: len(after)])
         out[:, :, self.start :] = after
         return out
+
+
+@dataclass
+class GrowingKeys:
+    """All keys of runs that a gradient goes back through: each forward's are joined to those before it, and nothing
+    is written over."""
+
+    start: int = 0
+    layers: dict[int, LayerKeys] = field(default_factory=dict)
+
+    def cache(self, layers: int) -> Cache:
+        return Cache(layers=[ForwardLayer(index, self) for index in range(layers)])
+
+    def extended(self, index: int, new: LayerKeys) -> LayerKeys:
+        if index in self.layers:
+            keys, values = (torch.cat(both, dim=2) for both in zip(self.layers[index], new, strict=True))
+            new = keys, values
+        self.layers[index] = new
+        return new
 
 
 def take(into: Tensor, source: Tensor, rows: Tensor) -> None:

@@ -89,6 +89,7 @@ def numbers_of(
         },
         provenance=provenance,
         rounding=rounding,
+        estimated_by=str(experiment.patching.method) if experiment.patching.method.estimates else None,
     )
 
 

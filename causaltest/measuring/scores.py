@@ -52,18 +52,9 @@ def score(metric: Metric, model: LoadedModel, run: Run, columns: Tensor, pairs: 
     if metric.name == "exact_match":
         return exact_match(metric, model, run, pairs)
     logits = run.logits[:, 0].double().cpu().numpy()
-    right = logits_of(metric, logits, columns, pairs, [p.answer for p in pairs])
-    if metric.name == "logit":
-        return right
-    wrong = []
-    for pair in pairs:
-        if pair.corrupt_answer is None:
-            raise ClaimError(
-                f"{pair.pair.id} has no corrupt_answer, which logit_diff compares with; use logit, or give it."
-            )
-        wrong.append(pair.corrupt_answer)
-    difference: Floats = right - logits_of(metric, logits, columns, pairs, wrong)
-    return difference
+    parts = [sign * logits_of(logits, columns, tokens) for sign, tokens in answer_tokens(metric, pairs)]
+    total: Floats = np.sum(parts, axis=0)
+    return total
 
 
 def accuracy(run: Run, pairs: Sequence[TokenPair]) -> Floats:
@@ -88,12 +79,27 @@ def exact_match(metric: Metric, model: LoadedModel, run: Run, pairs: Sequence[To
     return np.array(out, dtype=np.float64)
 
 
-def logits_of(
-    metric: Metric, logits: Floats, columns: Tensor, pairs: Sequence[TokenPair], answers: Sequence[tuple[int, ...]]
-) -> Floats:
-    """Each row's logit of its answer's token."""
-    wanted = [one_token(metric, pair, ids) for pair, ids in zip(pairs, answers, strict=True)]
-    at: Ints = np.searchsorted(columns.cpu().numpy(), np.array(wanted, dtype=np.int64))
+def answer_tokens(metric: Metric, pairs: Sequence[TokenPair]) -> list[tuple[float, list[int]]]:
+    """The tokens whose logits, each with its sign, make up a continuous metric: one per pair.
+
+    Raises ClaimError when a pair lacks what the metric reads.
+    """
+    right = [one_token(metric, pair, pair.answer) for pair in pairs]
+    if metric.name == "logit":
+        return [(1.0, right)]
+    wrong = []
+    for pair in pairs:
+        if pair.corrupt_answer is None:
+            raise ClaimError(
+                f"{pair.pair.id} has no corrupt_answer, which logit_diff compares with; use logit, or give it."
+            )
+        wrong.append(one_token(metric, pair, pair.corrupt_answer))
+    return [(1.0, right), (-1.0, wrong)]
+
+
+def logits_of(logits: Floats, columns: Tensor, tokens: Sequence[int]) -> Floats:
+    """Each row's logit of its token."""
+    at: Ints = np.searchsorted(columns.cpu().numpy(), np.array(tokens, dtype=np.int64))
     picked: Floats = logits[np.arange(len(at)), at]
     return picked
 

@@ -8,8 +8,9 @@ from causaltest.asking.experiment import Patching
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
-from causaltest.measuring.arms import Elsewhere
+from causaltest.measuring.arms import Elsewhere, patched_side
 from causaltest.measuring.batch import Batch
+from causaltest.measuring.edges import Arrivals, Route, routes
 from causaltest.measuring.patches import Spot, Where, spots
 from causaltest.measuring.positions import layout, resolve
 from causaltest.measuring.prompts import Chunk, TokenPair
@@ -40,10 +41,31 @@ class Sites:
 
     def spots(self, patching: Patching, new_tokens: int) -> tuple[tuple[Spot, ...], ...]:
         """Per chunk, the spots of a patching. Raises PositionError for a step that no metric reads."""
+        if patching.edges:
+            return tuple(tuple(route.receiver for route in some) for some in self.routes(patching, new_tokens))
         places = [(site, self.where(site.position, new_tokens)) for site in patching.sites]
         return tuple(
             tuple(spot for site, where in places for spot in spots(site, where[n])) for n in range(len(self.chunks))
         )
+
+    def routes(self, patching: Patching, new_tokens: int) -> tuple[tuple[Route, ...], ...]:
+        """Per chunk, the receivers of a patching's edges, and what arrives at them."""
+        ends = {site: self.where(site.position, new_tokens) for site in patching.sites}
+        return tuple(
+            routes(self.batch.model, patching.edges, {site: where[n] for site, where in ends.items()})
+            for n in range(len(self.chunks))
+        )
+
+    def arrivals(self, patching: Patching, new_tokens: int) -> Arrivals | None:
+        """What a patching's edges bring; None where sites are patched."""
+        if not patching.edges:
+            return None
+        batch, lengths = self.batch, tuple(chunk.prompt_tokens for chunk in self.chunks)
+        ways = self.routes(patching, new_tokens)
+        # Which shortcuts hold is found out after the batch is planned.
+        out = Arrivals(batch.model, patched_side(patching), ways, lengths, lambda: batch.references.shortcuts)
+        batch.recorded |= out.components
+        return out
 
     def elsewhere(self, patching: Patching, new_tokens: int) -> Elsewhere | None:
         """The other pairs over which a mean is taken, if any, and the same sites in them."""

@@ -20,6 +20,7 @@ from causaltest.errors import MeasurementError, PositionError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.edges import received
 from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
 from causaltest.measuring.patches import refuse_overlap
@@ -52,11 +53,11 @@ def key_of(patched: Patched, role: str) -> tuple[object, ...]:
     """What tells arms apart: one of the same patching and role serves every metric."""
     patching = patched.patching
     drawn = patched.vectors.seed if patching.intervention.draws else ""
-    return (role, patching.direction, patching.intervention, patching.sites, patched.new_tokens, drawn)
+    return (role, patching.direction, patching.intervention, patching.sites, patching.edges, patched.new_tokens, drawn)
 
 
 def named(patching: Patching) -> str:
-    return " + ".join(map(str, patching.sites))
+    return patching.site
 
 
 def generates(experiment: Experiment) -> bool:
@@ -88,7 +89,7 @@ class Study:
             self.kept = self._meeting(self.patched, "own")
             seeds = [f"{experiment.digest} placebo {draw}" for draw in range(experiment.placebo_draws)]
             self.placebos = [self._arm(self.patched, seed, (metric,)) for seed in seeds]
-            if not whole_stream(self.patched, batch):
+            if experiment.patching.edges or not whole_stream(self.patched, batch):
                 self._add_positive(self._positive())
             if (full := self._full()) is not None:
                 self.full = self._patched(full, metric)
@@ -159,6 +160,7 @@ class Study:
             seed=self.experiment.seed,
             spaces=sites.spaces,
             elsewhere=sites.elsewhere(patching, new_tokens),
+            arrivals=sites.arrivals(patching, new_tokens),
         )
         if vectors.is_move:
             refuse_overlap(vectors.spots, named(patching))
@@ -221,10 +223,11 @@ class Study:
 
     def _positive(self) -> Patching:
         """The same patch at every position; components of a block at every layer too."""
-        patching = self.experiment.patching
-        sites = tuple(dict.fromkeys(everywhere(site.whole(), self.batch.model) for site in patching.sites))
+        patching, model = self.experiment.patching, self.batch.model
+        patched = received(patching.edges, model) if patching.edges else patching.sites
+        sites = tuple(dict.fromkeys(everywhere(site.whole(), model) for site in patched))
         if patching.intervention == other_run:
-            return replace(patching, sites=sites)
+            return replace(patching, sites=sites, edges=())
         # Prompts of several lengths have no mean at every position; zeros ask the same of the hook.
         return replace(patching, sites=sites, direction="ablate", intervention=zero)
 
