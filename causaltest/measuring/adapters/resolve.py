@@ -61,8 +61,10 @@ class Addition:
 def resolved(model: LoadedModel, prompt: Tensor) -> LoadedModel:
     """The model with the components of its blocks named, and the reason for each that no module gives. [1, token]"""
     resolver = Resolver(model, names_for(model.model))
-    blocks = tuple(resolver.block(layer, seen) for layer, seen in enumerate(trace(model, prompt)))
-    return replace(model, blocks=blocks, disabled={**resolver.disabled, **model.disabled})
+    blocks: dict[int, Block] = {}
+    trace(model, prompt, lambda layer, seen: blocks.update({layer: resolver.block(layer, seen)}))
+    in_order = tuple(blocks[layer] for layer in range(len(model.blocks)))
+    return replace(model, blocks=in_order, disabled={**resolver.disabled, **model.disabled})
 
 
 class Resolver:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +50,15 @@ class Noted:
     """What the call gave, as it gave it; `gave` may be written over."""
 
 
+Visit = Callable[[int, BlockTrace], None]
+
+
 @torch.inference_mode()
-def trace(model: LoadedModel, prompt: Tensor) -> tuple[BlockTrace, ...]:
-    """One forward over a prompt, without keys of earlier forwards. [1, token]"""
-    notes: list[list[Noted]] = [[] for _ in model.blocks]
+def trace(model: LoadedModel, prompt: Tensor, visit: Visit) -> None:
+    """One forward over a prompt [1, token], without keys of earlier ones; each block is handed to `visit` as it ends.
+
+    Only one block's tensors are held at a time.
+    """
     length, segments = prompt.shape[1], timeline(model, prompt.shape[1], 1)
     if model.reasoning is not None:
         begin = torch.tensor(model.reasoning.begin, dtype=torch.long, device=prompt.device)[None]
@@ -61,9 +66,8 @@ def trace(model: LoadedModel, prompt: Tensor) -> tuple[BlockTrace, ...]:
     mask = None if model.mask is None else model.mask(length, segments[-1].stop).to(prompt.device)
     step = Step(0, 0, segments[0].stop, 0, ((EMBEDDING, 1),))
     embeddings = model.model.get_input_embeddings()(prompt)
-    with noting(model, notes):
+    with noting(model, visit):
         Forward(model, step, None, {}, WHOLE, mask=mask).hidden(embeddings)
-    return tuple(traced(block.block, noted) for block, noted in zip(model.blocks, notes, strict=True))
 
 
 def traced(block: nn.Module, noted: list[Noted]) -> BlockTrace:
@@ -79,18 +83,25 @@ def traced(block: nn.Module, noted: list[Noted]) -> BlockTrace:
 
 
 @contextmanager
-def noting(model: LoadedModel, notes: list[list[Noted]]) -> Iterator[None]:
+def noting(model: LoadedModel, visit: Visit) -> Iterator[None]:
     handles = []
     for layer, block in enumerate(model.blocks):
+        noted: list[Noted] = []
         for path, module in block.block.named_modules():
             before: list[Tensor | None] = []
             handles.append(module.register_forward_pre_hook(partial(look, before), with_kwargs=True))
-            handles.append(module.register_forward_hook(partial(note, notes[layer], path, before)))
+            handles.append(module.register_forward_hook(partial(note, noted, path, before)))
+        handles.append(block.block.register_forward_hook(partial(leave, layer, noted, visit)))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def leave(layer: int, noted: list[Noted], visit: Visit, block: nn.Module, *_: Any) -> None:
+    visit(layer, traced(block, noted))
+    noted.clear()
 
 
 def look(before: list[Tensor | None], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
