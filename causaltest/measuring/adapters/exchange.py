@@ -4,7 +4,6 @@ another's run must give that prompt's answer."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -15,6 +14,14 @@ from causaltest.measuring.engine import Patch, Place, Shortcuts
 from causaltest.measuring.trajectory import Run, run
 
 Reasons = dict[str, str]
+TOGETHER: tuple[tuple[Component, ...], ...] = (
+    ("embed", "q", "k", "v", "neuron"),
+    ("head", "mlp_out"),
+    ("attn_out",),
+    ("resid_mid",),
+    ("resid_pre", "resid_post"),
+)
+"""Components that are written in one run: none of them overwrites what another has changed."""
 
 
 def exchanged(
@@ -33,7 +40,7 @@ def exchanged(
 def own_values(
     model: LoadedModel, prompt: Tensor, ran: Run, disabled: Collection[str], shortcuts: Shortcuts
 ) -> Reasons:
-    """The components that change an answer's bits when they are written as they are."""
+    """The components that change an answer's bits when they are written as they are, in every layer."""
 
     def changed(components: Collection[Component]) -> bool:
         places = [place for place in ran.activations if place[0] in components]
@@ -41,12 +48,13 @@ def own_values(
         given = run(model, prompt, new_tokens=1, patches=patches, shortcuts=shortcuts)
         return not torch.equal(given.logits, ran.logits)
 
-    offered = [c for c in get_args(Component) if c not in disabled]
-    # All at once; only where that fails is it asked which of them it was.
-    if not changed(offered):
-        return {}
     why = "a run whose own values are written back there answers otherwise."
-    return {component: why for component in offered if changed((component,))}
+    failed: Reasons = {}
+    for group in TOGETHER:
+        offered = [component for component in group if component not in disabled]
+        if offered and changed(offered):
+            failed |= {c: why for c in offered if len(offered) == 1 or changed((c,))}
+    return failed
 
 
 def whole_stream(

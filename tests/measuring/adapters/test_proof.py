@@ -33,9 +33,9 @@ SMALL = {
 }
 
 
-def granite():
+def granite(scale=0.25):
     """Scales what attention and MLP give before it is added."""
-    return GraniteForCausalLM(GraniteConfig(**SMALL, residual_multiplier=0.25)).eval()
+    return GraniteForCausalLM(GraniteConfig(**SMALL, residual_multiplier=scale)).eval()
 
 
 PROJECTED = {"q", "k", "v"}
@@ -62,14 +62,40 @@ def test_what_is_not_added_as_it_is_is_not_offered(new_gpt2, word_tokenizer, ran
     assert set(lab.backend.loaded.disabled) == set(get_args(Component)) - offered
 
 
-def test_what_a_family_scales_before_it_adds_it_is_offered_as_it_is_added(word_tokenizer):
-    """Granite: the component is the product, so that stream + attention + MLP is the stream behind the block."""
+@pytest.mark.parametrize("scale", [0.25, 0.22])
+def test_what_a_family_scales_before_it_adds_it_is_offered_as_it_is_added(word_tokenizer, scale):
+    """Granite: the component is the product, so that stream + attention + MLP is the stream behind the block.
+
+    A product by 0.22, divided again, is often another number in its last bit, and nothing may change by it.
+    """
     torch.manual_seed(0)
-    loaded = wrap(granite(), word_tokenizer(), "scaled")
+    loaded = wrap(granite(scale), word_tokenizer(), "scaled")
     assert loaded.disabled == {}
-    assert {block.taps["attn_out"].scale for block in loaded.blocks} == {0.25}
+    assert {block.taps["attn_out"].scale for block in loaded.blocks} == {scale}
     ignored = replace(loaded.blocks[1].taps["attn_out"], scale=1.0)
     assert {"attn_out", "mlp_out"} <= set(rewired(loaded, 1, attn_out=ignored).disabled)
+
+
+def test_what_is_small_beside_the_stream_is_resolved_by_itself(word_tokenizer):
+    """The stream is ten thousand times as large as what is added, so that a share of it would hide any factor."""
+    torch.manual_seed(0)
+    model = granite()
+    with torch.no_grad():
+        model.model.embed_tokens.weight.mul_(3e4)
+    loaded = wrap(model, word_tokenizer(), "loud")
+    assert {block.taps["mlp_out"].scale for block in loaded.blocks} == {0.25}
+    assert {"attn_out", "mlp_out", "head", "neuron"} & set(loaded.disabled) == set()
+
+
+def test_a_model_that_notices_a_write_is_found(new_gpt2, word_tokenizer):
+    """Another tensor with the same numbers, and the answer is off by a few bits."""
+    model = new_gpt2()
+    mlp, last = model.transformer.h[1].mlp, []
+    mlp.act.register_forward_hook(lambda _, __, out: last.append(out))
+    real = mlp.c_proj.forward
+    mlp.c_proj.forward = lambda given: real(given if given is last[-1] else given + 1e-5)
+    disabled = wrap(model, word_tokenizer(), "wary").disabled
+    assert disabled == {"neuron": "a run whose own values are written back there answers otherwise."}
 
 
 def test_attention_and_mlp_taken_for_each_other_are_found(tiny_llama, tiny_neox):
@@ -151,12 +177,12 @@ def test_the_wired_and_the_trained_organism_offer_everything(ducks):
     assert Lab.load("organism:planted").backend.loaded.disabled == {}
 
 
-def test_the_proof_takes_six_forwards(new_gpt2, word_tokenizer, forwards):
+def test_the_proof_takes_ten_forwards(new_gpt2, word_tokenizer, forwards):
     """However many layers and heads there are."""
     for model in (new_gpt2(), new_gpt2(n_layer=5)):
         counted = forwards(model.transformer)
         wrap(model, word_tokenizer(), "mine")
-        assert len(counted) == 6
+        assert len(counted) == 10
 
 
 def rewired(loaded, layer, **taps):
