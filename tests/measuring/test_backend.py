@@ -233,6 +233,16 @@ def test_a_model_whose_weights_changed_is_refused(new_gpt2, word_tokenizer, rand
         asked.recovery(logit_diff)
 
 
+def test_weights_that_were_changed_behind_torchs_back_are_refused(new_gpt2, word_tokenizer, random_pairs):
+    """`weight.data` has a count of writes of its own."""
+    model = new_gpt2()
+    lab = Lab(model, word_tokenizer())
+    lab.denoise(random_pairs(), at=resid_post(0, last())).recovery(logit_diff)
+    model.transformer.h[2].mlp.c_proj.weight.data.zero_()
+    with pytest.raises(ModelError, match=r"changed since it was loaded.*Make a new Lab"):
+        lab.denoise(random_pairs(), at=resid_post(1, last())).recovery(logit_diff)
+
+
 def test_an_effect_without_partners_has_no_placebo(lab, tiny_gpt2):
     """Left as they are, pairs without a partner would let the effect beat its placebo for free."""
     site = resid_post(1, index(1))
