@@ -361,7 +361,8 @@ def as_edges(at: Patchable) -> tuple[Edge, ...]:
     given = (at,) if isinstance(at, Site | Edge) else tuple(at)
     edges = tuple(dict.fromkeys(e for e in given if isinstance(e, Edge)))
     if edges and not all(isinstance(e, Edge) for e in given):
-        raise SiteError(f"at= takes sites or edges, and got both in {at!r}: ask for them in two experiments.")
+        told = ", ".join(map(str, given))
+        raise SiteError(f"at= takes sites or edges, and got both in {told}: ask for them in two experiments.")
     return edges
 
 

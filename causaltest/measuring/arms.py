@@ -246,7 +246,7 @@ class Vectors:
     def _noise(self, chunk: int, spot: int, pairs: Ints, own: Tensor) -> Tensor:
         where, before = self.spots[chunk][spot], self.before(chunk)
         drawn = [
-            noise(self.seed, self.ids[before + pair], where, int(where.where.counts[pair]), own.shape[-1])
+            noise(self.seed, self.ids[before + pair], where, where.where.positions[pair], own.shape[-1])
             for pair in pairs.tolist()
         ]
         sd = float(self.patching.intervention.amount or 0.0) * self._spaces.embedding_sd

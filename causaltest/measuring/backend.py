@@ -39,6 +39,8 @@ from causaltest.measuring.study import Study, generates
 from causaltest.sweep import SweepMap
 
 LEAST_BUDGET = 1 << 20
+LOOKED_AT = 32
+"""Numbers of each weight that are compared, to see that a model is as it was loaded."""
 
 
 def open_backend(name: str | None, model: Any, tokenizer: Any, settings: Settings | None = None) -> ModelBackend:
@@ -335,13 +337,21 @@ def devices_of(model: LoadedModel) -> str:
     return ", ".join(sorted({str(device) for device in spread.values()})) or str(model.device)
 
 
-def fingerprint(model: LoadedModel) -> tuple[tuple[int, int], ...]:
-    """Where each weight lies and how often it was written to in place: cheap, and changed by any training.
+def fingerprint(model: LoadedModel) -> tuple[tuple[int, int, bytes], ...]:
+    """Where each weight lies, how often it was written to in place, and some of its numbers: cheap, and changed by
+    any training.
 
-    Weights that are offloaded are fetched for each forward; of those there is nothing to tell.
+    What is written through `weight.data` is not counted by torch, so some numbers are looked at too; a change of few
+    others is not seen. Weights that are offloaded are fetched for each forward; of those there is nothing to tell.
     """
-    weights = (weight for weight in model.model.parameters() if weight.device.type != "meta")
-    return tuple((weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights)
+    weights = [weight for weight in model.model.parameters() if weight.device.type != "meta"]
+    # An odd step, so that a matrix is not looked at in a few of its columns alone.
+    seen = [weight.detach().flatten()[:: weight.numel() // LOOKED_AT | 1].cpu().contiguous() for weight in weights]
+    numbers = (some.view(torch.uint8).numpy().tobytes() for some in seen)
+    return tuple(
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version, some)
+        for weight, some in zip(weights, numbers, strict=True)
+    )
 
 
 def company(experiment: Experiment) -> tuple[str, bool, Method]:

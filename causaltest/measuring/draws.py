@@ -13,11 +13,15 @@ from causaltest.errors import MeasurementError
 from causaltest.measuring.patches import Spot
 
 
-def noise(seed: str, pair_id: str, spot: Spot, count: int, width: int) -> Tensor:
-    """Standard normal numbers of one pair at one spot: the same alone and beside other spots. [entry, width]"""
-    name = f"gaussian {seed} {pair_id} {spot.component} {spot.layer} {spot.part}"
-    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
-    return torch.randn(count, width, generator=generator)
+def noise(seed: str, pair_id: str, spot: Spot, positions: Sequence[int], width: int) -> Tensor:
+    """Standard normal numbers of one pair at one spot: those of a position are the same alone and beside others, and
+    no other position has them. [entry, width]"""
+    drawn = []
+    for position in positions:
+        name = f"gaussian {seed} {pair_id} {spot.component} {spot.layer} {spot.part} {position}"
+        generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
+        drawn.append(torch.randn(width, generator=generator))
+    return torch.stack(drawn)
 
 
 def resampled(seed: str, ids: Sequence[str], clusters: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[int]:

@@ -51,8 +51,9 @@ class Route:
     """Whether the receiver is the logits: the stream itself, and no block is between."""
 
 
-def routes(model: LoadedModel, edges: Sequence[Edge], where: Wheres) -> tuple[Route, ...]:
-    """The receivers of some edges in a chunk; `where` are the positions of every sender and receiver.
+def routes(model: LoadedModel, edges: Sequence[Edge], where: Wheres, *, answer: int) -> tuple[Route, ...]:
+    """The receivers of some edges in a chunk; `where` are the positions of every sender and receiver, and from
+    `answer` on the logits are read.
 
     Raises SiteError where the receiver does not read what the sender adds, PositionError where it does so at other
     positions alone or is named at overlapping ones.
@@ -62,6 +63,7 @@ def routes(model: LoadedModel, edges: Sequence[Edge], where: Wheres) -> tuple[Ro
     for edge in edges:
         senders = spots(edge.sender, where[edge.sender])
         if isinstance(edge.receiver, str):
+            refuse_unread(edge, where[edge.sender], answer)
             continue
         if not comes_before(edge.sender, edge.receiver, parallel=parallel(model)):
             raise SiteError(not_before(edge))
@@ -73,7 +75,9 @@ def routes(model: LoadedModel, edges: Sequence[Edge], where: Wheres) -> tuple[Ro
     last = dict.fromkeys(s for e in edges if e.receiver == "logits" for s in spots(e.sender, where[e.sender]))
     if last:
         together = zip(*(spot.where.positions for spot in last), strict=True)
-        at = Where(tuple(tuple(sorted({p for some in positions for p in some})) for positions in together))
+        named = [sorted({p for some in positions for p in some}) for positions in together]
+        # Before the answer no logits are read; there a latent reasoner would hear of it in its next thought.
+        at = Where(tuple(tuple(p for p in some if p >= answer) or tuple(some) for some in named))
         out.append(Route(Spot("resid_post", len(model.blocks) - 1, None, at), tuple(last), direct=True))
     return tuple(out)
 
@@ -276,6 +280,15 @@ def refuse_unreached(edge: Edge, sender: Where, receiver: Where) -> None:
         how = f"{component} reads its own position alone"
     if not arrives:
         raise PositionError(f"{edge}: nothing arrives, for {how}. Give both ends a position that they share.")
+
+
+def refuse_unread(edge: Edge, sender: Where, answer: int) -> None:
+    """Raises PositionError where the logits of no position are read that the sender adds to."""
+    if all(max(at) < answer for at in sender.positions):
+        raise PositionError(
+            f"{edge}: nothing arrives, for the answer's logits are read where the prompt has ended, and the sender "
+            "adds to the stream before. Name it at last(), or at a step(k) of the answer."
+        )
 
 
 def refuse_overlaps(receivers: Sequence[Spot]) -> None:

@@ -51,9 +51,15 @@ class Sites:
     def routes(self, patching: Patching, new_tokens: int) -> tuple[tuple[Route, ...], ...]:
         """Per chunk, the receivers of a patching's edges, and what arrives at them."""
         ends = {site: self.where(site.position, new_tokens) for site in patching.sites}
+        model = self.batch.model
         return tuple(
-            routes(self.batch.model, patching.edges, {site: where[n] for site, where in ends.items()})
-            for n in range(len(self.chunks))
+            routes(
+                model,
+                patching.edges,
+                {site: where[n] for site, where in ends.items()},
+                answer=layout(model, chunk.prompt_tokens, new_tokens).answer,
+            )
+            for n, chunk in enumerate(self.chunks)
         )
 
     def arrivals(self, patching: Patching, new_tokens: int) -> Arrivals | None:

@@ -69,6 +69,11 @@ class Spaces:
                 name: tensor_of(array, str(features)).to(device=self._device, dtype=self._dtype)
                 for name, array in features.arrays.items()
             }
+            if "threshold" in read and bool((read["threshold"] < 0).any()):
+                raise SiteError(
+                    f"{features.sae.threshold!r} of {features.sae.path} has a threshold below 0, under which no "
+                    "activation lies. Some files keep its logarithm: save exp of it under a name of its own."
+                )
             if features.sae.feature_rows:
                 read["encoder"] = read["encoder"].T
             self._codecs[features] = Codec(**read, top_k=features.sae.top_k, index=features.index)

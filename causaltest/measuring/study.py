@@ -286,17 +286,18 @@ def self_patch(
     """How far writing a run's own value moves any answer logit of `pairs`, and how far rounding alone may.
 
     Rounding is measured on every pair: the same unpatched run, once whole and once as patched runs are
-    computed. A model that answers differently each time is off by more than any rounding, and gets no
-    allowance for it.
+    computed. A model that answers differently each time, or that was changed since its unpatched runs were kept, is
+    off by more than any rounding: it gets no allowance for it, and has moved by as much.
     """
     there, whole = readings.logits[unpatched], readings.logits[side]
     whole = whole[:, : there.shape[1]]
     largest = float(whole.abs().max())
-    noise = NOISE_FACTOR * float((there - whole).abs().max())
+    off, most = float((there - whole).abs().max()), rounding_at_most(dtype) * largest
+    noise = NOISE_FACTOR * off
     if noise > 0:
         noise = max(noise, float(torch.finfo(there.dtype).eps) * largest)
-    noise = min(noise, rounding_at_most(dtype) * largest)
-    return SelfPatch(float((readings.logits[own][pairs] - there[pairs]).abs().max()), noise)
+    moved = float((readings.logits[own][pairs] - there[pairs]).abs().max())
+    return SelfPatch(max(moved, off) if off > NOISE_FACTOR * most else moved, min(noise, most))
 
 
 def everywhere(site: Site, model: LoadedModel) -> Site:

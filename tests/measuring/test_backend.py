@@ -233,6 +233,37 @@ def test_a_model_whose_weights_changed_is_refused(new_gpt2, word_tokenizer, rand
         asked.recovery(logit_diff)
 
 
+def test_weights_that_were_changed_behind_torchs_back_are_refused(new_gpt2, word_tokenizer, random_pairs):
+    """`weight.data` has a count of writes of its own."""
+    model = new_gpt2()
+    lab = Lab(model, word_tokenizer())
+    lab.denoise(random_pairs(), at=resid_post(0, last())).recovery(logit_diff)
+    model.transformer.h[2].mlp.c_proj.weight.data.zero_()
+    with pytest.raises(ModelError, match=r"changed since it was loaded.*Make a new Lab"):
+        lab.denoise(random_pairs(), at=resid_post(1, last())).recovery(logit_diff)
+
+
+@pytest.mark.parametrize("what", ["a buffer", "a number", "a hook"])
+def test_a_model_that_was_changed_elsewhere_than_in_its_weights_fails_its_self_patch(
+    new_llama, word_tokenizer, random_pairs, what
+):
+    """Its kept clean runs are another model's, and a patched run differs from them by more than its patch."""
+    model = new_llama()
+    lab = Lab(model, word_tokenizer())
+    assert (
+        lab.denoise(random_pairs(), at=resid_post(0, index(1))).change(logit_diff).measured.controls.self_patch.neutral
+    )
+    if what == "a buffer":
+        model.model.rotary_emb.inv_freq.mul_(3)
+    elif what == "a number":
+        model.model.layers[2].self_attn.scaling *= 4
+    else:
+        model.model.layers[2].mlp.register_forward_hook(lambda _, __, out: 2 * out)
+    effect = lab.denoise(random_pairs(), at=resid_post(0, index(2))).change(logit_diff)
+    assert not effect.measured.controls.self_patch.neutral
+    assert judge(effect, at_least(0.1)).outcome == "INVALID"
+
+
 def test_an_effect_without_partners_has_no_placebo(lab, tiny_gpt2):
     """Left as they are, pairs without a partner would let the effect beat its placebo for free."""
     site = resid_post(1, index(1))

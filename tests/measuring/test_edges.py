@@ -211,6 +211,8 @@ senders = st.one_of(
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_pair_with_itself_changes_nothing(tiny_gemma2, sender, receiver):
     pair = tiny_gemma2.pairs[0]
+    if receiver == "logits":
+        sender = dataclasses.replace(sender, position=last())
     assert lab_of(tiny_gemma2).denoise(pair.with_itself(), at=edge(sender, receiver)).is_neutral
 
 
@@ -317,6 +319,20 @@ def test_an_edge_inside_a_reasoner(plain, ducks, twins, formulas, sender, receiv
     assert max(map(abs, effect.measured.values)) > 1e-2
     for pair, value in zip(twins[:2], effect.measured.values, strict=True):
         assert value == pytest.approx(plain_edge_of_ducks(plain, formulas, pair, sender, receiver), abs=1e-4)
+
+
+@pytest.mark.parametrize("sender", [mlp_out(8, thought(2)), head(8, 1, index(9))], ids=str)
+def test_nothing_goes_straight_from_a_thought_to_the_logits(ducks, twins, sender):
+    """The last layer of a thought is read by the next thought, and by no logit."""
+    with pytest.raises(PositionError, match=r"nothing arrives, for the answer's logits are read where"):
+        ducks.denoise(twins[:2], at=edge(sender, "logits")).change(logit_diff, placebo=False)
+
+
+@pytest.mark.parametrize("sender", [mlp_out(2, index(1)), embed(index(0, 3))], ids=str)
+def test_an_edge_from_where_no_logits_are_read_is_refused(tiny_llama, sender):
+    """A claim that it does nothing would be true of any model."""
+    with pytest.raises(PositionError, match=r"nothing arrives, for the answer's logits are read where"):
+        measured(tiny_llama, tiny_llama.pairs[::2], "denoise", edge(sender, "logits"))
 
 
 @pytest.fixture(scope="module")

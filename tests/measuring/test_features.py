@@ -191,3 +191,12 @@ def test_arrays_that_do_not_belong_together_are_refused(file, change, told):
     sae = changed(SAE.from_safetensors(file, subtract_decoder_bias=True), **change)
     with pytest.raises(SiteError, match=told):
         _ = resid_post(1).features(sae, 17).within.digest
+
+
+def test_a_threshold_that_is_a_logarithm_is_refused(tiny_llama, arrays, tmp_path):
+    path = tmp_path / "logarithms.safetensors"
+    save_file(arrays | {"log_threshold": -1 - arrays["threshold"]}, path)
+    sae = SAE.from_safetensors(path, subtract_decoder_bias=True, threshold="log_threshold")
+    patching = Patching("tiny", "denoise", tiny_llama.pairs, (resid_post(1, index(1)).features(sae, 3),))
+    with pytest.raises(SiteError, match=r"threshold below 0.*keep its logarithm"):
+        tiny_llama.backend.measure(Experiment(patching, "change", logit_diff, controls=False, placebo_draws=0))

@@ -282,6 +282,16 @@ def test_noise_beside_other_sites_is_the_noise_alone(tiny_gpt2):
     assert torch.equal(alone, beside)
 
 
+def test_positions_named_one_by_one_have_the_noise_of_those_named_together(tiny_gpt2):
+    together, apart = (resid_post(1, index(1, 2)),), (resid_post(1, index(1)), resid_post(1, index(2)))
+    batch, studies = tiny_gpt2.backend.batch([asked("gaussian", tiny_gpt2.pairs, *s) for s in (together, apart)])
+    runs = tiny_gpt2.backend.references.get(batch.pairs, 0, 1, {"resid_post"})
+    pairs = torch.arange(len(batch.chunks[0].pairs)).numpy()
+    both, one, other = (studies[n].patched.vectors.asked(0, spot, pairs, runs) for n, spot in ((0, 0), (1, 0), (1, 1)))
+    assert torch.equal(both[::2], one) and torch.equal(both[1::2], other)
+    assert not torch.equal(one, other)
+
+
 def test_noise_is_as_wide_as_the_embeddings_entries_spread(tiny_gpt2):
     many = Pairs([dataclasses.replace(tiny_gpt2.pairs[0], id=f"p{n}") for n in range(200)], iid=True)
     batch, (study,) = tiny_gpt2.backend.batch([asked("gaussian", many, embed(index(0)))])

@@ -102,13 +102,12 @@ class Plainly:
             for at in site.position.numbers
         ]
 
-    def noise(self, pair, site, spot, count):
-        """2.5 standard deviations of the embedding's entries, drawn once for all positions of a layer and part."""
-        name = f"gaussian s {pair.id} {spot[0]} {spot[1]} {spot[2]}"
+    def noise(self, pair, spot, count):
+        """2.5 standard deviations of the embedding's entries, drawn for each position of a layer and part."""
+        name = f"gaussian s {pair.id} {spot[0]} {spot[1]} {spot[2]} {spot[3]}"
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-        drawn = torch.randn(len(site.position.numbers), count, generator=torch.Generator().manual_seed(seed))
-        at = [n % len(self.ids(pair.clean)) for n in site.position.numbers].index(spot[3])
-        return 2.5 * self.tiny.model.get_input_embeddings().weight.std() * drawn[at]
+        drawn = torch.randn(count, generator=torch.Generator().manual_seed(seed))
+        return 2.5 * self.tiny.model.get_input_embeddings().weight.std() * drawn
 
     def wanted(self, way, pair, site, n):
         """From what is there to what should be."""
@@ -126,7 +125,7 @@ class Plainly:
             return lambda there: theirs
         return {
             "zero": lambda there: torch.zeros_like(there),
-            "gaussian": lambda there: there + self.noise(pair, site, spot, len(there)),
+            "gaussian": lambda there: there + self.noise(pair, spot, len(there)),
             "scale": lambda there: -0.5 * there,
             "add": lambda there: there + 1.5 * rows(1, len(there), seed=3)[0],
         }[way]

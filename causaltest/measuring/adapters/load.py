@@ -64,15 +64,20 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
             **placement(settings),
         )
         model, loading = given
-    except (OSError, ValueError, ImportError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, pickle.UnpicklingError) as error:
+        tried = "the folder is there" if Path(name).is_dir() else "it is no organism (organism:NAME), no folder here"
         raise ModelError(
-            f"No model {name!r}{f' at revision {revision}' if revision else ''}: it is no organism (organism:NAME), "
-            f"no folder here, and transformers could not load it: {why_not(error, name, revision)}"
+            f"No model {name!r}{f' at revision {revision}' if revision else ''}: {tried}, and transformers could not "
+            f"load it: {why_not(error, name, revision)}"
         ) from error
     refuse_random(loading, name)
+    left = sorted(map(str, loading.get("unexpected_keys", ())))
     if uncapped(model):
         model.set_attn_implementation("eager")
     provenance = weights_of(Path(name))
+    if left:
+        # A config that says fewer layers than there are makes another model, without a word.
+        provenance["not loaded"] = f"{len(left)} arrays of the checkpoint, such as {left[-1]}"
     if revision is not None:
         provenance["revision"] = revision
     if (commit := getattr(model.config, "_commit_hash", None)) is not None:

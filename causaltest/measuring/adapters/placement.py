@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers import BitsAndBytesConfig
 
-from causaltest.asking.settings import Settings
+from causaltest.asking.settings import Dtype, Settings
 from causaltest.errors import ModelError
 
+QUANTIZED = ("int8", "nf4")
 EXTRA = 'pip install "causaltest[big]"'
 
 
 def placement(settings: Settings) -> dict[str, Any]:
     """What `from_pretrained` is told. Raises ModelError when what it needs is not installed."""
+    for name, kinds in (("dtype", get_args(Dtype)), ("quantize", (None, *QUANTIZED))):
+        if getattr(settings, name) not in kinds:
+            raise ModelError(f"{name}={getattr(settings, name)!r} is not known; it is {', '.join(map(repr, kinds))}.")
     told: dict[str, Any] = {"dtype": getattr(torch, settings.dtype)}
     if settings.device_map is not None:
         needs("accelerate", f"device_map={settings.device_map!r}")

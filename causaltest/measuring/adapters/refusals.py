@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -22,6 +23,8 @@ def why_not(error: BaseException, name: str, revision: str | None) -> str:
         return any(isinstance(one, kinds) for one in chain)
 
     first = next(iter(str(error).splitlines()), type(error).__name__)
+    if Path(name).is_dir() and "trust_remote_code" not in str(error):
+        return first
     if met(GatedRepoError):
         return (
             f"its owner asks who you are. Accept its terms on https://huggingface.co/{name}, log in with `hf auth "

@@ -59,9 +59,10 @@ def remember(model: LoadedModel, prompt: Tensor) -> None:
 
 
 def file_of(model: LoadedModel, prompt: Tensor) -> Path | None:
-    """Where a model's proof is kept; None for weights that no file or commit identifies."""
+    """Where a model's proof is kept; None for weights that no file or commit identifies, and for a class whose
+    source may change beside them."""
     weights = model.provenance.get("weights") or model.provenance.get("commit")
-    if weights is None:
+    if weights is None or not type(model.model).__module__.startswith("transformers."):
         return None
     reasoning = model.reasoning
     said = {
@@ -89,7 +90,11 @@ def cache_folder() -> Path:
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "causaltest"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "causaltest"
+    except RuntimeError:
+        # A user without a home, as in some containers: a path under which nothing can be kept.
+        return Path(os.devnull)
 
 
 @cache

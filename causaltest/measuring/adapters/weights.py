@@ -27,10 +27,13 @@ def weights_of(folder: Path) -> dict[str, str]:
 
 
 def remembered_sha256(file: Path) -> str:
-    """The SHA-256 of a file, kept under its path, size and time of change."""
+    """The SHA-256 of a file, kept under its path, size and times of change.
+
+    The time of its contents can be set to what it was (cp -p, rsync, a build); that of its status cannot.
+    """
     known = file.resolve()
     status = known.stat()
-    identity = f"{known}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}"
+    identity = f"{known}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ctime_ns}\n{status.st_ino}"
     kept = cache_folder() / "weights" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
     try:
         said = json.loads(kept.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ import torch
 from transformers import ByT5Tokenizer
 
 from causaltest import Lab, index, logit_diff, resid_post
+from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
 from causaltest.measuring.adapters.weights import check_sha256, sha256
@@ -102,6 +103,29 @@ def test_a_config_that_is_no_json_is_a_model_error(tmp_path):
     (tmp_path / "config.json").write_text("{not json")
     with pytest.raises(ModelError, match=r"config\.json"):
         load_model(str(tmp_path))
+
+
+def test_weights_of_other_shapes_than_the_config_says_are_a_model_error(folder_of):
+    folder = folder_of("tiny_llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_key_value_heads": 4}))
+    with pytest.raises(ModelError, match="the folder is there, and transformers could not load it"):
+        load_model(str(folder))
+
+
+def test_layers_that_the_config_leaves_out_are_recorded(folder_of):
+    folder = folder_of("tiny_gpt2")
+    assert "not loaded" not in load_model(str(folder)).provenance
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"n_layer": 2}))
+    told = load_model(str(folder)).provenance["not loaded"]
+    assert told == "11 arrays of the checkpoint, such as transformer.h.2.mlp.c_proj.weight"
+
+
+@pytest.mark.parametrize("given", [{"quantize": "int3"}, {"dtype": "float8"}, {"dtype": "int8"}], ids=str)
+def test_a_setting_of_no_kind_is_refused_and_not_taken_for_another(folder_of, given):
+    with pytest.raises(ModelError, match=r"is not known; it is"):
+        load_model(str(folder_of("tiny_gpt2")), Settings(**given))
 
 
 def test_an_unknown_organism_lists_those_that_are_there():

@@ -1,6 +1,8 @@
 """A proof is made once for the same weights, configuration and versions, and never taken for another's."""
 
 import json
+import os
+import time
 
 import pytest
 
@@ -146,3 +148,39 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path, cache, monkeypatch):
     file.write_bytes(b"abcd")
     assert remembered_sha256(file) == sha256(file)
     assert len(counted) == 2
+
+
+def test_a_file_that_is_changed_under_the_same_size_and_time_is_hashed_again(tmp_path, cache):
+    file = tmp_path / "w"
+    file.write_bytes(b"abc")
+    before = file.stat()
+    assert remembered_sha256(file) == sha256(file)
+    time.sleep(0.02)  # the clock of a file system ticks in milliseconds
+    with file.open("r+b") as same:
+        same.write(b"xyz")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+    assert remembered_sha256(file) == sha256(file)
+
+
+def test_a_class_of_somebody_elses_is_proven_every_time(saved, cache):
+    """Its source may be changed, and its weights stay what they were."""
+    loaded = load_model(str(saved("tiny_llama")))
+    prompt = loaded.probe_prompt
+    assert remembered.file_of(loaded, prompt) is not None
+    theirs = type(type(loaded.model).__name__, (type(loaded.model),), {"__module__": "transformers_modules.x"})
+    loaded.model.__class__ = theirs
+    assert remembered.file_of(loaded, prompt) is None
+
+
+def test_a_user_without_a_home_remembers_nothing(saved, tmp_path, monkeypatch):
+    folder = str(saved("tiny_llama"))
+    for name in ("CAUSALTEST_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(remembered.Path, "home", homeless)
+    assert load_model(folder).provenance["weights"] == sha256(tmp_path / "tiny_llama" / "model.safetensors")
