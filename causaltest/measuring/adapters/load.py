@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from causaltest.asking.settings import Settings
 from causaltest.errors import CausaltestError, ModelError
+from causaltest.measuring.adapters.commits import commit_of, pinned
 from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.adapters.placement import placement, quantized
@@ -53,11 +54,12 @@ def load_organism(name: str) -> LoadedModel:
 
 
 def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedModel:
+    commit = pinned(name, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=settings.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=commit, trust_remote_code=settings.trust_remote_code)
         given: Any = AutoModelForCausalLM.from_pretrained(
             name,
-            revision=revision,
+            revision=commit,
             trust_remote_code=settings.trust_remote_code,
             output_loading_info=True,
             # Without this, transformers prints which weights have another shape and raises without their names.
@@ -76,8 +78,8 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
     provenance = weights_of(Path(name))
     if revision is not None:
         provenance["revision"] = revision
-    if (commit := getattr(model.config, "_commit_hash", None)) is not None:
-        provenance["commit"] = str(commit)
+    if (loaded := commit_of(commit, model.config)) is not None:
+        provenance["commit"] = loaded
     if settings.quantize is not None:
         provenance["quantized"] = quantized(settings.quantize)
     own = (getattr(model.config, "auto_map", None) or {}).get("AutoModelForCausalLM")
