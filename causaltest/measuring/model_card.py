@@ -91,7 +91,9 @@ def facts(model: LoadedModel) -> Iterator[str]:
     yield f"family       {type(model.model).__name__} ({config.model_type})"
     yield f"shape        {len(model.blocks)} layers, {heads}, a stream of {config.hidden_size}"
     count, size = sum(w.numel() for w in weights), sum(w.numel() * w.element_size() for w in weights)
-    devices = sorted({str(w.device) for w in weights})
+    # A weight that is offloaded is on no device between its forwards; the map says where it waits.
+    spread = getattr(model.model, "hf_device_map", None) or {}
+    devices = sorted(set(map(str, spread.values())) or {str(w.device) for w in weights})
     dtype = str(model.model.dtype).removeprefix("torch.")
     yield f"numbers      {count:,} in {dtype}, {told_bytes(size)} on {', '.join(devices)}"
     if model.reasoning is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from causaltest.asking.settings import Settings
-from causaltest.errors import ModelError
+from causaltest.errors import CausaltestError, ModelError
+from causaltest.measuring.adapters.commits import commit_of, pinned
 from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.adapters.placement import placement, quantized
 from causaltest.measuring.adapters.proof import proven
 from causaltest.measuring.adapters.reasoners import LOADERS, layout_of
-from causaltest.measuring.adapters.refusals import why_not
+from causaltest.measuring.adapters.refusals import refusal
 from causaltest.measuring.adapters.weights import weights_of
 
 ORGANISM = "organism:"
@@ -54,22 +54,24 @@ def load_organism(name: str) -> LoadedModel:
 
 
 def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedModel:
+    commit = pinned(name, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=settings.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=commit, trust_remote_code=settings.trust_remote_code)
         given: Any = AutoModelForCausalLM.from_pretrained(
             name,
-            revision=revision,
+            revision=commit,
             trust_remote_code=settings.trust_remote_code,
             output_loading_info=True,
+            # Without this, transformers prints which weights have another shape and raises without their names.
+            ignore_mismatched_sizes=True,
             **placement(settings),
         )
         model, loading = given
-    except (OSError, ValueError, ImportError, RuntimeError, pickle.UnpicklingError) as error:
-        tried = "the folder is there" if Path(name).is_dir() else "it is no organism (organism:NAME), no folder here"
-        raise ModelError(
-            f"No model {name!r}{f' at revision {revision}' if revision else ''}: {tried}, and transformers could not "
-            f"load it: {why_not(error, name, revision)}"
-        ) from error
+    except CausaltestError:
+        raise
+    except Exception as error:
+        # A checkpoint's files can be wrong in any way, and every library that reads them has errors of its own.
+        raise ModelError(refusal(error, name, revision)) from error
     refuse_random(loading, name)
     left = sorted(map(str, loading.get("unexpected_keys", ())))
     if uncapped(model):
@@ -80,31 +82,49 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
         provenance["not loaded"] = f"{len(left)} arrays of the checkpoint, such as {left[-1]}"
     if revision is not None:
         provenance["revision"] = revision
-    if (commit := getattr(model.config, "_commit_hash", None)) is not None:
-        provenance["commit"] = str(commit)
+    if (loaded := commit_of(commit, model.config)) is not None:
+        provenance["commit"] = loaded
     if settings.quantize is not None:
         provenance["quantized"] = quantized(settings.quantize)
-    if settings.trust_remote_code and runs_own_code(model):
+    own = (getattr(model.config, "auto_map", None) or {}).get("AutoModelForCausalLM")
+    if runs_own_code(model):
         provenance["remote code"] = f"{type(model).__module__}.{type(model).__name__} was run, as the user allowed"
+    elif own is not None:
+        # transformers knows a class for this model_type, and takes it unasked; the two may compute something else.
+        provenance["remote code"] = f"{own} was not run; transformers' own {type(model).__name__} was"
     return wrap(model.eval(), tokenizer, name, provenance)
 
 
 def refuse_random(loading: Mapping[str, Any], name: str) -> None:
-    """Raises ModelError when the checkpoint lacks some weight: transformers would fill it with random numbers."""
-    missing = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in loading.get(kind, ()))
-    if not missing:
+    """Raises ModelError when the checkpoint lacks some weight, or has it in another shape: transformers would fill it
+    with random numbers."""
+    lacks = named(loading.get("missing_keys", ()))
+    bent = named(loading.get("mismatched_keys", ()))
+    if not lacks and not bent:
         return
-    left = sorted(map(str, loading.get("unexpected_keys", ())))
+    found = []
+    if lacks:
+        found.append(f"no tensor for {weights(lacks)}")
+    if bent:
+        found.append(f"a tensor of another shape than config.json says for {weights(bent)}")
+    left = named(loading.get("unexpected_keys", ()))
     more = f" Left over are {len(left)}, such as {left[0]}." if left else ""
     hint = ""
     if any(key.startswith(("codi.", "base_causallm.")) for key in left):
         hint = (
             f" Latent reasoners are read from a folder: run `hf download {name}`, and give the folder that it prints."
         )
-    raise ModelError(
-        f"No model {name!r}: its checkpoint has no tensor for {len(missing)} weights, such as {missing[0]}, which "
-        f"would be random.{more}{hint}"
-    )
+    raise ModelError(f"No model {name!r}: its checkpoint has {' and '.join(found)}, which would be random.{more}{hint}")
+
+
+def named(keys: Iterable[Any]) -> list[str]:
+    """The names among what transformers reports; a mismatched weight comes with its two shapes."""
+    return sorted(str(key if isinstance(key, str) else key[0]) for key in keys)
+
+
+def weights(names: Sequence[str]) -> str:
+    """`the weight a`, or `3 weights, such as a`."""
+    return f"the weight {names[0]}" if len(names) == 1 else f"{len(names)} weights, such as {names[0]}"
 
 
 def runs_own_code(model: PreTrainedModel) -> bool:

@@ -14,6 +14,18 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+NO_TOKENIZER = "backend tokenizer"
+"""In what transformers says where it finds no tokenizer; the sentence around it lists libraries, not files."""
+
+
+def refusal(error: BaseException, name: str, revision: str | None) -> str:
+    """What is said of a model that could not be loaded: what was tried, what stood in the way, what to do next."""
+    tried = "it is a folder" if Path(name).is_dir() else "it is no organism (organism:NAME), no folder here"
+    return (
+        f"No model {name!r}{f' at revision {revision}' if revision else ''}: {tried}, and transformers could not load "
+        f"it: {why_not(error, name, revision)}"
+    )
+
 
 def why_not(error: BaseException, name: str, revision: str | None) -> str:
     """A sentence of what stood in the way, and of what to do next."""
@@ -22,9 +34,8 @@ def why_not(error: BaseException, name: str, revision: str | None) -> str:
     def met(*kinds: type[BaseException]) -> bool:
         return any(isinstance(one, kinds) for one in chain)
 
-    first = next(iter(str(error).splitlines()), type(error).__name__)
-    if Path(name).is_dir() and "trust_remote_code" not in str(error):
-        return first
+    first = first_line(error)
+    download = f"Run `hf download {name}{f' --revision {revision}' if revision else ''}`"
     if met(GatedRepoError):
         return (
             f"its owner asks who you are. Accept its terms on https://huggingface.co/{name}, log in with `hf auth "
@@ -37,22 +48,41 @@ def why_not(error: BaseException, name: str, revision: str | None) -> str:
             "the hub has no such repository, or does not show it to you. Check org/name letter by letter; for a "
             "private one log in with `hf auth login`, or set HF_TOKEN."
         )
-    if constants.HF_HUB_OFFLINE or met(OfflineModeIsEnabled):
-        return (
-            f"it is not among the downloads of this machine, and the hub is switched off (HF_HUB_OFFLINE). Run "
-            f"`hf download {name}` where there is a network, or give the folder of a checkpoint. ({first})"
-        )
-    if met(LocalEntryNotFoundError, ConnectionError):
-        return (
-            f"it is not among the downloads of this machine, and the hub cannot be reached. Run `hf download {name}` "
-            f"where there is a network, or give the folder of a checkpoint. ({first})"
-        )
     if "trust_remote_code" in str(error):
         return (
             "it brings its own code, which is not run unless you allow it. Read it first; then say "
-            "--causal-trust-remote-code, or Settings(trust_remote_code=True), which is recorded beside every verdict."
+            "--causal-trust-remote-code (in Python Settings(trust_remote_code=True), to `causaltest model` "
+            "--trust-remote-code), which is recorded beside every verdict."
+        )
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        return "it has no config.json, so it is no checkpoint. Give the folder that save_pretrained wrote."
+    if met(OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError):
+        # Only where a file was looked for on the hub: other faults are there offline too, and are told as they are.
+        hub = "the hub is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        return (
+            f"it is not among the downloads of this machine, and {hub}. {download} where there is a network, or give "
+            f"the folder of a checkpoint. ({first})"
+        )
+    if NO_TOKENIZER in first:
+        more = (
+            ""
+            if folder.is_dir()
+            else f" If it has one, the download is not whole: {download[0].lower()}{download[1:]}."
+        )
+        return (
+            "it brings no tokenizer that can be read; save one beside it with tokenizer.save_pretrained, or give a "
+            f"model and its tokenizer to Lab(model, tokenizer).{more}"
         )
     return first
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first; with its kind where that is needed to understand it, as in KeyError: 'nope'."""
+    first = next(iter(str(error).splitlines()), "")
+    return (
+        first if first and isinstance(error, OSError | ValueError | ImportError) else f"{type(error).__name__}: {first}"
+    )
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
