@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from causaltest.asking.sites import k as k
     from causaltest.asking.sites import mlp_out as mlp_out
     from causaltest.asking.sites import neuron as neuron
+    from causaltest.asking.sites import pattern as pattern
     from causaltest.asking.sites import q as q
     from causaltest.asking.sites import resid_mid as resid_mid
     from causaltest.asking.sites import resid_post as resid_post
@@ -85,6 +86,7 @@ _HOMES = {
         "k",
         "mlp_out",
         "neuron",
+        "pattern",
         "q",
         "resid_mid",
         "resid_post",

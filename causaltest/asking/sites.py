@@ -16,7 +16,7 @@ from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
 
 Component = Literal[
-    "embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "q", "k", "v", "neuron"
+    "embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "q", "k", "v", "neuron", "pattern"
 ]
 STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post")
 """The components that are the residual stream itself: what every later position and layer is computed from."""
@@ -68,6 +68,10 @@ class Site:
         return self._within(features_of(sae, index))
 
     def _within(self, within: Direction | Features) -> Site:
+        if self.component == "pattern":
+            raise SiteError(
+                f"{self} has an entry for every key, and no directions or features; patch all of it, or take head(...)."
+            )
         if self.within is not None:
             raise SiteError(f"{self} is a part already; give its directions in one, as rows of one subspace.")
         return replace(self, within=within)
@@ -138,6 +142,14 @@ def k(layer: int | Iterable[int], head: int | Iterable[int], position: Position 
 def v(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
     """A head's value, as it leaves its projection. `head` counts key-value heads, which query heads may share."""
     return part("v", "head", layer, head, position)
+
+
+def pattern(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
+    """What a head's query at a position attends to: its weights over all positions up to there, after the softmax.
+
+    The position is the query's. The weights of a head without attention sinks sum to 1. `head` counts query heads.
+    """
+    return part("pattern", "head", layer, head, position)
 
 
 def neuron(layer: int | Iterable[int], neuron: int | Iterable[int], position: Position | None = None) -> Site:

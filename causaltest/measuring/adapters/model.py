@@ -21,7 +21,8 @@ class Tap:
     """Where a component of one block is read and written: a module's input or output, and the columns of each part."""
 
     module: nn.Module
-    side: Literal["input", "output"]
+    side: Literal["input", "output", "weights"]
+    """Of a module; its weights are those of an attention."""
     parts: tuple[range, ...]
     """Columns of each head or neuron on the last axis; a single range of the whole width for a component without
     parts. All parts are equally wide."""

@@ -102,7 +102,7 @@ class Resolver:
 
     def heads(self, layer: int, seen: BlockTrace, mixer: Sequence[str], added: Candidate) -> Parts:
         """z, q, k and v, where what reads other positions is attention and ends in a projection."""
-        needed = ("head", "q", "k", "v")
+        needed = ("head", "q", "k", "v", "pattern")
         if added.call is None or not self.is_attention(seen.block.get_submodule(mixer[0])):
             what = ", ".join(type(seen.block.get_submodule(path)).__name__ for path in mixer) or "nothing"
             self.refuse(("attn_out", *needed), f"in layer {layer} {what} stands where attention would.")
@@ -115,6 +115,9 @@ class Resolver:
         taps, why = attention_taps(text_config(self.model.model), seen, mixer[0], path, self.names)
         for component, reason in why.items():
             self.refuse((component,), reason)
+        if "head" in taps:
+            heads = side_by_side(len(taps["head"].parts), 1)
+            taps["pattern"] = Tap(seen.block.get_submodule(mixer[0]), "weights", heads)
         return Parts(taps, {"head": between(output, added)}, ((output, output),))
 
     def neurons(self, layer: int, seen: BlockTrace, mlp: Sequence[str], added: Candidate) -> Parts:

@@ -151,12 +151,12 @@ def test_the_wired_and_the_trained_organism_offer_everything(ducks):
     assert Lab.load("organism:planted").backend.loaded.disabled == {}
 
 
-def test_the_proof_takes_six_forwards(new_gpt2, word_tokenizer, forwards):
+def test_the_proof_takes_nine_forwards(new_gpt2, word_tokenizer, forwards):
     """However many layers and heads there are."""
     for model in (new_gpt2(), new_gpt2(n_layer=5)):
         counted = forwards(model.transformer)
         wrap(model, word_tokenizer(), "mine")
-        assert len(counted) == 6
+        assert len(counted) == 9
 
 
 def rewired(loaded, layer, **taps):
@@ -215,7 +215,7 @@ def test_what_a_norm_still_changes_is_not_what_is_added(tiny_gemma2):
     block = loaded.blocks[2].block
     attention, mlp = loaded.blocks[2].taps["attn_out"], loaded.blocks[2].taps["mlp_out"]
     disabled = rewired(loaded, 2, attn_out=replace(attention, module=block.self_attn)).disabled
-    assert set(disabled) == {"attn_out", "mlp_out", "head", "resid_mid"}
+    assert set(disabled) == {"attn_out", "mlp_out", "head", "pattern", "resid_mid"}
     disabled = rewired(loaded, 2, mlp_out=replace(mlp, module=block.mlp)).disabled
     assert set(disabled) == {"attn_out", "mlp_out", "neuron", "resid_mid"}
 
@@ -245,7 +245,7 @@ def test_heads_that_are_not_all_of_attention_are_not_offered(new_llama, word_tok
     model = new_llama()
     model.model.layers[1].self_attn.register_forward_hook(lambda _, __, out: (2 * out[0], *out[1:]))
     loaded = wrap(model, word_tokenizer(), "gated")
-    assert set(loaded.disabled) == {"head", "q", "k", "v"}
+    assert set(loaded.disabled) == {"head", "q", "k", "v", "pattern"}
     with pytest.raises(SiteError, match="head is not offered for gated: in layer 1 no one projection gives attention"):
         loaded.check(head(0, 0))
 
