@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from causaltest.asking.sites import Site as Site
     from causaltest.asking.sites import attn_out as attn_out
     from causaltest.asking.sites import embed as embed
+    from causaltest.asking.sites import final_norm as final_norm
     from causaltest.asking.sites import head as head
     from causaltest.asking.sites import k as k
     from causaltest.asking.sites import mlp_out as mlp_out
@@ -82,6 +83,7 @@ _HOMES = {
         "Site",
         "attn_out",
         "embed",
+        "final_norm",
         "head",
         "k",
         "mlp_out",

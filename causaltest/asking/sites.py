@@ -16,10 +16,22 @@ from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
 
 Component = Literal[
-    "embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "q", "k", "v", "neuron", "pattern"
+    "embed",
+    "resid_pre",
+    "resid_mid",
+    "resid_post",
+    "attn_out",
+    "mlp_out",
+    "head",
+    "q",
+    "k",
+    "v",
+    "neuron",
+    "pattern",
+    "final_norm",
 ]
-STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post")
-"""The components that are the residual stream itself: what every later position and layer is computed from."""
+STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm")
+"""The components that are the residual stream itself, or its last norm: what all that comes after is computed from."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,11 @@ def neuron(layer: int | Iterable[int], neuron: int | Iterable[int], position: Po
 def embed(position: Position | None = None) -> Site:
     """The input embedding; `embed(thought(k))` is the continuous thought itself."""
     return Site("embed", (), (), where("embed", position))
+
+
+def final_norm(position: Position | None = None) -> Site:
+    """The output of the decoder's last norm: what the head reads its logits from, and a thought is made of."""
+    return Site("final_norm", (), (), where("final_norm", position))
 
 
 def site(component: Component, layer: int | Iterable[int], position: Position | None) -> Site:

@@ -380,6 +380,9 @@ def hooked(forward: Forward) -> Iterator[None]:
                 stack.callback(handle.remove)  # one by one: an error leaves none of them attached
             if layer >= begins and "pattern" in block.taps and forward.watched(("pattern", layer)):
                 stack.enter_context(watching(block.taps["pattern"].module, partial(forward.attended, layer)))
+        norm = forward.model.norm
+        if norm is not None and forward.watched(("final_norm", 0)):
+            stack.callback(on_output(norm, partial(forward.at, ("final_norm", 0))).remove)
         if forward.trimmed and begins < len(blocks):
             for begin, end in blocks[-1].trimmed:
                 stack.callback(on_input(begin, forward.read_of).remove)

@@ -29,6 +29,7 @@ CHECKS: dict[Component, tuple[str, ...]] = {
     "k": ("moves", "own"),
     "v": ("moves", "own"),
     "pattern": ("weighs", "own"),
+    "final_norm": ("carries", "own"),
 }
 """What was asked of a component in every layer; it is offered only where all of it holds."""
 MEANING = {
@@ -109,6 +110,8 @@ def facts(model: LoadedModel) -> Iterator[str]:
 def site_row(model: LoadedModel, component: Component) -> SiteRow:
     tap = model.blocks[0].taps.get(component)
     where = {"embed": "the input embeddings", "resid_mid": "block's input + attn_out"}.get(component, "")
+    if component == "final_norm":
+        where = next((f"output of {path}" for path, part in model.model.named_modules() if part is model.norm), "")
     if tap is not None:
         where = told_tap(model.blocks[0].block, tap)
     return SiteRow(component, where, CHECKS[component], model.disabled.get(component))

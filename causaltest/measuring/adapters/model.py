@@ -102,6 +102,8 @@ class LoadedModel:
     provenance: Mapping[str, str] = field(default_factory=dict)
     disabled: Mapping[str, str] = field(default_factory=dict)
     """Components that could not be proven for this model, each with the reason."""
+    norm: nn.Module | None = None
+    """The decoder's last norm, which gives its last hidden state; None where no module outside of the blocks does."""
     probe_tokens: int = 8
     """How many tokens a prompt needs on which the model is proven."""
 

@@ -82,6 +82,8 @@ def failures(model: LoadedModel, prompt: Tensor) -> Reasons:
     """Why a component is not offered, for each that fails in some layer."""
     components: frozenset[Component] = frozenset(tap for block in model.blocks for tap in block.taps) - {"pattern"}
     components |= {"resid_mid", "embed"}
+    if model.norm is not None:
+        components |= {"final_norm"}
     ran, shortcuts = ran_alone(model, prompt, components)
     check_answers(model, prompt, ran)
     tolerance = max(TOLERANCE, ROUNDINGS * torch.finfo(model.model.dtype).eps)
@@ -107,7 +109,7 @@ def unknown(model: LoadedModel) -> Reasons:
         component: f"the modules that hold it in layer {layer} are not known by name."
         for component in get_args(Component)
         for layer, block in reversed(list(enumerate(model.blocks)))
-        if component not in ("embed", "resid_mid") and component not in block.taps
+        if component not in ("embed", "resid_mid", "final_norm") and component not in block.taps
     }
 
 

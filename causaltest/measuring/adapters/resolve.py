@@ -22,7 +22,7 @@ from causaltest.measuring.adapters.heads import side_by_side, width_in
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import Names, names_for
 from causaltest.measuring.adapters.projections import attention_taps
-from causaltest.measuring.adapters.trace import BlockTrace, Call, trace
+from causaltest.measuring.adapters.trace import BlockTrace, Call, last_norm, trace
 
 SUM_TOLERANCE = 1e-3
 """Relative to what is added. Rounding is far less, another tensor far more."""
@@ -62,7 +62,10 @@ def resolved(model: LoadedModel, prompt: Tensor) -> LoadedModel:
     """The model with the components of its blocks named, and the reason for each that no module gives. [1, token]"""
     resolver = Resolver(model, names_for(model.model))
     blocks = tuple(resolver.block(layer, seen) for layer, seen in enumerate(trace(model, prompt)))
-    return replace(model, blocks=blocks, disabled={**resolver.disabled, **model.disabled})
+    norm = last_norm(model, prompt)
+    if norm is None:
+        resolver.refuse(("final_norm",), "no one module makes the last hidden state of what the last block gives.")
+    return replace(model, blocks=blocks, norm=norm, disabled={**resolver.disabled, **model.disabled})
 
 
 class Resolver:
