@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 from hypothesis.strategies import sampled_from
 from transformers import BloomConfig, BloomForCausalLM
 
-from causaltest import Lab, gaussian, index, last, logit_diff, mean, pattern, replace, resample, scale, zero
+from causaltest import (
+    Lab,
+    exact_match,
+    gaussian,
+    index,
+    last,
+    logit_diff,
+    mean,
+    pattern,
+    replace,
+    resample,
+    scale,
+    zero,
+)
 from causaltest import add as adding
 from causaltest.asking.directions import direction
 from causaltest.errors import ClaimError, MeasurementError, SiteError
@@ -233,6 +246,19 @@ def test_a_map_of_patterns_has_all_layers_and_heads(tiny_gpt2):
     assert len(estimates.flatten()) == LAYERS * HEADS
     assert len(set(estimates.flatten().tolist())) > LAYERS
     assert lab.noise(tiny_gpt2.pairs, at=pattern(0, 1)).drop(logit_diff, placebo=False).n == 6
+
+
+def test_runs_that_were_kept_for_longer_answers_serve_shorter_ones(tiny_llama):
+    """A pattern that was recorded with room for more keys is the same pattern."""
+
+    def estimate(lab):
+        return lab.noise(tiny_llama.pairs, at=pattern(1, 3, index(2))).drop(logit_diff, placebo=False).estimate
+
+    fresh, used = (Lab(tiny_llama.model, tiny_llama.tokenizer, name="t") for _ in range(2))
+    longer = exact_match(extract="text", max_new_tokens=4)
+    with pytest.raises(MeasurementError, match="is eligible"):  # what it measured is kept all the same
+        used.noise(tiny_llama.pairs, at=pattern(1, 3, index(2))).change(longer, placebo=False)
+    assert estimate(used) == pytest.approx(estimate(fresh), abs=1e-5)
 
 
 def test_the_ducks_read_their_facts_where_their_routing_says(ducks, twins):
