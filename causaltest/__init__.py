@@ -46,10 +46,12 @@ if TYPE_CHECKING:
     from causaltest.asking.sites import Site as Site
     from causaltest.asking.sites import attn_out as attn_out
     from causaltest.asking.sites import embed as embed
+    from causaltest.asking.sites import final_norm as final_norm
     from causaltest.asking.sites import head as head
     from causaltest.asking.sites import k as k
     from causaltest.asking.sites import mlp_out as mlp_out
     from causaltest.asking.sites import neuron as neuron
+    from causaltest.asking.sites import pattern as pattern
     from causaltest.asking.sites import q as q
     from causaltest.asking.sites import resid_mid as resid_mid
     from causaltest.asking.sites import resid_post as resid_post
@@ -81,10 +83,12 @@ _HOMES = {
         "Site",
         "attn_out",
         "embed",
+        "final_norm",
         "head",
         "k",
         "mlp_out",
         "neuron",
+        "pattern",
         "q",
         "resid_mid",
         "resid_post",

@@ -173,6 +173,10 @@ def refuse_along_edges(patching: Patching) -> None:
 def refuse_unestimated(patching: Patching) -> None:
     """Raises ClaimError for what a gradient says nothing about."""
     direction, intervention, method = patching.direction, patching.intervention, patching.method
+    if any(site.component == "pattern" for site in patching.sites):
+        raise ClaimError(
+            f"method={method.name!r} takes no patterns: drop method=, or screen head(...), which a pattern makes."
+        )
     part = next((site for site in patching.sites if site.within is not None), None)
     if part is not None:
         raise ClaimError(
@@ -223,6 +227,11 @@ def not_taken(direction: Direction, by: Intervention) -> str:
 
 def refuse_misfit(site: Site, by: Intervention) -> None:
     """Raises ClaimError for an intervention that has no meaning at a site."""
+    if site.component == "pattern" and by.kind in ("gaussian", "add"):
+        raise ClaimError(
+            f"{by} would let a query attend to keys that come after it, or to less than nothing. Patterns are patched "
+            "by another run's (lab.denoise, lab.noise), or ablated by zero, mean, resample or scale."
+        )
     features = isinstance(site.within, Features)
     if features and by.kind == "gaussian":
         raise ClaimError(

@@ -16,10 +16,22 @@ from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
 
 Component = Literal[
-    "embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "q", "k", "v", "neuron"
+    "embed",
+    "resid_pre",
+    "resid_mid",
+    "resid_post",
+    "attn_out",
+    "mlp_out",
+    "head",
+    "q",
+    "k",
+    "v",
+    "neuron",
+    "pattern",
+    "final_norm",
 ]
-STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post")
-"""The components that are the residual stream itself: what every later position and layer is computed from."""
+STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm")
+"""The components that are the residual stream itself, or its last norm: what all that comes after is computed from."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,10 @@ class Site:
         return self._within(features_of(sae, index))
 
     def _within(self, within: Direction | Features) -> Site:
+        if self.component == "pattern":
+            raise SiteError(
+                f"{self} has an entry for every key, and no directions or features; patch all of it, or take head(...)."
+            )
         if self.within is not None:
             raise SiteError(f"{self} is a part already; give its directions in one, as rows of one subspace.")
         return replace(self, within=within)
@@ -140,6 +156,14 @@ def v(layer: int | Iterable[int], head: int | Iterable[int], position: Position 
     return part("v", "head", layer, head, position)
 
 
+def pattern(layer: int | Iterable[int], head: int | Iterable[int], position: Position | None = None) -> Site:
+    """What a head's query at a position attends to: its weights over all positions up to there, after the softmax.
+
+    The position is the query's. The weights of a head without attention sinks sum to 1. `head` counts query heads.
+    """
+    return part("pattern", "head", layer, head, position)
+
+
 def neuron(layer: int | Iterable[int], neuron: int | Iterable[int], position: Position | None = None) -> Site:
     """What an MLP's neuron gives: an input of the projection back to the residual stream."""
     return part("neuron", "neuron", layer, neuron, position)
@@ -148,6 +172,11 @@ def neuron(layer: int | Iterable[int], neuron: int | Iterable[int], position: Po
 def embed(position: Position | None = None) -> Site:
     """The input embedding; `embed(thought(k))` is the continuous thought itself."""
     return Site("embed", (), (), where("embed", position))
+
+
+def final_norm(position: Position | None = None) -> Site:
+    """The output of the decoder's last norm: what the head reads its logits from, and a thought is made of."""
+    return Site("final_norm", (), (), where("final_norm", position))
 
 
 def site(component: Component, layer: int | Iterable[int], position: Position | None) -> Site:

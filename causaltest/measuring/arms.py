@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -159,6 +159,11 @@ class Vectors:
         if not own:
             return
         own = [self.averaged(index, v) for index, v in enumerate(own)]
+        if any(spot.width not in (None, mine.width) for spot, mine in zip(spots, self.spots[0], strict=True)):
+            raise MeasurementError(
+                "by=mean(over=...) needs patterns with as many keys, and the longest of those pairs is not as long as "
+                "the longest of these. Give pairs of one length."
+            )
         sums = [v.unflatten(0, (-1, min(count))).sum(0) for v, count in zip(own, counts, strict=True)]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._pairs += len(spots[0].where.counts)
@@ -176,10 +181,12 @@ class Vectors:
     @cached_property
     def partners(self) -> list[int]:
         """For each pair, the one whose activation it gets."""
-        shapes = [
-            counts for spots in self.spots for counts in zip(*(s.where.counts.tolist() for s in spots), strict=True)
-        ]
-        return resampled(self.seed, self.ids, self.clusters, shapes)
+        return resampled(self.seed, self.ids, self.clusters, self.shapes)
+
+    @cached_property
+    def shapes(self) -> list[tuple[Hashable, ...]]:
+        """Per pair, its positions as far as another pair's vectors must have them too to be put there."""
+        return [shape for spots in self.spots for shape in zip(*map(shapes_at, spots), strict=True)]
 
     @cached_property
     def displacement(self) -> Displacement:
@@ -188,8 +195,10 @@ class Vectors:
             natural = [s - b for s, b in zip(self._source, base, strict=True)]
         else:
             # There is no other run: nature's difference is that between two pairs' clean runs.
-            natural = [between(base, self.clusters, i) for i in range(len(base))]
-        return Displacement(base, self._patched() if self.kind != "replace" or self.is_move else self._source, natural)
+            natural = [between(base, self.clusters, i, self.shapes) for i in range(len(base))]
+        return Displacement(
+            base, self._patched() if self.kind != "replace" or self.is_move else self._source, natural, self.shapes
+        )
 
     def _patched(self) -> list[Tensor]:
         """Per pair, its vectors after the patch, as far as the unpatched runs tell. As `by_pair`."""
@@ -297,3 +306,8 @@ class Vectors:
         where = self.spots[chunk][spot]
         entries = None if pairs is None else where.where.entries(pairs)
         return read(self.model, runs.side(side).activations, where, entries)
+
+
+def shapes_at(spot: Spot) -> list[Hashable]:
+    """Per pair, how many positions a spot has; of a pattern the positions, which say how many keys there are."""
+    return [at if spot.width is not None else len(at) for at in spot.where.positions]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,9 @@ def noise(seed: str, pair_id: str, spot: Spot, positions: Sequence[int], width: 
     return torch.stack(drawn)
 
 
-def resampled(seed: str, ids: Sequence[str], clusters: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[int]:
+def resampled(
+    seed: str, ids: Sequence[str], clusters: Sequence[str], shapes: Sequence[tuple[Hashable, ...]]
+) -> list[int]:
     """For each pair another one with as many positions, from another cluster where there is one.
 
     Raises MeasurementError when a pair has no such other.

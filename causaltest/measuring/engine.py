@@ -22,6 +22,7 @@ from transformers.activations import NewGELUActivation
 
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel, Tap
+from causaltest.measuring.attention import in_rows, of_rows, watching
 from causaltest.measuring.keys import ForwardKeys, GrowingKeys, chosen, take
 from causaltest.measuring.moves import Move, moved
 from causaltest.measuring.planner import EMBEDDING, Step
@@ -29,7 +30,7 @@ from causaltest.measuring.planner import EMBEDDING, Step
 Place = tuple[Component, int]
 """A component and its layer; the embedding is at layer 0."""
 
-INNER: frozenset[Component] = frozenset({"attn_out", "mlp_out", "head", "neuron", "resid_mid"})
+INNER: frozenset[Component] = frozenset({"attn_out", "mlp_out", "head", "neuron", "resid_mid", "pattern"})
 """Components that the last block computes for the positions alone that are read when it is trimmed."""
 
 LOGITS_BYTES, LOGITS_BYTES_CPU = 1 << 28, 1 << 24
@@ -224,6 +225,8 @@ class Forward:
     mask: Tensor | None = None
     keeps: int = 1
     """How many last positions are read of the last block."""
+    total: int = 0
+    """How many positions the run has when it ends: the keys that a recorded pattern has room for."""
     inputs: dict[int, Tensor] = field(default_factory=dict)
     """Block inputs, kept where the stream inside the block is patched or recorded."""
 
@@ -299,6 +302,21 @@ class Forward:
             self.recorder.keep(place, tensor)
         return tensor
 
+    def attended(self, layer: int, weights: Tensor) -> Tensor:
+        """A layer's attention weights [row, head, query, key], patched, then recorded."""
+        place: Place = ("pattern", layer)
+        heads, keys = weights.shape[1], weights.shape[-1]
+        for entries in self.entries.get(place, ()):
+            wide = max(self.total, keys)
+            if isinstance(entries, Entries):
+                wide = entries.values.shape[-1] // (heads if entries.columns is None else 1)
+            rows = in_rows(weights, wide)
+            written = entries.write(rows, self.step)
+            weights = weights if written is rows else of_rows(written, heads, keys)
+        if self.recorder is not None and self.recorder.wants(place):
+            self.recorder.keep(place, in_rows(weights, max(self.total, keys)))
+        return weights
+
     def added_by_attention(self, layer: int, tensor: Tensor) -> Tensor:
         """What attention adds, patched so that the stream between attention and MLP is as asked."""
         tensor = self.at(("attn_out", layer), tensor)
@@ -360,6 +378,11 @@ def hooked(forward: Forward) -> Iterator[None]:
                 stack.enter_context(acting(block.block, passing(tupled)))
             for handle in block_hooks(forward, layer, entered=layer >= begins):
                 stack.callback(handle.remove)  # one by one: an error leaves none of them attached
+            if layer >= begins and "pattern" in block.taps and forward.watched(("pattern", layer)):
+                stack.enter_context(watching(block.taps["pattern"].module, partial(forward.attended, layer)))
+        norm = forward.model.norm
+        if norm is not None and forward.watched(("final_norm", 0)):
+            stack.callback(on_output(norm, partial(forward.at, ("final_norm", 0))).remove)
         if forward.trimmed and begins < len(blocks):
             for begin, end in blocks[-1].trimmed:
                 stack.callback(on_input(begin, forward.read_of).remove)
@@ -399,7 +422,7 @@ def block_hooks(forward: Forward, layer: int, *, entered: bool) -> Iterator[Any]
             place: Place = (component, layer)
             if component == "attn_out" and (mid or forward.watched(place)):
                 yield on_tap(tap, lambda t: forward.added_by_attention(layer, t), forward.positions)
-            elif component not in ("resid_pre", "resid_post", "attn_out") and forward.watched(place):
+            elif component not in ("resid_pre", "resid_post", "attn_out", "pattern") and forward.watched(place):
                 yield on_tap(tap, partial(forward.at, place), forward.positions)
     if forward.watched(("resid_post", layer)) or (layer == last and last + 1 in forward.joins):
         yield on_output(block.block, leave, None if forward.recorder is None else (forward.recorder, layer))

@@ -15,7 +15,7 @@ import torch
 
 from causaltest.measuring.arms import Moves, Values, Vectors
 from causaltest.measuring.engine import entries_of
-from causaltest.measuring.patches import write
+from causaltest.measuring.patches import held, write
 from causaltest.measuring.planner import EMBEDDING, Step
 from causaltest.measuring.references import ChunkRuns, Side
 from causaltest.measuring.scores import Floats
@@ -41,8 +41,8 @@ class Meeting:
         off = torch.zeros(len(pairs))
         with torch.inference_mode():
             for index, spot in enumerate(spots):
-                before = runs.side(self.vectors.side).activations[spot.place]
-                there = runs.side(self.side).activations[spot.place]
+                before = held(self.vectors.model, runs.side(self.vectors.side).activations, spot)
+                there = held(self.vectors.model, runs.side(self.side).activations, spot)
                 start = int(spot.where.first.min())
                 values = self.values(chunk, index, pairs, runs)
                 move = self.moves[index] if self.moves else None

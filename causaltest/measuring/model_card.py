@@ -28,6 +28,8 @@ CHECKS: dict[Component, tuple[str, ...]] = {
     "q": ("moves", "own"),
     "k": ("moves", "own"),
     "v": ("moves", "own"),
+    "pattern": ("weighs", "own"),
+    "final_norm": ("carries", "own"),
 }
 """What was asked of a component in every layer; it is offered only where all of it holds."""
 MEANING = {
@@ -38,6 +40,7 @@ MEANING = {
     "arrives": "noise written there is found behind the block",
     "apart": "the MLP reads its own position only; attention is the other one",
     "moves": "it moves its own heads, where and when it should, and no others",
+    "weighs": "times v it is what its head gives; written, it makes this head's output at its position alone",
     "heard": "what attention adds there is read by the MLP of the same block",
     "own": "a run with its own values written back answers the same, bit for bit",
 }
@@ -109,6 +112,8 @@ def facts(model: LoadedModel) -> Iterator[str]:
 def site_row(model: LoadedModel, component: Component) -> SiteRow:
     tap = model.blocks[0].taps.get(component)
     where = {"embed": "the input embeddings", "resid_mid": "block's input + attn_out"}.get(component, "")
+    if component == "final_norm":
+        where = next((f"output of {path}" for path, part in model.model.named_modules() if part is model.norm), "")
     if tap is not None:
         where = told_tap(model.blocks[0].block, tap)
     return SiteRow(component, where, CHECKS[component], model.disabled.get(component))
@@ -116,6 +121,8 @@ def site_row(model: LoadedModel, component: Component) -> SiteRow:
 
 def told_tap(block: nn.Module, tap: Tap) -> str:
     path = next((path for path, module in block.named_modules() if module is tap.module), "?") or "the block"
+    if tap.side == "weights":
+        return f"weights of {path}, {len(tap.parts)} heads"
     parts = "" if len(tap.parts) == 1 else f", {len(tap.parts)} of {len(tap.parts[0])}"
     return f"{tap.side} of {path}{parts}{'' if tap.scale == 1 else f', times {tap.scale:g}'}"
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from causaltest.asking.directions import Direction
 from causaltest.asking.features import Features
 from causaltest.asking.sites import Component, Site
-from causaltest.errors import SiteError
+from causaltest.errors import MeasurementError, SiteError
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.attention import as_wide
 from causaltest.measuring.engine import Patch, Place
-from causaltest.measuring.moves import Move
+from causaltest.measuring.moves import Added, Move
 from causaltest.measuring.planner import EMBEDDING, Ints
 
 
@@ -71,6 +72,8 @@ class Spot:
     part: int | None
     where: Where
     within: Direction | Features | None = None
+    width: int | None = None
+    """Of a pattern, how many keys its vectors have room for: one number for all chunks."""
 
     @property
     def place(self) -> Place:
@@ -83,19 +86,22 @@ class Spot:
         """The block at whose input a run that is patched here joins its batch."""
         if self.component == "embed":
             return EMBEDDING
+        if self.component == "final_norm":
+            return layers
         return min(self.layer + 1, layers) if self.component == "resid_post" else self.layer
 
 
-def spots(site: Site, where: Where) -> tuple[Spot, ...]:
-    """The spots of a site: one per layer and part."""
+def spots(site: Site, where: Where, keys: int | None = None) -> tuple[Spot, ...]:
+    """The spots of a site: one per layer and part. `keys`: the positions of the longest run, for patterns."""
+    width = keys if site.component == "pattern" else None
     layers: tuple[int, ...] = site.layers or (0,)
     parts: tuple[int | None, ...] = site.parts or (None,)
-    return tuple(Spot(site.component, layer, part, where, site.within) for layer in layers for part in parts)
+    return tuple(Spot(site.component, layer, part, where, site.within, width) for layer in layers for part in parts)
 
 
 def read(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot, entries: Ints | None = None) -> Tensor:
     """A run's own vectors at a spot, of all its entries or of some. [entry, width]"""
-    whole = activations[spot.place]
+    whole = held(model, activations, spot)
     rows, flat = spot.where.rows, spot.where.flat
     if entries is not None:
         rows, flat = rows[entries], flat[entries]
@@ -105,15 +111,37 @@ def read(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot, en
     return whole[torch.from_numpy(rows).to(whole.device), torch.from_numpy(flat).to(whole.device)]
 
 
+def held(model: LoadedModel, activations: Mapping[Place, Tensor], spot: Spot) -> Tensor:
+    """All that a run holds at a spot's place, as wide as the spot has it. [row, position, width]"""
+    whole = activations[spot.place]
+    return (
+        whole if spot.width is None else as_wide(whole, len(model.blocks[spot.layer].taps["pattern"].parts), spot.width)
+    )
+
+
 def write(spot: Spot, slots: Ints, positions: Ints, values: Tensor, layers: int, move: Move | None = None) -> Patch:
     """The patch that brings vectors [entry, width] to a spot, for rows of a wave.
 
     The stream between two blocks is written at the input of the upper one, where rows join.
     """
     component, layer = spot.component, spot.layer
+    if component == "pattern" and (move is None or isinstance(move, Added)):
+        refuse_ahead(positions, values)
     if component == "resid_post" and layer + 1 < layers:
         component, layer = "resid_pre", layer + 1
     return Patch(component, layer, spot.part, torch.from_numpy(slots), torch.from_numpy(positions), values, move)
+
+
+def refuse_ahead(positions: Ints, values: Tensor) -> None:
+    """Raises MeasurementError where a pattern [entry, key] weighs a key behind its query."""
+    keys = torch.arange(values.shape[-1], device=values.device)
+    ahead = (values != 0) & (keys > torch.from_numpy(positions).to(values.device)[:, None])
+    if bool(ahead.any()):
+        entry, key = ahead.nonzero()[0].tolist()
+        raise MeasurementError(
+            f"A pattern that is written for position {positions[entry]} attends to position {key}, which comes after "
+            "it: it was taken from a query that stands further back. Patch a position that is the same in all pairs."
+        )
 
 
 def by_pair(vectors: Sequence[Tensor], spots_of: Sequence[Spot]) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,14 +19,16 @@ class Displacement:
     patched: list[Tensor]
     natural: list[Tensor]
     """Per pair, a difference that nature makes there: between its two runs, or between two pairs."""
+    shapes: Sequence[Hashable] = ()
+    """Per pair, what another one must have in common to be its partner; none: as many numbers."""
 
     def distances(self) -> tuple[float, ...]:
         """Per pair, the Euclidean distance of the patch."""
         return tuple(float(torch.dist(b, p)) for b, p in zip(self.base, self.patched, strict=True))
 
     @property
-    def sizes(self) -> list[int]:
-        return [len(vector) for vector in self.base]
+    def sizes(self) -> Sequence[Hashable]:
+        return self.shapes or [len(vector) for vector in self.base]
 
     def usable(self) -> list[bool]:
         """Which pairs' differences have a direction."""
@@ -34,7 +36,7 @@ class Displacement:
 
 
 def partners(
-    clusters: Sequence[str], sizes: Sequence[int], usable: Sequence[bool], rng: random.Random
+    clusters: Sequence[str], sizes: Sequence[Hashable], usable: Sequence[bool], rng: random.Random
 ) -> list[int | None]:
     """For each pair another pair of the same shape, from another cluster where there is one."""
     chosen: list[int | None] = []
@@ -72,9 +74,10 @@ def displaced(displacement: Displacement, partner: Sequence[int | None]) -> list
     return steps
 
 
-def between(vectors: Sequence[Tensor], clusters: Sequence[str], i: int) -> Tensor:
+def between(vectors: Sequence[Tensor], clusters: Sequence[str], i: int, shapes: Sequence[Hashable] = ()) -> Tensor:
     """The difference to another pair of the same shape, from another cluster where one differs; else zero."""
-    others = [j for j in (*range(i + 1, len(vectors)), *range(i)) if vectors[j].shape == vectors[i].shape]
+    shapes = shapes or [vector.shape for vector in vectors]
+    others = [j for j in (*range(i + 1, len(vectors)), *range(i)) if shapes[j] == shapes[i]]
     others.sort(key=lambda j: clusters[j] == clusters[i])
     differences = (vectors[j] - vectors[i] for j in others)
     return next((d for d in differences if bool(d.any())), torch.zeros_like(vectors[i]))

@@ -44,8 +44,10 @@ class Sites:
         if patching.edges:
             return tuple(tuple(route.receiver for route in some) for some in self.routes(patching, new_tokens))
         places = [(site, self.where(site.position, new_tokens)) for site in patching.sites]
+        keys = max(layout(self.batch.model, chunk.prompt_tokens, new_tokens).total for chunk in self.chunks)
         return tuple(
-            tuple(spot for site, where in places for spot in spots(site, where[n])) for n in range(len(self.chunks))
+            tuple(spot for site, where in places for spot in spots(site, where[n], keys))
+            for n in range(len(self.chunks))
         )
 
     def routes(self, patching: Patching, new_tokens: int) -> tuple[tuple[Route, ...], ...]:

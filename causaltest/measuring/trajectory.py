@@ -173,6 +173,7 @@ class State:
             self.recorder,
             self.mask,
             keeps=max(count, 1),
+            total=self.segments[-1].stop,
         )
         embeddings = self.embeddings(step, segment)
         if segment.answers:

@@ -14,10 +14,12 @@ from causaltest.asking.sites import (
     Site,
     attn_out,
     embed,
+    final_norm,
     head,
     k,
     mlp_out,
     neuron,
+    pattern,
     q,
     resid_mid,
     resid_post,
@@ -27,7 +29,7 @@ from causaltest.asking.sites import (
 from causaltest.errors import SiteError
 
 BY_LAYER = [resid_pre, resid_mid, resid_post, attn_out, mlp_out]
-BY_HEAD = [head, q, k, v]
+BY_HEAD = [head, q, k, v, pattern]
 BY_PART = [*BY_HEAD, neuron]
 
 
@@ -105,12 +107,19 @@ def test_the_input_and_the_output_of_a_block_are_two_sites() -> None:
 
 
 def test_sites_of_the_same_numbers_are_as_many_as_there_are_components() -> None:
-    sites = [*(where(2) for where in BY_LAYER), *(where(2, 3) for where in BY_PART), embed()]
-    assert len({(site.component, site) for site in sites}) == len({site.component for site in sites}) == 11
+    sites = [*(where(2) for where in BY_LAYER), *(where(2, 3) for where in BY_PART), embed(), final_norm()]
+    assert len({(site.component, site) for site in sites}) == len({site.component for site in sites}) == 13
+
+
+def test_a_pattern_has_parts_and_the_last_norm_has_neither_layer_nor_part() -> None:
+    assert str(pattern(2, (0, 3), last())) == "pattern L2 H0, 3 @ last()"
+    assert str(final_norm(thought(1))) == "final_norm @ thought 1"
+    with pytest.raises(SiteError, match="no directions or features"):
+        pattern(0, 0, last()).along([1.0, 2.0])
 
 
 def test_the_components_of_the_stream_are_named() -> None:
-    assert STREAM == ("embed", "resid_pre", "resid_mid", "resid_post")
+    assert STREAM == ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm")
 
 
 @pytest.mark.parametrize("where", BY_PART)

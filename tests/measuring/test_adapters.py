@@ -15,7 +15,7 @@ FAMILIES = ("tiny_gpt2", "tiny_llama", "tiny_mistral", "tiny_gemma2", "tiny_neox
 COMPONENTS: tuple[Component, ...] = (
     "embed", "resid_pre", "q", "k", "v", "head", "attn_out", "resid_mid", "neuron", "mlp_out", "resid_post",
 )  # fmt: skip
-PARTED = ("q", "k", "v", "head", "neuron")
+PARTED = ("q", "k", "v", "head", "neuron", "pattern")
 OFFERED = [(f, c) for f in FAMILIES for c in COMPONENTS if (f, c) != ("tiny_neox", "resid_mid")]
 PROMPTS = torch.tensor([[3, 8, 1, 12, 7, 7, 15], [19, 2, 2, 5, 11, 0, 4]])
 NEW_TOKENS = 3

@@ -14,12 +14,15 @@ from causaltest.measuring.engine import Patch, Place, Shortcuts
 from causaltest.measuring.trajectory import Run, run
 
 Reasons = dict[str, str]
+INNER = ("embed", "resid_mid", "final_norm")
+"""Of the stream, what does not lie between two blocks."""
 TOGETHER: tuple[tuple[Component, ...], ...] = (
     ("embed", "q", "k", "v", "neuron"),
     ("head", "mlp_out"),
     ("attn_out",),
     ("resid_mid",),
     ("resid_pre", "resid_post"),
+    ("final_norm",),
 )
 """Components that are written in one run: none of them overwrites what another has changed."""
 
@@ -69,7 +72,8 @@ def whole_stream(
     other = prompt.flip(1)
     places: list[Place] = [("embed", 0)] if "embed" not in disabled else []
     layers = range(len(model.blocks))
-    places += [(c, layer) for c in STREAM for layer in layers if c not in disabled and c not in ("embed", "resid_mid")]
+    places += [(c, layer) for c in STREAM for layer in layers if c not in disabled and c not in INNER]
+    places += [("final_norm", 0)] if model.norm is not None and "final_norm" not in disabled else []
     patches = [everywhere(place, ran.activations[place], (row,)) for row, place in enumerate(places)]
     prompts = other.expand(len(places), -1)
     given = run(model, prompts, new_tokens=1, patches=patches, shortcuts=shortcuts)

@@ -21,7 +21,8 @@ class Tap:
     """Where a component of one block is read and written: a module's input or output, and the columns of each part."""
 
     module: nn.Module
-    side: Literal["input", "output"]
+    side: Literal["input", "output", "weights"]
+    """Of a module; its weights are those of an attention."""
     parts: tuple[range, ...]
     """Columns of each head or neuron on the last axis; a single range of the whole width for a component without
     parts. All parts are equally wide."""
@@ -101,6 +102,8 @@ class LoadedModel:
     provenance: Mapping[str, str] = field(default_factory=dict)
     disabled: Mapping[str, str] = field(default_factory=dict)
     """Components that could not be proven for this model, each with the reason."""
+    norm: nn.Module | None = None
+    """The decoder's last norm, which gives its last hidden state; None where no module outside of the blocks does."""
     probe_tokens: int = 8
     """How many tokens a prompt needs on which the model is proven."""
 

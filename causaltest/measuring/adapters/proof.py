@@ -22,6 +22,7 @@ from causaltest.errors import ModelError
 from causaltest.measuring.adapters.exchange import exchanged
 from causaltest.measuring.adapters.heads import Heads, layouts
 from causaltest.measuring.adapters.model import Block, LoadedModel
+from causaltest.measuring.adapters.patterns import patterns
 from causaltest.measuring.adapters.probes import probe
 from causaltest.measuring.adapters.remembered import recall, remember
 from causaltest.measuring.adapters.resolve import allowed, resolved
@@ -79,8 +80,10 @@ def readings(model: LoadedModel) -> Iterator[LoadedModel]:
 
 def failures(model: LoadedModel, prompt: Tensor) -> Reasons:
     """Why a component is not offered, for each that fails in some layer."""
-    components: frozenset[Component] = frozenset(tap for block in model.blocks for tap in block.taps)
+    components: frozenset[Component] = frozenset(tap for block in model.blocks for tap in block.taps) - {"pattern"}
     components |= {"resid_mid", "embed"}
+    if model.norm is not None:
+        components |= {"final_norm"}
     ran, shortcuts = ran_alone(model, prompt, components)
     check_answers(model, prompt, ran)
     tolerance = max(TOLERANCE, ROUNDINGS * torch.finfo(model.model.dtype).eps)
@@ -88,7 +91,8 @@ def failures(model: LoadedModel, prompt: Tensor) -> Reasons:
     disabled |= probe(model, prompt, ran.activations, tolerance, disabled, shortcuts)
     if "q" in disabled and "v" in disabled:
         disabled.setdefault("head", f"neither q nor v shows which columns are which head's: {disabled['q']}")
-    return disabled | exchanged(model, prompt, ran, tolerance, disabled, shortcuts)
+    disabled |= exchanged(model, prompt, ran, tolerance, disabled, shortcuts)
+    return disabled | patterns(model, prompt, ran, tolerance, disabled | dict(model.disabled), shortcuts)
 
 
 def ran_alone(model: LoadedModel, prompt: Tensor, components: frozenset[Component]) -> tuple[Run, Shortcuts]:
@@ -105,7 +109,7 @@ def unknown(model: LoadedModel) -> Reasons:
         component: f"the modules that hold it in layer {layer} are not known by name."
         for component in get_args(Component)
         for layer, block in reversed(list(enumerate(model.blocks)))
-        if component not in ("embed", "resid_mid") and component not in block.taps
+        if component not in ("embed", "resid_mid", "final_norm") and component not in block.taps
     }
 
 

@@ -38,7 +38,8 @@ def recall(model: LoadedModel, prompt: Tensor) -> LoadedModel | None:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         blocks = tuple(bound(block.block, said) for block, said in zip(model.blocks, kept["blocks"], strict=True))
-        return replace(model, blocks=blocks, disabled={**kept["disabled"], **model.disabled})
+        norm = None if kept["norm"] is None else module(model.model.base_model, kept["norm"])
+        return replace(model, blocks=blocks, norm=norm, disabled={**kept["disabled"], **model.disabled})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -48,7 +49,13 @@ def remember(model: LoadedModel, prompt: Tensor) -> None:
     file = file_of(model, prompt)
     if file is None:
         return
-    kept = {"model": model.name, "disabled": dict(model.disabled), "blocks": [plain(block) for block in model.blocks]}
+    paths = {part: path for path, part in model.model.base_model.named_modules()}
+    kept = {
+        "model": model.name,
+        "disabled": dict(model.disabled),
+        "blocks": [plain(block) for block in model.blocks],
+        "norm": None if model.norm is None else paths[model.norm],
+    }
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from causaltest.measuring.adapters.heads import side_by_side, width_in
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import Names, names_for
 from causaltest.measuring.adapters.projections import attention_taps
-from causaltest.measuring.adapters.trace import BlockTrace, Call, trace
+from causaltest.measuring.adapters.trace import BlockTrace, Call, last_norm, trace
 
 SUM_TOLERANCE = 1e-3
 """Relative to what is added. Rounding is far less, another tensor far more."""
@@ -64,7 +64,10 @@ def resolved(model: LoadedModel, prompt: Tensor) -> LoadedModel:
     blocks: dict[int, Block] = {}
     trace(model, prompt, lambda layer, seen: blocks.update({layer: resolver.block(layer, seen)}))
     in_order = tuple(blocks[layer] for layer in range(len(model.blocks)))
-    return replace(model, blocks=in_order, disabled={**resolver.disabled, **model.disabled})
+    norm = last_norm(model, prompt)
+    if norm is None:
+        resolver.refuse(("final_norm",), "no one module makes the last hidden state of what the last block gives.")
+    return replace(model, blocks=in_order, norm=norm, disabled={**resolver.disabled, **model.disabled})
 
 
 class Resolver:
@@ -104,7 +107,7 @@ class Resolver:
 
     def heads(self, layer: int, seen: BlockTrace, mixer: Sequence[str], added: Candidate) -> Parts:
         """z, q, k and v, where what reads other positions is attention and ends in a projection."""
-        needed = ("head", "q", "k", "v")
+        needed = ("head", "q", "k", "v", "pattern")
         if added.call is None or not self.is_attention(seen.block.get_submodule(mixer[0])):
             what = ", ".join(type(seen.block.get_submodule(path)).__name__ for path in mixer) or "nothing"
             self.refuse(("attn_out", *needed), f"in layer {layer} {what} stands where attention would.")
@@ -117,6 +120,9 @@ class Resolver:
         taps, why = attention_taps(text_config(self.model.model), seen, mixer[0], path, self.names)
         for component, reason in why.items():
             self.refuse((component,), reason)
+        if "head" in taps:
+            heads = side_by_side(len(taps["head"].parts), 1)
+            taps["pattern"] = Tap(seen.block.get_submodule(mixer[0]), "weights", heads)
         return Parts(taps, {"head": between(output, added)}, ((output, output),))
 
     def neurons(self, layer: int, seen: BlockTrace, mlp: Sequence[str], added: Candidate) -> Parts:

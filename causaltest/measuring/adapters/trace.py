@@ -59,6 +59,42 @@ def trace(model: LoadedModel, prompt: Tensor, visit: Visit) -> None:
 
     Only one block's tensors are held at a time.
     """
+    with noting(model, visit):
+        once(model, prompt)
+
+
+def last_norm(model: LoadedModel, prompt: Tensor) -> nn.Module | None:
+    """The module outside of the blocks that makes the last hidden state of the last block's output. [1, token]"""
+    inside = {part for block in model.blocks for part in block.block.modules()}
+    outside = [(path, part) for path, part in model.model.base_model.named_modules() if part not in inside]
+    noted: list[Noted] = []
+    trunk: list[Tensor] = []
+    handles = [model.model.base_model.register_forward_hook(lambda _, __, out: trunk.append(out.last_hidden_state))]
+    for path, part in [*((p, m) for p, m in outside if not any(m.children())), ("", model.blocks[-1].block)]:
+        before: list[Tensor | None] = []
+        handles.append(part.register_forward_pre_hook(partial(look, before), with_kwargs=True))
+        handles.append(part.register_forward_hook(partial(note, noted, path, before)))
+    try:
+        with torch.inference_mode():
+            once(model, prompt)
+    finally:
+        for handle in handles:
+            handle.remove()
+    stream = next(call.kept for call in noted if call.path == "")
+    found = [
+        call.module
+        for call in noted
+        if call.path and call.read is not None and same(call.read, stream) and same(call.kept, trunk[0])
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(torch.equal(one, other.to(one.device)))
+
+
+def once(model: LoadedModel, prompt: Tensor) -> None:
+    """A prompt's first forward, in which all of it is computed. [1, token]"""
     length, segments = prompt.shape[1], timeline(model, prompt.shape[1], 1)
     if model.reasoning is not None:
         begin = torch.tensor(model.reasoning.begin, dtype=torch.long, device=prompt.device)[None]
@@ -66,8 +102,7 @@ def trace(model: LoadedModel, prompt: Tensor, visit: Visit) -> None:
     mask = None if model.mask is None else model.mask(length, segments[-1].stop).to(prompt.device)
     step = Step(0, 0, segments[0].stop, 0, ((EMBEDDING, 1),))
     embeddings = model.model.get_input_embeddings()(prompt)
-    with noting(model, visit):
-        Forward(model, step, None, {}, WHOLE, mask=mask).hidden(embeddings)
+    Forward(model, step, None, {}, WHOLE, mask=mask).hidden(embeddings)
 
 
 def traced(block: nn.Module, noted: list[Noted]) -> BlockTrace:

@@ -58,7 +58,7 @@ def test_what_is_not_added_as_it_is_is_not_offered(new_gpt2, word_tokenizer, ran
         lab.denoise(random_pairs(), at=resid_mid(0, index(1))).recovery(logit_diff)
     for site in (resid_post(0, index(1)), resid_pre(1, index(1))):
         assert lab.denoise(random_pairs(), at=site).recovery(logit_diff, placebo=False).n == 6
-    offered = {"embed", "resid_pre", "resid_post"}
+    offered = {"embed", "resid_pre", "resid_post", "final_norm"}
     assert set(lab.backend.loaded.disabled) == set(get_args(Component)) - offered
 
 
@@ -241,7 +241,7 @@ def test_what_a_norm_still_changes_is_not_what_is_added(tiny_gemma2):
     block = loaded.blocks[2].block
     attention, mlp = loaded.blocks[2].taps["attn_out"], loaded.blocks[2].taps["mlp_out"]
     disabled = rewired(loaded, 2, attn_out=replace(attention, module=block.self_attn)).disabled
-    assert set(disabled) == {"attn_out", "mlp_out", "head", "resid_mid"}
+    assert set(disabled) == {"attn_out", "mlp_out", "head", "pattern", "resid_mid"}
     disabled = rewired(loaded, 2, mlp_out=replace(mlp, module=block.mlp)).disabled
     assert set(disabled) == {"attn_out", "mlp_out", "neuron", "resid_mid"}
 
@@ -271,7 +271,7 @@ def test_heads_that_are_not_all_of_attention_are_not_offered(new_llama, word_tok
     model = new_llama()
     model.model.layers[1].self_attn.register_forward_hook(lambda _, __, out: (2 * out[0], *out[1:]))
     loaded = wrap(model, word_tokenizer(), "gated")
-    assert set(loaded.disabled) == {"head", "q", "k", "v"}
+    assert set(loaded.disabled) == {"head", "q", "k", "v", "pattern"}
     with pytest.raises(SiteError, match="head is not offered for gated: in layer 1 no one projection gives attention"):
         loaded.check(head(0, 0))
 

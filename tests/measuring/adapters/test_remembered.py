@@ -48,7 +48,8 @@ def runs(monkeypatch):
 
 def said(loaded):
     """What is offered and where, by the modules' paths."""
-    return [remembered.plain(block) for block in loaded.blocks], dict(loaded.disabled)
+    norm = next((path for path, part in loaded.model.named_modules() if part is loaded.norm), None)
+    return [remembered.plain(block) for block in loaded.blocks], dict(loaded.disabled), norm
 
 
 @pytest.mark.parametrize("family", FAMILIES)

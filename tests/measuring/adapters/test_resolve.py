@@ -42,6 +42,7 @@ def test_gpt2_by_name(tiny_gpt2):
             "k": Tap(theirs.attn.c_attn, "output", spread(16, 20, 24, 28)),
             "v": Tap(theirs.attn.c_attn, "output", spread(32, 36, 40, 44)),
             "neuron": Tap(theirs.mlp.c_proj, "input", spread(*range(64), width=1)),
+            "pattern": Tap(theirs.attn, "weights", spread(*range(4), width=1)),
         }
     assert count_heads(model) == 4
 
@@ -63,6 +64,7 @@ def test_llama_by_name_with_query_heads_counted(request, family):
             "k": Tap(attention.k_proj, "output", spread(0, 4)),
             "v": Tap(attention.v_proj, "output", spread(0, 4)),
             "neuron": Tap(theirs.mlp.down_proj, "input", spread(*range(24), width=1)),
+            "pattern": Tap(attention, "weights", spread(*range(4), width=1)),
         }
     assert count_heads(model) == 4
 
@@ -125,7 +127,7 @@ def test_heads_that_do_not_divide_what_is_projected_are_left_out(new_llama, word
     model.config.num_attention_heads = 3
     loaded = wrap(model, word_tokenizer(), "odd")
     assert set(loaded.blocks[0].taps) == {"resid_pre", "resid_post", "attn_out", "mlp_out", "neuron"}
-    assert set(loaded.disabled) == {"head", "q", "k", "v"}
+    assert set(loaded.disabled) == {"head", "q", "k", "v", "pattern"}
 
 
 def test_heads_whose_columns_nothing_shows_are_not_offered(new_llama, word_tokenizer):
@@ -135,7 +137,7 @@ def test_heads_whose_columns_nothing_shows_are_not_offered(new_llama, word_token
         for name in ("q_proj", "k_proj", "v_proj"):
             setattr(layer.self_attn, name, Joined(getattr(layer.self_attn, name)))
     disabled = wrap(model, word_tokenizer(), "odd").disabled
-    assert set(disabled) == {"head", "q", "k", "v"}
+    assert set(disabled) == {"head", "q", "k", "v", "pattern"}
     assert disabled["head"].startswith("neither q nor v shows which columns are which head's")
 
 
