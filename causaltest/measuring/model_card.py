@@ -123,7 +123,8 @@ def told_tap(block: nn.Module, tap: Tap) -> str:
     path = next((path for path, module in block.named_modules() if module is tap.module), "?") or "the block"
     if tap.side == "weights":
         return f"weights of {path}, {len(tap.parts)} heads"
-    parts = "" if len(tap.parts) == 1 else f", {len(tap.parts)} of {len(tap.parts[0])}"
+    count, wide = len(tap.parts), len(tap.parts[0])
+    parts = "" if count == 1 else f", {count} of them" if wide == 1 else f", {count} heads of {wide}"
     return f"{tap.side} of {path}{parts}{'' if tap.scale == 1 else f', times {tap.scale:g}'}"
 
 

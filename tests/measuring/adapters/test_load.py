@@ -109,7 +109,7 @@ def test_weights_of_other_shapes_than_the_config_says_are_a_model_error(folder_o
     folder = folder_of("tiny_llama")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_key_value_heads": 4}))
-    with pytest.raises(ModelError, match="its checkpoint has a tensor of another shape than config.json says"):
+    with pytest.raises(ModelError, match=r"its checkpoint has a tensor of another shape than config\.json says"):
         load_model(str(folder))
 
 

@@ -177,12 +177,12 @@ def test_the_wired_and_the_trained_organism_offer_everything(ducks):
     assert Lab.load("organism:planted").backend.loaded.disabled == {}
 
 
-def test_the_proof_takes_ten_forwards(new_gpt2, word_tokenizer, forwards):
+def test_the_proof_takes_fifteen_forwards(new_gpt2, word_tokenizer, forwards):
     """However many layers and heads there are."""
     for model in (new_gpt2(), new_gpt2(n_layer=5)):
         counted = forwards(model.transformer)
         wrap(model, word_tokenizer(), "mine")
-        assert len(counted) == 10
+        assert len(counted) == 15
 
 
 def rewired(loaded, layer, **taps):
