@@ -44,7 +44,7 @@ def test_the_shape_is_the_models(tiny_llama):
     assert all(row.refused is None for row in card.sites)
     assert rows(card)["head"].where == "input of self_attn.o_proj, 4 heads of 4"
     assert rows(card)["k"].where == "output of self_attn.k_proj, 2 heads of 4"
-    assert rows(card)["neuron"].where == "input of mlp.down_proj, 24 heads of 1"
+    assert rows(card)["neuron"].where == "input of mlp.down_proj, 24 of them"
 
 
 def test_heads_that_share_nothing_are_not_said_to(tiny_gpt2):
