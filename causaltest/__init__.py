@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from causaltest.asking.sites import final_norm as final_norm
     from causaltest.asking.sites import head as head
     from causaltest.asking.sites import k as k
+    from causaltest.asking.sites import logits as logits
     from causaltest.asking.sites import mlp_out as mlp_out
     from causaltest.asking.sites import neuron as neuron
     from causaltest.asking.sites import pattern as pattern
@@ -86,6 +87,7 @@ _HOMES = {
         "final_norm",
         "head",
         "k",
+        "logits",
         "mlp_out",
         "neuron",
         "pattern",

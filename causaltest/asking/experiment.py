@@ -177,6 +177,11 @@ def refuse_unestimated(patching: Patching) -> None:
         raise ClaimError(
             f"method={method.name!r} takes no patterns: drop method=, or screen head(...), which a pattern makes."
         )
+    if any(site.component == "logits" for site in patching.sites):
+        raise ClaimError(
+            f"method={method.name!r} estimates what moves the logits, and these are the logits themselves: drop "
+            "method=."
+        )
     part = next((site for site in patching.sites if site.within is not None), None)
     if part is not None:
         raise ClaimError(

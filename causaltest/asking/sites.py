@@ -29,9 +29,10 @@ Component = Literal[
     "neuron",
     "pattern",
     "final_norm",
+    "logits",
 ]
-STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm")
-"""The components that are the residual stream itself, or its last norm: what all that comes after is computed from."""
+STREAM: tuple[Component, ...] = ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm", "logits")
+"""The components that are the residual stream itself, or what is made of all of it: its last norm, and the logits."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,12 @@ def embed(position: Position | None = None) -> Site:
 def final_norm(position: Position | None = None) -> Site:
     """The output of the decoder's last norm: what the head reads its logits from, and a thought is made of."""
     return Site("final_norm", (), (), where("final_norm", position))
+
+
+def logits(position: Position | None = None) -> Site:
+    """What the head gives, before a soft cap or factor: one number per token. Patched at `last()`, the other run's
+    answer is there by construction, which shows that all else is in order."""
+    return Site("logits", (), (), where("logits", position))
 
 
 def site(component: Component, layer: int | Iterable[int], position: Position | None) -> Site:

@@ -30,6 +30,7 @@ from causaltest.measuring.planner import EMBEDDING, Step
 Place = tuple[Component, int]
 """A component and its layer; the embedding is at layer 0."""
 
+LOGITS: Place = ("logits", 0)
 INNER: frozenset[Component] = frozenset({"attn_out", "mlp_out", "head", "neuron", "resid_mid", "pattern"})
 """Components that the last block computes for the positions alone that are read when it is trimmed."""
 
@@ -243,6 +244,9 @@ class Forward:
         [row, position, vocabulary], or [row, position, column] where not all are computed.
         """
         model, rows, keeps = self.model.model, self.step.rows, self.keeps
+        if self.watched(LOGITS):
+            yield slice(self.step.first, self.step.last), self.all_logits(embeddings, columns)
+            return
         parts = parts_of(rows, keeps, columns, model)
         with narrowed(model, columns):
             if parts == 1:
@@ -260,6 +264,18 @@ class Forward:
                 with acting(model.base_model, lambda *_, some=some, **__: some):
                     logits = model(inputs_embeds=some.last_hidden_state, logits_to_keep=keeps).logits
                 yield slice(self.step.first + start, self.step.first + stop), read_columns(logits, columns)
+
+    def all_logits(self, embeddings: Tensor | None, columns: Columns) -> Tensor:
+        """The same with every position's logits computed, because they are patched or recorded."""
+        model, change = self.model.model, partial(self.at, LOGITS)
+        handle = on_output(model.get_output_embeddings(), change)
+        try:
+            with hooked(self):
+                # Zero keeps all of them.
+                output = model(**self.arguments(embeddings), logits_to_keep=0)
+        finally:
+            handle.remove()
+        return read_columns(output.logits[:, -self.keeps :], columns)
 
     def arguments(self, embeddings: Tensor | None) -> dict[str, Any]:
         if embeddings is None:

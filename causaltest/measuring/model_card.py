@@ -30,6 +30,7 @@ CHECKS: dict[Component, tuple[str, ...]] = {
     "v": ("moves", "own"),
     "pattern": ("weighs", "own"),
     "final_norm": ("carries", "own"),
+    "logits": ("carries", "own"),
 }
 """What was asked of a component in every layer; it is offered only where all of it holds."""
 MEANING = {
@@ -112,6 +113,8 @@ def facts(model: LoadedModel) -> Iterator[str]:
 def site_row(model: LoadedModel, component: Component) -> SiteRow:
     tap = model.blocks[0].taps.get(component)
     where = {"embed": "the input embeddings", "resid_mid": "block's input + attn_out"}.get(component, "")
+    if component == "logits":
+        where = "output of the head"
     if component == "final_norm":
         where = next((f"output of {path}" for path, part in model.model.named_modules() if part is model.norm), "")
     if tap is not None:

@@ -86,7 +86,7 @@ class Spot:
         """The block at whose input a run that is patched here joins its batch."""
         if self.component == "embed":
             return EMBEDDING
-        if self.component == "final_norm":
+        if self.component in ("final_norm", "logits"):
             return layers
         return min(self.layer + 1, layers) if self.component == "resid_post" else self.layer
 

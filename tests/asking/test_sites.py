@@ -119,7 +119,7 @@ def test_a_pattern_has_parts_and_the_last_norm_has_neither_layer_nor_part() -> N
 
 
 def test_the_components_of_the_stream_are_named() -> None:
-    assert STREAM == ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm")
+    assert STREAM == ("embed", "resid_pre", "resid_mid", "resid_post", "final_norm", "logits")
 
 
 @pytest.mark.parametrize("where", BY_PART)

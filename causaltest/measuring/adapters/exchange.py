@@ -14,7 +14,7 @@ from causaltest.measuring.engine import Patch, Place, Shortcuts
 from causaltest.measuring.trajectory import Run, run
 
 Reasons = dict[str, str]
-INNER = ("embed", "resid_mid", "final_norm")
+INNER = ("embed", "resid_mid", "final_norm", "logits")
 """Of the stream, what does not lie between two blocks."""
 TOGETHER: tuple[tuple[Component, ...], ...] = (
     ("embed", "q", "k", "v", "neuron"),
@@ -37,6 +37,7 @@ def exchanged(
 ) -> Reasons:
     """Why a component is not offered, where one of the two fails. `ran` is the prompt's own run. [1, token]"""
     failed = own_values(model, prompt, ran, disabled, shortcuts)
+    failed |= whole_logits(model, prompt, disabled, shortcuts)
     return failed | whole_stream(model, prompt, ran, tolerance, disabled, shortcuts)
 
 
@@ -58,6 +59,24 @@ def own_values(
         if offered and changed(offered):
             failed |= {c: why for c in offered if len(offered) == 1 or changed((c,))}
     return failed
+
+
+def whole_logits(model: LoadedModel, prompt: Tensor, disabled: Collection[str], shortcuts: Shortcuts) -> Reasons:
+    """Why logits are not offered: written as they are they change, or another prompt's run does not take them on.
+
+    Runs of their own: where the head's output is recorded it is computed at every position, which rounds otherwise.
+    """
+    if "logits" in disabled:
+        return {}
+    place: Place = ("logits", 0)
+    seen = run(model, prompt, new_tokens=1, record=place[:1], shortcuts=shortcuts)
+    patches = [everywhere(place, seen.activations[place], (0,))]
+    own, other = (
+        run(model, ids, new_tokens=1, patches=patches, shortcuts=shortcuts).logits for ids in (prompt, prompt.flip(1))
+    )
+    if torch.equal(own, seen.logits) and torch.equal(other, seen.logits):
+        return {}
+    return {"logits": "a run that all of them are written to answers otherwise than they say."}
 
 
 def whole_stream(

@@ -88,6 +88,8 @@ def failures(model: LoadedModel, prompt: Tensor) -> Reasons:
     check_answers(model, prompt, ran)
     tolerance = max(TOLERANCE, ROUNDINGS * torch.finfo(model.model.dtype).eps)
     disabled = unknown(model) | read(model, ran.activations, tolerance)
+    if (why := no_logits(model)) is not None:
+        disabled["logits"] = why
     disabled |= probe(model, prompt, ran.activations, tolerance, disabled, shortcuts)
     if "q" in disabled and "v" in disabled:
         disabled.setdefault("head", f"neither q nor v shows which columns are which head's: {disabled['q']}")
@@ -109,8 +111,15 @@ def unknown(model: LoadedModel) -> Reasons:
         component: f"the modules that hold it in layer {layer} are not known by name."
         for component in get_args(Component)
         for layer, block in reversed(list(enumerate(model.blocks)))
-        if component not in ("embed", "resid_mid", "final_norm") and component not in block.taps
+        if component not in ("embed", "resid_mid", "final_norm", "logits") and component not in block.taps
     }
+
+
+def no_logits(model: LoadedModel) -> str | None:
+    """Why logits are not offered as a site."""
+    if model.reasoning is not None:
+        return "no logits are computed of a thought, nor of the tokens before it."
+    return None if model.model.get_output_embeddings() is not None else "no module gives them: the model has no head."
 
 
 def check_answers(model: LoadedModel, prompt: Tensor, ran: Run) -> None:
