@@ -14,16 +14,16 @@ from transformers import PreTrainedModel
 
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.model import Block
-from causaltest.measuring.adapters.overrides import Names, names_for
+from causaltest.measuring.adapters.overrides import names_for
 
 
-def resolve_blocks(model: PreTrainedModel, names: Names | None = None) -> tuple[Block, ...]:
+def resolve_blocks(model: PreTrainedModel) -> tuple[Block, ...]:
     """The blocks of a decoder, in order, their components not yet named.
 
     Raises ModelError for encoder-decoders, and where no list of blocks, or more than one, could be meant.
     """
     refuse_encoder_decoder(model)
-    names = names_for(model) if names is None else names
+    names = names_for(model)
     if names.blocks is not None:
         given = find(model, names.blocks)
         if not isinstance(given, nn.ModuleList) or not len(given):

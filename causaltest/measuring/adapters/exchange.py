@@ -14,6 +14,9 @@ from causaltest.measuring.engine import Patch, Place, Shortcuts
 from causaltest.measuring.trajectory import Run, run
 
 Reasons = dict[str, str]
+LOGIT_TOLERANCE = 1e-3
+LOGIT_ROUNDINGS = 32
+"""A whole run rounds more often than a sum."""
 INNER = ("embed", "resid_mid", "final_norm", "logits")
 """Of the stream, what does not lie between two blocks."""
 TOGETHER: tuple[tuple[Component, ...], ...] = (
@@ -31,14 +34,13 @@ def exchanged(
     model: LoadedModel,
     prompt: Tensor,
     ran: Run,
-    tolerance: float,
     disabled: Collection[str],
     shortcuts: Shortcuts,
 ) -> Reasons:
     """Why a component is not offered, where one of the two fails. `ran` is the prompt's own run. [1, token]"""
     failed = own_values(model, prompt, ran, disabled, shortcuts)
     failed |= whole_logits(model, prompt, disabled, shortcuts)
-    return failed | whole_stream(model, prompt, ran, tolerance, disabled, shortcuts)
+    return failed | whole_stream(model, prompt, ran, disabled, shortcuts)
 
 
 def own_values(
@@ -83,7 +85,6 @@ def whole_stream(
     model: LoadedModel,
     prompt: Tensor,
     ran: Run,
-    tolerance: float,
     disabled: Collection[str],
     shortcuts: Shortcuts,
 ) -> Reasons:
@@ -102,8 +103,13 @@ def whole_stream(
         component: f"in layer {layer} it does not carry the whole run: another prompt's run with all of it answers "
         f"otherwise than this prompt does (a logit is off by {missed:.2g})."
         for (component, layer), missed in reversed(list(zip(places, off, strict=True)))
-        if not missed <= max(tolerance, 32 * torch.finfo(model.model.dtype).eps) * largest
+        if not missed <= rounding_of(model) * largest
     }
+
+
+def rounding_of(model: LoadedModel) -> float:
+    """What rounding may move a logit by, relative to the largest."""
+    return max(LOGIT_TOLERANCE, LOGIT_ROUNDINGS * torch.finfo(model.model.dtype).eps)
 
 
 def everywhere(place: Place, values: Tensor, rows: Sequence[int]) -> Patch:

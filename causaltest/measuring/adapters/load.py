@@ -73,7 +73,7 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
         # A checkpoint's files can be wrong in any way, and every library that reads them has errors of its own.
         raise ModelError(refusal(error, name, revision)) from error
     refuse_random(loading, name)
-    left = sorted(map(str, loading.get("unexpected_keys", ())))
+    left = named(loading.get("unexpected_keys", ()))
     if uncapped(model):
         model.set_attn_implementation("eager")
     provenance = weights_of(Path(name))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.decoder import text_config
-from causaltest.measuring.adapters.exchange import everywhere
+from causaltest.measuring.adapters.exchange import everywhere, rounding_of
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.attention import UNDERSTOOD, in_rows, of_rows
 from causaltest.measuring.engine import Patch, Place, Shortcuts
@@ -52,19 +52,19 @@ def patterns(
         return {
             "pattern": f"its attention does not take part in transformers' interface ({type(error).__name__}: {error})."
         }
-    why_not = other_run(model, seen, ran, tolerance) or misread(model, seen, tolerance)
+    why_not = other_run(model, seen, ran) or misread(model, seen, tolerance)
     why_not = why_not or not_neutral(model, prompt, seen, shortcuts)
     why_not = why_not or miswritten(model, prompt, seen, tolerance, shortcuts)
     return {} if why_not is None else {"pattern": why_not}
 
 
-def other_run(model: LoadedModel, seen: Run, ran: Run, tolerance: float) -> str | None:
+def other_run(model: LoadedModel, seen: Run, ran: Run) -> str | None:
     """Why a run that sees its weights is not the model's own."""
     unseen = next((layer for layer in range(len(model.blocks)) if ("pattern", layer) not in seen.activations), None)
     if unseen is not None:
         return f"in layer {unseen} attention does not take part in transformers' interface."
     off = float((seen.logits.float() - ran.logits.float()).abs().max())
-    if off <= max(tolerance, 32 * torch.finfo(model.model.dtype).eps) * float(ran.logits.float().abs().max()):
+    if off <= rounding_of(model) * float(ran.logits.float().abs().max()):
         return None
     return f"with the family's eager attention the model answers otherwise (a logit is off by {off:.2g})."
 

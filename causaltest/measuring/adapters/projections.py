@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from torch import nn
 
@@ -28,12 +28,12 @@ Found = tuple[dict[Component, Tap], dict[str, str]]
 """Taps, and why others are not offered."""
 
 
-def attention_taps(config: Any, seen: BlockTrace, attention: str, output: str, names: Names) -> Found:
+def attention_taps(queries: int, seen: BlockTrace, attention: str, output: str, names: Names) -> Found:
     """z, q, k and v of one block, as far as its projections are found.
 
     `output` is the path of the output projection, whose input is z: the heads' outputs side by side.
     """
-    queries, wide = int(getattr(config, "num_attention_heads", None) or 0), width_in(seen.calls[output].module)
+    wide = width_in(seen.calls[output].module)
     if not queries or not wide or wide % queries:
         return {}, {}
     width = wide // queries

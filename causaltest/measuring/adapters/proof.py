@@ -19,7 +19,7 @@ from torch import Tensor
 
 from causaltest.asking.sites import Component
 from causaltest.errors import ModelError
-from causaltest.measuring.adapters.exchange import exchanged
+from causaltest.measuring.adapters.exchange import exchanged, rounding_of
 from causaltest.measuring.adapters.heads import Heads, layouts
 from causaltest.measuring.adapters.model import Block, LoadedModel
 from causaltest.measuring.adapters.patterns import patterns
@@ -93,7 +93,7 @@ def failures(model: LoadedModel, prompt: Tensor) -> Reasons:
     disabled |= probe(model, prompt, ran.activations, tolerance, disabled, shortcuts)
     if "q" in disabled and "v" in disabled:
         disabled.setdefault("head", f"neither q nor v shows which columns are which head's: {disabled['q']}")
-    disabled |= exchanged(model, prompt, ran, tolerance, disabled, shortcuts)
+    disabled |= exchanged(model, prompt, ran, disabled, shortcuts)
     return disabled | patterns(model, prompt, ran, tolerance, disabled | dict(model.disabled), shortcuts)
 
 
@@ -133,11 +133,6 @@ def check_answers(model: LoadedModel, prompt: Tensor, ran: Run) -> None:
             f"{model.name} answers otherwise when it is run from its input embeddings than from its tokens (a logit is "
             f"off by {off:.2g}): something of a token reaches it on another way, and no site can be trusted."
         )
-
-
-def rounding_of(model: LoadedModel) -> float:
-    """What rounding may move a logit by, relative to the largest."""
-    return max(TOLERANCE, 32 * torch.finfo(model.model.dtype).eps)
 
 
 def read(model: LoadedModel, seen: Activations, tolerance: float) -> Reasons:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cache
@@ -23,11 +22,10 @@ import transformers
 from torch import Tensor, nn
 
 from causaltest.measuring.adapters.decoder import find
+from causaltest.measuring.adapters.kept import cache_folder, keep
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import names_for
 from causaltest.measuring.timeline import run_length
-
-FOLDER_VARIABLE = "CAUSALTEST_CACHE_DIR"
 
 
 def recall(model: LoadedModel, prompt: Tensor) -> LoadedModel | None:
@@ -50,19 +48,13 @@ def remember(model: LoadedModel, prompt: Tensor) -> None:
     if file is None:
         return
     paths = {part: path for path, part in model.model.base_model.named_modules()}
-    kept = {
+    data = {
         "model": model.name,
         "disabled": dict(model.disabled),
         "blocks": [plain(block) for block in model.blocks],
         "norm": None if model.norm is None else paths[model.norm],
     }
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(kept, sort_keys=True), encoding="utf-8")
-        partial.replace(file)
-    except OSError:
-        return
+    keep(file, data)
 
 
 def file_of(model: LoadedModel, prompt: Tensor) -> Path | None:
@@ -90,18 +82,6 @@ def file_of(model: LoadedModel, prompt: Tensor) -> Path | None:
     }
     key = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
     return cache_folder() / "proofs" / f"{key}.json"
-
-
-def cache_folder() -> Path:
-    """Where causaltest keeps what can be computed again: $CAUSALTEST_CACHE_DIR, or the user's cache."""
-    given = os.environ.get(FOLDER_VARIABLE)
-    if given:
-        return Path(given)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "causaltest"
-    except RuntimeError:
-        # A user without a home, as in some containers: a path under which nothing can be kept.
-        return Path(os.devnull)
 
 
 @cache

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from causaltest.asking.sites import Component
-from causaltest.measuring.adapters.decoder import declared_classes, decoder_of, text_config
+from causaltest.measuring.adapters.decoder import declared_classes, decoder_of
 from causaltest.measuring.adapters.heads import side_by_side, width_in
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import Names, names_for
@@ -117,7 +117,7 @@ class Resolver:
             self.refuse(needed, f"in layer {layer} no one projection gives attention's output.")
             return Parts()
         output = seen.calls[path].module
-        taps, why = attention_taps(text_config(self.model.model), seen, mixer[0], path, self.names)
+        taps, why = attention_taps(self.model.heads, seen, mixer[0], path, self.names)
         for component, reason in why.items():
             self.refuse((component,), reason)
         if "head" in taps:

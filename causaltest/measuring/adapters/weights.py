@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from causaltest.errors import ModelError
-from causaltest.measuring.adapters.remembered import cache_folder
+from causaltest.measuring.adapters.kept import cache_folder, keep
 
 PATTERNS = ("model*.safetensors", "pytorch_model*.bin")
 """Weights in the layouts of transformers, whole or in shards; the first pattern that is found is what is loaded."""
@@ -42,13 +41,7 @@ def remembered_sha256(file: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     found = sha256(known)
-    partial = kept.with_name(f"{kept.name}.{os.getpid()}")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"identity": identity, "sha256": found}), encoding="utf-8")
-        partial.replace(kept)
-    except OSError:
-        pass
+    keep(kept, {"identity": identity, "sha256": found})
     return found
 
 
