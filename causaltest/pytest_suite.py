@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TextIO
@@ -22,8 +22,10 @@ from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError
 from causaltest.foresight import rehearse_all
+from causaltest.once import rehearse
 from causaltest.reporting.terminal import headline, section, summary
-from causaltest.session import ClaimResult, Family, Known, decide, not_measured, rehearse
+from causaltest.results import ClaimResult, Family, Known, not_measured
+from causaltest.session import decide
 from causaltest.sweep import SweepMap
 
 PROPERTY, SAID = "causaltest", "causaltest said"
@@ -313,9 +315,7 @@ def bound(claim: Claim, item: pytest.Function) -> Claim:
     """The claim with its body bound to the test class's instance, where there is one."""
     if item.instance is None:
         return claim
-    return Claim(
-        claim.sentence, claim.prediction, claim.body.__get__(item.instance), claim.id, claim.model, claim.family
-    )
+    return replace(claim, body=claim.body.__get__(item.instance))
 
 
 def where(item: pytest.Function, error: BaseException) -> str:

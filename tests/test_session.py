@@ -22,16 +22,9 @@ from causaltest.asking.predictions import Prediction, at_least, at_most
 from causaltest.asking.sites import resid_post
 from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
-from causaltest.session import (
-    CHOSE_BY_NUMBER,
-    NOT_REGISTERED,
-    ClaimResult,
-    Family,
-    Known,
-    decide,
-    judging_seed,
-    rehearse,
-)
+from causaltest.once import judging_seed, rehearse
+from causaltest.results import NOT_REGISTERED, ClaimResult, Family, Known
+from causaltest.session import CHOSE_BY_NUMBER, decide
 
 PAIRS = Pairs([Pair(clean=f"{i} ducks", corrupt="no ducks", answer=str(i), cluster=f"c{i}") for i in range(40)])
 WAIVED = Waived("simulated data")
@@ -331,6 +324,8 @@ results = st.builds(
             "dict[str, int | None]": st.dictionaries(texts, st.none() | st.integers(0, 9), max_size=2),
             "dict[str, str]": st.dictionaries(texts, texts, max_size=2),
             "dict[str, Any]": controls,
+            "list[dict[str, Any]]": st.lists(controls, max_size=2),
+            "list[dict[str, str]]": st.lists(st.dictionaries(texts, texts, max_size=2), max_size=2),
         }[str(f.type)]
         for f in dataclasses.fields(ClaimResult)
     },

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec
 
 from causaltest.asking.predictions import Prediction
+from causaltest.asking.stopping import Stopping, StoppingRule, stopping_of
 from causaltest.effect import Effect
 from causaltest.errors import ClaimError
 
@@ -28,6 +29,10 @@ class Claim:
     id: str | None = None
     model: str | None = None
     family: str | None = None
+    stopping: Stopping | None = None
+    """None: all pairs are measured, and looked at once."""
+    accept: tuple[str, ...] = ()
+    """The names of warnings that the claim answers for."""
 
 
 def claim(
@@ -37,11 +42,16 @@ def claim(
     id: str | None = None,
     model: str | None = None,
     family: str | None = None,
+    stopping: StoppingRule | None = None,
+    looks: int | None = None,
+    accept: Iterable[str] = (),
 ) -> Callable[[Callable[P, Effect]], Callable[P, Effect]]:
     """Declare a claim: the decorated test measures and returns an `Effect`; causaltest judges it.
 
     `id` names the claim in reports (by default the test's name), `model` the lab's model for this
     claim, `family` the claims of this file that share one alpha (by default the whole file).
+    `stopping="obrien-fleming"` or `"anytime"` looks at the pairs in portions, up to `looks` times, and stops
+    when the verdict is in. `accept` names the warnings that the claim answers for.
 
     Raises ClaimError for a sentence that is empty, a prediction that is none, or a Hypothesis test.
     """
@@ -56,7 +66,7 @@ def claim(
     def decorate(body: Callable[P, Effect]) -> Callable[P, Effect]:
         if getattr(body, "is_hypothesis_test", False):
             raise ClaimError(given_message(sentence))
-        declared = Claim(sentence, prediction, body, id, model, family)
+        declared = Claim(sentence, prediction, body, id, model, family, stopping_of(stopping, looks), tuple(accept))
 
         @functools.wraps(body)
         def undecided(*_: P.args, **__: P.kwargs) -> NoReturn:

@@ -15,6 +15,7 @@ FIELDS = (
 MORE = (
     "nodeid", "prediction", "question", "kind", "alpha", "power", "family_size", "pairs_total", "excluded", "needed",
     "expecting", "procedures", "notes", "status_reason", "suite_seed", "provenance", "runs",
+    "excluded_pairs", "warnings", "looks", "variants", "seen",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from causaltest import __version__
-from causaltest.session import ClaimResult
+from causaltest.results import ClaimResult
 
 WIDTH = 110
 LABEL = 12

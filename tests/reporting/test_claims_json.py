@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from causaltest.reporting.claims_json import FIELDS, MORE, write_json
-from causaltest.session import ClaimResult
+from causaltest.results import ClaimResult
 
 RESULT = ClaimResult(
     "b", "a.py::b", "Ducks – größer.", ">= 0.5", 0.5, "SUPPORTED", "Observed.", controls={"placebo": 0.5}

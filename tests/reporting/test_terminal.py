@@ -14,7 +14,8 @@ from causaltest.asking.claims import Claim
 from causaltest.asking.predictions import at_least
 from causaltest.effect import Effect
 from causaltest.reporting.terminal import WIDTH, number, p_number, section, summary
-from causaltest.session import ClaimResult, Family, Known, decide
+from causaltest.results import ClaimResult, Family, Known
+from causaltest.session import decide
 
 
 def judged(recovered: int = 5, size: int = 3, **more: Any) -> ClaimResult:

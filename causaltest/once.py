@@ -1,0 +1,108 @@
+"""A claim measured whole and judged once; and what every way of measuring a claim has in common."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from causaltest.asking.claims import Claim
+from causaltest.asking.lab import Lab
+from causaltest.effect import Effect
+from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
+from causaltest.results import Family, Known
+from causaltest.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of a claim: its effect, where one was measured, its verdict, and what only its kind has to report."""
+
+    effect: Effect | None
+    verdict: Verdict
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the result, by name."""
+
+
+def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
+    """Runs the body on all pairs and judges what it returns; without a usable number the verdict is INVALID.
+
+    Raises ClaimError when the body returns anything but an Effect, and whatever else the body raises.
+    """
+    from causaltest.judging.judge import judge  # late: scipy is not loaded until a claim is judged
+
+    try:
+        effect = returned_effect(claim, claim.body(**arguments))
+        verdict = judge(effect, claim.prediction, family_size=known.family.size, seed=judging_seed(known.seed))
+    except MeasurementError as error:
+        return Judged(None, unmeasured(claim, known.family, str(error)))
+    return Judged(effect, verdict)
+
+
+def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Effect | None:
+    """The effect that the body would return, learnt without a model; None when it reads a number first.
+
+    It knows its question, or none where the body returns values that were measured elsewhere.
+    """
+    stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
+    try:
+        effect = claim.body(**stand_ins)
+    except RehearsalRead:
+        return None
+    except Exception:
+        # A body that cannot run at all fails again, and is reported, when it is measured.
+        return None
+    return effect if isinstance(effect, Effect) else None
+
+
+def returned_effect(claim: Claim, returned: object) -> Effect:
+    if isinstance(returned, Effect):
+        return returned
+    if returned is None:
+        raise ClaimError(
+            f"The claim {claim.sentence!r} returned nothing, so there is nothing to judge. End its body with "
+            "`return lab.denoise(...).recovery(...)`; an `assert` belongs in a plain test without @claim."
+        )
+    advice = {
+        "Run": "say what to read off it, for instance .recovery(accuracy).",
+        "Sweep": "a sweep is exploratory; pick one site and claim it.",
+        "SweepMap": "a sweep is exploratory; pick one site and claim it.",
+        "Verdict": "return the effect itself; the claim's prediction does the comparing.",
+    }.get(type(returned).__name__, "a claim returns an Effect, from a lab or from Effect.from_values(...).")
+    raise ClaimError(f"The claim {claim.sentence!r} returned {type(returned).__name__}: {advice}")
+
+
+def judging_seed(seed: str) -> int | None:
+    """From the suite's seed alone, so that effects of as many units share their resamples; None without one."""
+    return int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16) if seed else None
+
+
+def unmeasured(claim: Claim, family: Family, reason: str) -> Verdict:
+    """The verdict on a claim whose measurement gave no usable number."""
+    return Verdict(
+        outcome=Outcome.INVALID,
+        reason=reason,
+        estimate=math.nan,
+        lower=math.nan,
+        upper=math.nan,
+        alpha=claim.prediction.alpha / family.size,
+        n=0,
+        units=0,
+        p_value=math.nan,
+        p_adjusted=math.nan,
+        family_size=family.size,
+        needed_n=None,
+        prediction=str(claim.prediction),
+        procedures=(),
+    )
+
+
+def counted(labs: list[Lab]) -> dict[str, int]:
+    """What the labs have computed so far."""
+    total = {"patched_runs": 0, "forwards": 0, "reference_runs": 0, "reused_runs": 0}
+    for lab in dict.fromkeys(labs):
+        for name, n in lab.counts.items():
+            total[name] += n
+    return total
