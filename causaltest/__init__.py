@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from causaltest.asking.predictions import Prediction as Prediction
     from causaltest.asking.predictions import at_least as at_least
     from causaltest.asking.predictions import at_most as at_most
+    from causaltest.asking.predictions import between as between
     from causaltest.asking.predictions import greater_than as greater_than
     from causaltest.asking.predictions import negligible as negligible
+    from causaltest.asking.predictions import unchanged as unchanged
     from causaltest.asking.sites import Site as Site
     from causaltest.asking.sites import attn_out as attn_out
     from causaltest.asking.sites import embed as embed
@@ -79,7 +81,7 @@ _HOMES = {
     "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff"),
     "asking.pairs": ("Pair", "Pairs"),
     "asking.positions": ("every", "first", "index", "last", "nth", "span", "step", "thought"),
-    "asking.predictions": ("Prediction", "at_least", "at_most", "greater_than", "negligible"),
+    "asking.predictions": ("Prediction", "at_least", "at_most", "between", "greater_than", "negligible", "unchanged"),
     "asking.sites": (
         "Site",
         "attn_out",

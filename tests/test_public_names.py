@@ -13,11 +13,11 @@ import causaltest
 
 PUBLIC = [
     "CausaltestError", "Direction", "Edge", "Effect", "Experiment", "Lab", "Outcome", "Pair", "Pairs", "Prediction",
-    "SAE", "Site", "SweepMap", "Verdict", "Waived", "accuracy", "add", "at_least", "at_most", "attn_out", "claim",
-    "direction", "edge", "embed", "every", "exact_match", "final_norm", "first", "gaussian", "greater_than", "head",
-    "index", "judge", "k", "last", "logit", "logit_diff", "logits", "mean", "mlp_out", "negligible", "neuron", "nth",
-    "pattern", "q", "replace", "resample", "resid_mid", "resid_post", "resid_pre", "scale", "span", "step", "thought",
-    "v", "zero",
+    "SAE", "Site", "SweepMap", "Verdict", "Waived", "accuracy", "add", "at_least", "at_most", "attn_out", "between",
+    "claim", "direction", "edge", "embed", "every", "exact_match", "final_norm", "first", "gaussian", "greater_than",
+    "head", "index", "judge", "k", "last", "logit", "logit_diff", "logits", "mean", "mlp_out", "negligible", "neuron",
+    "nth", "pattern", "q", "replace", "resample", "resid_mid", "resid_post", "resid_pre", "scale", "span", "step",
+    "thought", "unchanged", "v", "zero",
 ]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "scipy", "safetensors", "tokenizers", "matplotlib", "pyarrow")
 

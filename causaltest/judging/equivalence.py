@@ -1,24 +1,26 @@
-"""What a claim asks of a bound on each side; `negligible` by two one-sided tests.
+"""What a claim asks of a bound on each side; `negligible` and `between` by two one-sided tests.
 
-Two one-sided tests (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657): an effect is within the
-margin when both "above -margin" and "below +margin" clear, each at the full alpha.
+Two one-sided tests (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657): an effect is within a
+range when both "above its floor" and "below its ceiling" clear, each at the full alpha.
 """
 
 from __future__ import annotations
+
+import math
 
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.bounds import Bound, Thresholds
 
 
 def thresholds_of(prediction: Prediction, alpha: float) -> Thresholds:
-    """The one threshold of the claim, or the two ends of its margin."""
-    threshold = prediction.threshold
-    return Thresholds(-threshold if prediction.relation == "negligible" else threshold, threshold, alpha)
+    """The one threshold of the claim, on both sides, or the two ends of its range."""
+    ends = [end for end in (prediction.floor, prediction.ceiling) if math.isfinite(end)]
+    return Thresholds(ends[0], ends[-1], alpha)
 
 
 def p_of(prediction: Prediction, bound: Bound) -> float:
     """The p-value of the claim itself; of the two one-sided tests, the larger."""
-    if prediction.relation == "negligible":
+    if prediction.is_two_sided:
         return max(bound.p_above, bound.p_below)
     return bound.p_below if prediction.relation == "at_most" else bound.p_above
 
@@ -27,19 +29,11 @@ def supports(prediction: Prediction, bound: Bound, thresholds: Thresholds) -> bo
     """Whether the bound and its p-value both place the effect where the claim says."""
     if p_of(prediction, bound) > thresholds.alpha:
         return False
-    if prediction.relation == "at_most":
-        return bound.upper <= thresholds.ceiling
-    if prediction.relation == "negligible":
-        return thresholds.floor <= bound.lower and bound.upper <= thresholds.ceiling
     if prediction.relation == "greater_than":
         return bound.lower > thresholds.floor
-    return bound.lower >= thresholds.floor
+    return prediction.floor <= bound.lower and bound.upper <= prediction.ceiling
 
 
-def refutes(prediction: Prediction, bound: Bound, thresholds: Thresholds) -> bool:
+def refutes(prediction: Prediction, bound: Bound) -> bool:
     """Whether the bound places the effect where the claim says that it is not."""
-    if prediction.relation == "at_most":
-        return bound.lower > thresholds.ceiling
-    if prediction.relation == "negligible":
-        return bound.lower > thresholds.ceiling or bound.upper < thresholds.floor
-    return bound.upper < thresholds.floor
+    return bound.lower > prediction.ceiling or bound.upper < prediction.floor

@@ -24,16 +24,17 @@ from causaltest.asking.predictions import Prediction, Relation
 from causaltest.effect import Effect, Numbers, Waived
 from causaltest.errors import JudgementError
 from causaltest.judging import wording
-from causaltest.judging.bca import BCA
-from causaltest.judging.bounds import Bound, silent, widest
-from causaltest.judging.equivalence import p_of, refutes, supports, thresholds_of
+from causaltest.judging.askable import check_askable
+from causaltest.judging.bounds import silent, widest
+from causaltest.judging.equivalence import p_of, thresholds_of
 from causaltest.judging.family import Draws, Wanted, drawn_for
-from causaltest.judging.multiplicity import adjusted, bonferroni
-from causaltest.judging.paired import SIGN_FLIP, contest_of, units_needed_for
+from causaltest.judging.finding import Evidence, finding_of
+from causaltest.judging.multiplicity import adjusted
+from causaltest.judging.paired import contest_of
 from causaltest.judging.power import Plan, needed_pairs, normal_two_sided
-from causaltest.judging.resampling import ENUMERATED_UNITS
 from causaltest.judging.rules import Drawn, Rule, bounds_by, rule_for
 from causaltest.judging.sample import Layouts, Sample, sample_of
+from causaltest.judging.settings import Asked, Settings, settings_for
 from causaltest.judging.validity import control_notes, positive_control_failed, weak_denominators, why_invalid
 from causaltest.verdict import Outcome, Verdict
 
@@ -42,30 +43,6 @@ Sign = Literal[">", ">=", "<", "<="]
 RELATIONS: dict[Sign, Relation] = {">": "greater_than", ">=": "at_least", "<": "at_most", "<=": "at_most"}
 
 PUBLISHED = "published two-sided normal formula, no family"
-TAIL_RESAMPLES = 50
-DEFAULT_RESAMPLES = 10_000
-# any number that does not come from the effects: those that share it share their resamples
-DEFAULT_SEED = 0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the caller fixed, resolved once: alpha after the family, the resamples and the seed."""
-
-    prediction: Prediction
-    family_size: int
-    alpha: float
-    resamples: int
-    seed: int
-
-    @property
-    def resamples_wanted(self) -> int:
-        """Enough that the tail of size alpha holds fifty."""
-        return math.ceil(TAIL_RESAMPLES / self.alpha)
-
-    @property
-    def alpha_in_words(self) -> str:
-        return wording.alpha_in_words(self.prediction.alpha, self.family_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,24 +64,9 @@ class Case:
         contest = None
         if settings.prediction.needs_placebo and isinstance(placebo, tuple):
             contest = contest_of(self.sample)
-            contest = contest.turned() if settings.prediction.relation == "at_most" else contest
+            contest = contest.turned() if settings.prediction.ceiling < 0 else contest
         draws = Draws(self.sample.units, settings.resamples, settings.seed)
         return Wanted(draws, self.sample, self.rule, contest)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that the outcome is decided from."""
-
-    sample: Sample
-    rule: Rule
-    bound: Bound
-    placebo: float | Waived | None
-    """The p-value against the placebo; None: needed and not measured."""
-
-    @property
-    def placebo_p(self) -> float | None:
-        return self.placebo if isinstance(self.placebo, float) else None
 
 
 def judge(
@@ -161,16 +123,6 @@ def judge_family(
     return [verdicts[place] for place in range(len(cases))]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the caller said of all claims."""
-
-    family_size: int
-    seed: int | None
-    resamples: int | None
-    minimum_units: int | None
-
-
 def case_of(effect: Effect, prediction: Prediction, asked: Asked, layouts: Layouts) -> Case | Verdict:
     """The claim ready to be judged, or INVALID."""
     if not isinstance(effect, Effect):
@@ -181,6 +133,7 @@ def case_of(effect: Effect, prediction: Prediction, asked: Asked, layouts: Layou
     if not isinstance(prediction, Prediction):
         raise JudgementError(f"judge takes a prediction such as at_least(0.3), and got {prediction!r}.")
     numbers = effect.measured
+    check_askable(numbers, prediction)
     settings = settings_for(prediction, asked)
     broken = why_invalid(numbers, prediction)
     if broken is not None:
@@ -201,21 +154,6 @@ def judge_comparison(effect: Effect, sign: Sign, threshold: float) -> Verdict:
     verdict = judge(effect, prediction)
     return dataclasses.replace(
         verdict, reason=f"{verdict.reason} (Exploratory: an inline comparison belongs to no registered family.)"
-    )
-
-
-def settings_for(prediction: Prediction, asked: Asked) -> Settings:
-    alpha, seed, resamples = bonferroni(prediction.alpha, asked.family_size), asked.seed, asked.resamples
-    if seed is not None and seed < 0:
-        raise JudgementError(f"seed={seed}: a seed is 0 or more.")
-    if resamples is not None and resamples < 1:
-        raise JudgementError(f"resamples={resamples}: give at least {math.ceil(TAIL_RESAMPLES / alpha)}, or none.")
-    return Settings(
-        prediction=prediction,
-        family_size=asked.family_size,
-        alpha=alpha,
-        resamples=max(DEFAULT_RESAMPLES, math.ceil(TAIL_RESAMPLES / alpha)) if resamples is None else resamples,
-        seed=DEFAULT_SEED if seed is None else seed,
     )
 
 
@@ -252,7 +190,7 @@ def told(case: Case, evidence: Evidence) -> Verdict:
     needed_n, needed = pairs_needed(evidence, settings)
     if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:
         needed_n, needed = None, {}
-    next_step = wording.next_step(needed_n, prediction.expecting, at_estimate(needed), sample.estimate)
+    next_step = wording.next_step(needed_n, prediction, at_estimate(needed), sample.estimate)
     return Verdict(
         outcome=finding.outcome,
         reason=finding.reason + (next_step if finding.pairs_would_help else ""),
@@ -268,72 +206,13 @@ def told(case: Case, evidence: Evidence) -> Verdict:
         needed_n=needed_n,
         prediction=str(prediction),
         procedures=rule.procedures,
-        notes=(*rule.notes, *control_notes(numbers, prediction)),
+        notes=(
+            *rule.notes,
+            *wording.small_notes(finding.outcome, prediction, bound),
+            *control_notes(numbers, prediction),
+        ),
         needed=needed,
         seed=settings.seed,
-    )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome with its reason, and whether more pairs could change it."""
-
-    outcome: Outcome
-    reason: str
-    pairs_would_help: bool = False
-
-
-def finding_of(evidence: Evidence, settings: Settings) -> Finding:
-    """REFUTED, then SUPPORTED, else INCONCLUSIVE; nothing is decided by a sample that is too small."""
-    sample, bound, prediction = evidence.sample, evidence.bound, settings.prediction
-    thresholds, alpha = thresholds_of(prediction, settings.alpha), settings.alpha_in_words
-    obstacle = obstacle_to(evidence, settings)
-    if obstacle is not None:
-        return obstacle
-    if refutes(prediction, bound, thresholds):
-        return Finding(Outcome.REFUTED, wording.refuted(sample, prediction, bound, alpha=alpha))
-    if not supports(prediction, bound, thresholds):
-        undecided = wording.undecided(sample, prediction, bound, alpha=alpha)
-        return Finding(Outcome.INCONCLUSIVE, undecided, pairs_would_help=True)
-    if evidence.placebo is None:
-        return Finding(Outcome.INCONCLUSIVE, wording.placebo_missing(sample, prediction, bound))
-    if evidence.placebo_p is not None and evidence.placebo_p > settings.alpha:
-        return Finding(Outcome.INCONCLUSIVE, unbeaten(evidence, settings), pairs_would_help=True)
-    reason = wording.supported(sample, prediction, bound, alpha=alpha, placebo_p=evidence.placebo_p)
-    return Finding(Outcome.SUPPORTED, reason)
-
-
-def obstacle_to(evidence: Evidence, settings: Settings) -> Finding | None:
-    """What keeps any procedure from deciding, either way."""
-    sample, rule, wanted = evidence.sample, evidence.rule, settings.resamples_wanted
-    if not rule.procedures:
-        return Finding(Outcome.INCONCLUSIVE, wording.without_spread(sample, settings.prediction))
-    if resampled(evidence) and settings.resamples < wanted:
-        few = wording.too_few_resamples(settings.resamples, wanted, alpha=settings.alpha_in_words)
-        return Finding(Outcome.INCONCLUSIVE, few)
-    if sample.units < rule.minimum_units:
-        few = wording.too_few_units(sample, rule.minimum_units)
-        return Finding(Outcome.INCONCLUSIVE, few, pairs_would_help=True)
-    return None
-
-
-def resampled(evidence: Evidence) -> bool:
-    """Whether any number rests on random resamples; few units are enumerated instead."""
-    flipped = SIGN_FLIP in evidence.rule.procedures or evidence.placebo_p is not None
-    return BCA in evidence.rule.procedures or (flipped and evidence.sample.units > ENUMERATED_UNITS)
-
-
-def unbeaten(evidence: Evidence, settings: Settings) -> str:
-    sample, p = evidence.sample, evidence.placebo_p
-    assert sample.placebo is not None and p is not None  # the placebo was measured and tested
-    return wording.placebo_unbeaten(
-        sample,
-        settings.prediction,
-        evidence.bound,
-        placebo=float(sample.placebo.sum() / sample.denominators.sum()),
-        p=p,
-        alpha=settings.alpha_in_words,
-        reachable=units_needed_for(settings.alpha),
     )
 
 
@@ -347,13 +226,13 @@ def pairs_needed(evidence: Evidence, settings: Settings) -> tuple[int | None, Ma
 
     needed: dict[str, int | None] = {}
     estimate = sample.estimate
-    if prediction.holds(estimate) and abs(abs(estimate) - abs(prediction.threshold)) > sample.estimate_slack:
+    if prediction.holds(estimate) and prediction.gap(estimate) > sample.estimate_slack:
         needed[f"if the truth is {estimate:.3f}"] = at(estimate)
-    if sample.kind == "binary" and prediction.relation != "negligible" and 0 <= prediction.threshold <= 1:
+    if sample.kind == "binary" and not prediction.is_two_sided and 0 <= prediction.threshold <= 1:
         published = normal_two_sided(estimate, prediction.threshold)
         if published is not None:
             needed[PUBLISHED] = published
-    return None if prediction.expecting is None else at(prediction.expecting), needed
+    return None if prediction.assumed is None else at(prediction.assumed), needed
 
 
 def at_estimate(needed: Mapping[str, int | None]) -> int | None:

@@ -35,23 +35,24 @@ class Plan:
 
     @property
     def power(self) -> float:
-        """Of each one-sided test; `negligible` has two, so each may fail half as often."""
+        """Of each one-sided test; a claim with two of them lets each fail half as often."""
         power = self.prediction.power
-        return 1 - (1 - power) / 2 if self.prediction.relation == "negligible" else power
+        return 1 - (1 - power) / 2 if self.prediction.is_two_sided else power
 
     @property
     def gap(self) -> float:
         """How far the truth lies on the claim's own side; not positive: no sample can support it."""
-        threshold, relation = self.prediction.threshold, self.prediction.relation
-        if relation == "negligible":
-            return threshold - abs(self.truth)
-        return threshold - self.truth if relation == "at_most" else self.truth - threshold
+        return self.prediction.gap(self.truth)
 
     @property
     def is_upper(self) -> bool:
         """Whether the harder side of the claim is its upper bound."""
-        relation = self.prediction.relation
-        return relation == "at_most" or (relation == "negligible" and self.truth >= 0)
+        return self.prediction.ceiling - self.truth <= self.truth - self.prediction.floor
+
+    @property
+    def edge(self) -> float:
+        """The threshold on the harder side."""
+        return self.prediction.ceiling if self.is_upper else self.prediction.floor
 
 
 def needed_pairs(sample: Sample, rule: Rule, plan: Plan, *, uses_placebo: bool) -> int | None:
@@ -97,17 +98,27 @@ def pairs_for(procedure: str, sample: Sample, plan: Plan) -> int | None:
 
 
 def proportion_pairs(sample: Sample, plan: Plan) -> int | None:
-    """The exact binomial number, times the design effect of the clusters."""
-    threshold, truth = plan.prediction.threshold, plan.truth
-    if plan.is_upper:
-        threshold, truth = 1 - threshold, 1 - truth
-    # a proportion cannot lie below -margin, so only one side of `negligible` can fail
-    pairs = exact_binomial_pairs(threshold, truth, alpha=plan.alpha, power=plan.prediction.power)
-    if pairs is None or sample.iid:
+    """The exact binomial number, times the design effect of the clusters; of two sides that can fail, the larger."""
+    prediction = plan.prediction
+    sides = [(prediction.floor, plan.truth)] if prediction.floor >= 0 else []
+    sides += [(1 - prediction.ceiling, 1 - plan.truth)] if prediction.ceiling <= 1 else []
+    # a proportion cannot lie below 0 or above 1, so a side whose end lies there cannot fail
+    power = plan.power if len(sides) > 1 else prediction.power
+    answers = [exact_binomial_pairs(threshold, truth, alpha=plan.alpha, power=power) for threshold, truth in sides]
+    wanted = [pairs for pairs in answers if pairs is not None]
+    if not wanted or len(wanted) < len(answers):
+        return None
+    pairs = max(wanted)
+    if sample.iid:
         return pairs
     design_effect = max(1.0, sample.n / effective_n(sample, plan.alpha))
-    fewest_units = math.log(plan.alpha) / math.log(threshold) if 0 < threshold < 1 else 0.0
-    return math.ceil(max(pairs * design_effect, fewest_units * sample.n / sample.units))
+    return math.ceil(max(pairs * design_effect, fewest_units(prediction, plan.alpha) * sample.n / sample.units))
+
+
+def fewest_units(prediction: Prediction, alpha: float) -> int:
+    """Pairs, or clusters, of a proportion that can support the claim at all: with n that all agree, p is X**n."""
+    ends = [end for end in (prediction.floor, 1 - prediction.ceiling) if 0 < end < 1]
+    return max((math.ceil(math.log(alpha) / math.log(end) * (1 - 1e-12)) for end in ends), default=0)
 
 
 def exact_binomial_pairs(threshold: float, truth: float, *, alpha: float, power: float) -> int | None:
@@ -170,6 +181,7 @@ def placebo_pairs(sample: Sample, plan: Plan) -> int | None:
         return None
     above = (plan.truth - sample.estimate) * float(sample.weights.mean()) + float(differences.mean())
     spread = float(differences.std(ddof=1))
+    above = -above if plan.prediction.ceiling < 0 else above
     units = student_units(gap=above, spread=spread, alpha=plan.alpha, power=plan.power)
     if units is None:
         return None
@@ -185,10 +197,7 @@ def betting_units(sample: Sample, plan: Plan, *, spread: float, gap: float) -> i
     assert sample.range is not None  # betting is in the rule only where a range is declared
     largest = float(sample.sizes.max())
     game = Game(sample.totals, sample.weights, largest, *sample.range, sample.kind == "ratio", plan.prediction.alpha)
-    threshold = plan.prediction.threshold
-    if plan.prediction.relation == "negligible" and not plan.is_upper:
-        threshold = -threshold
-    asked = np.array([-threshold if plan.is_upper else threshold])
+    asked = np.array([-plan.edge if plan.is_upper else plan.edge])
     _, losing, winning = payoffs(game.mirrored() if plan.is_upper else game, asked)
     if losing[0] <= 0:
         return 1

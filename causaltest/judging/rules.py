@@ -15,6 +15,7 @@ from causaltest.asking.predictions import Prediction
 from causaltest.judging.bca import BCA, Replicates, bca
 from causaltest.judging.betting import BETTING, betting
 from causaltest.judging.bounds import Bound, Thresholds
+from causaltest.judging.drift import IDENTICAL, identical, is_identical
 from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, Flips, mcnemar, sign_flip
 from causaltest.judging.proportion import EXACT, KORN_GRAUBARD, exact_binomial, korn_graubard
 from causaltest.judging.sample import Sample
@@ -37,7 +38,9 @@ def rule_for(sample: Sample, prediction: Prediction) -> Rule:
     """The rule by which this sample answers this prediction."""
     if sample.kind == "binary":
         return Rule((EXACT,), 0) if sample.iid else Rule((KORN_GRAUBARD,), FEWEST_UNITS)
-    if sample.arms is not None and prediction.threshold == 0:
+    if is_identical(sample, prediction):
+        return Rule((IDENTICAL,), 0, ("the same in every pair within rounding: nothing to infer from a sample",))
+    if sample.arms is not None and prediction.is_about_zero:
         return arms_rule(sample)
     if not sample.has_spread:
         return rule_without_spread(sample)
@@ -98,6 +101,8 @@ def bounds_by(
             return exact_binomial(float(sample.values.sum()), sample.n, thresholds)
         if procedure == KORN_GRAUBARD:
             return korn_graubard(sample, thresholds)
+        if procedure == IDENTICAL:
+            return identical(sample, thresholds)
         if procedure == MCNEMAR:
             return mcnemar(sample, thresholds)
         if procedure == SIGN_FLIP:

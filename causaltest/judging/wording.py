@@ -5,6 +5,7 @@ from __future__ import annotations
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.bounds import Bound
 from causaltest.judging.sample import Sample
+from causaltest.verdict import Outcome
 
 
 def number(value: float) -> str:
@@ -38,6 +39,8 @@ def in_brackets(bound: Bound) -> str:
 
 
 def supported(sample: Sample, prediction: Prediction, bound: Bound, *, alpha: str, placebo_p: float | None) -> str:
+    if prediction.relation == "unchanged":
+        return holds(sample, prediction, bound, alpha=alpha)
     beaten = "" if placebo_p is None else f", and the placebo is beaten ({p_in_words(placebo_p)})"
     return (
         f"Observed {observed(sample)}: the bounds {in_brackets(bound)} lie {where(prediction)} "
@@ -48,9 +51,21 @@ def supported(sample: Sample, prediction: Prediction, bound: Bound, *, alpha: st
 def refuted(sample: Sample, prediction: Prediction, bound: Bound, *, alpha: str) -> str:
     beyond = {
         "at_most": f"lies above {prediction.threshold:g}",
+        "between": f"misses the range from {prediction.floor:g} to {prediction.ceiling:g}",
         "negligible": f"misses the range within ±{prediction.threshold:g}",
-    }.get(prediction.relation, f"lies below {prediction.threshold:g}")
-    return f"Observed {observed(sample)}: all of {in_brackets(bound)} {beyond} by {bound.procedure} at alpha {alpha}."
+    }.get(prediction.relation, f"lies below {prediction.floor:g}")
+    told = f"bserved {observed(sample)}: all of {in_brackets(bound)} {beyond} by {bound.procedure} at alpha {alpha}."
+    return f"REGRESSED: o{told}" if prediction.relation == "unchanged" else f"O{told}"
+
+
+def holds(sample: Sample, prediction: Prediction, bound: Bound, *, alpha: str) -> str:
+    """Of a difference that has not fallen."""
+    improved = bound.lower > prediction.threshold
+    word, beyond = ("HOLDS, and IMPROVED", prediction.threshold) if improved else ("HOLDS", prediction.floor)
+    return (
+        f"{word}: observed {observed(sample)}: the lower of the bounds {in_brackets(bound)} lies "
+        f"{'above' if improved else 'at or above'} {beyond:g} by {bound.procedure} at alpha {alpha}."
+    )
 
 
 def where(prediction: Prediction) -> str:
@@ -58,6 +73,7 @@ def where(prediction: Prediction) -> str:
     threshold = f"{prediction.threshold:g}"
     return {
         "at_most": f"at or below {threshold}",
+        "between": f"between {threshold} and {prediction.ceiling:g}",
         "negligible": f"within ±{threshold}",
         "greater_than": f"above {threshold}",
     }.get(prediction.relation, f"at or above {threshold}")
@@ -117,15 +133,43 @@ def placebo_unbeaten(
     )
 
 
-def next_step(needed_n: int | None, expecting: float | None, at_estimate: int | None, estimate: float) -> str:
+def out_of_reach(sample: Sample, fewest: int, *, alpha: str) -> str:
+    unit = units_of(sample)
+    return f" Whatever they give, {sample.units} {unit} cannot reach alpha {alpha}: at least {fewest} are needed."
+
+
+def too_few_differ(differ: int, fewest: int, *, alpha: str) -> str:
+    return (
+        f" The two arms differ in {differ} pairs, and fewer than {fewest} such pairs cannot reach alpha {alpha} "
+        "however they fall."
+    )
+
+
+def small_notes(outcome: Outcome, prediction: Prediction, bound: Bound) -> tuple[str, ...]:
+    """Of an effect that is there, and surely smaller than what would be of interest."""
+    smallest = prediction.smallest
+    if outcome is not Outcome.SUPPORTED or smallest is None:
+        return ()
+    if (bound.upper >= smallest) if smallest > 0 else (bound.lower <= smallest):
+        return ()
+    end = bound.upper if smallest > 0 else bound.lower
+    return (
+        f"supported, and smaller than the smallest effect of interest: the bound {number(end)} lies short of "
+        f"{smallest:g}",
+    )
+
+
+def next_step(needed_n: int | None, prediction: Prediction, at_estimate: int | None, estimate: float) -> str:
     """How many pairs would decide, for the reason of an undecided claim."""
     told = []
+    expecting = prediction.assumed
+    why = "the smallest effect of interest" if prediction.expecting is None else "as expected"
     if at_estimate is not None:
         told.append(f"{at_estimate} pairs would decide if the truth is {number(estimate)}")
     if needed_n is not None and expecting is not None:
         told.append(
-            f"{needed_n} if it is {number(expecting)}, as expected"
+            f"{needed_n} if it is {number(expecting)}, {why}"
             if told
-            else f"{needed_n} pairs would decide if the truth is {number(expecting)}, as expected"
+            else f"{needed_n} pairs would decide if the truth is {number(expecting)}, {why}"
         )
     return f" {'; '.join(told)}." if told else ""

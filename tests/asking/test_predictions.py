@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causaltest.asking.predictions import Prediction, at_least, at_most, greater_than, negligible
+from causaltest.asking.predictions import (
+    Prediction,
+    at_least,
+    at_most,
+    between,
+    greater_than,
+    negligible,
+    unchanged,
+)
 from causaltest.errors import ClaimError
 
 numbers = st.floats(-100, 100)
@@ -23,6 +31,8 @@ numbers = st.floats(-100, 100)
         (greater_than(0.1), "> 0.1"),
         (greater_than(), "> 0"),
         (negligible(within=0.05), "within ±0.05"),
+        (between(-0.1, 0.25), "between -0.1 and 0.25"),
+        (unchanged(margin=0.1), "unchanged, margin 0.1"),
     ],
 )
 def test_a_prediction_reads_as_an_inequality(prediction: Prediction, words: str) -> None:
@@ -36,6 +46,57 @@ def test_a_prediction_holds_on_its_own_side_only(threshold: float, effect: float
     assert greater_than(threshold).holds(effect) is (effect > threshold)
     if threshold > 0:
         assert negligible(within=threshold).holds(effect) is (-threshold <= effect <= threshold)
+        assert unchanged(margin=threshold).holds(effect) is (effect >= -threshold)
+    assert between(threshold, threshold + 1).holds(effect) is (threshold <= effect <= threshold + 1)
+
+
+@given(numbers, numbers)
+def test_the_gap_is_the_way_to_the_nearest_end(threshold: float, effect: float) -> None:
+    assert at_least(threshold).gap(effect) == effect - threshold
+    assert at_most(threshold).gap(effect) == threshold - effect
+    assert between(threshold, threshold + 1).gap(effect) == min(effect - threshold, threshold + 1 - effect)
+    if threshold > 0:
+        assert negligible(within=threshold).gap(effect) == pytest.approx(threshold - abs(effect))
+        assert unchanged(margin=threshold).gap(effect) == effect + threshold
+
+
+@pytest.mark.parametrize("margin", [0, -0.1, -0.0])
+def test_unchanged_within_nothing_leaves_no_room(margin: float) -> None:
+    with pytest.raises(ClaimError, match=rf"unchanged\(margin={margin}\) leaves no room.*still call unchanged"):
+        unchanged(margin=margin)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.3), (0.5, 0.2), (0, -0.0)])
+def test_between_nothing_leaves_no_room(low: float, high: float) -> None:
+    with pytest.raises(ClaimError, match=rf"between\({low}, {high}\) leaves no room.*smaller end first"):
+        between(low, high)
+
+
+def test_only_between_has_a_second_end() -> None:
+    with pytest.raises(ClaimError, match=r"at_least has one threshold, and upper=0.5 was given too"):
+        Prediction("at_least", 0.3, upper=0.5)
+    with pytest.raises(ClaimError, match="between needs a finite threshold, and got None"):
+        Prediction("between", 0.3)
+
+
+@pytest.mark.parametrize("smallest", [0, math.nan, math.inf, "0.1", True])
+def test_the_smallest_effect_of_interest_is_a_size(smallest: object) -> None:
+    with pytest.raises(ClaimError, match="the smallest effect of interest is a finite number other than 0"):
+        at_least(-1, smallest=smallest)  # type: ignore[arg-type]
+
+
+def test_the_smallest_effect_of_interest_lies_on_the_claims_own_side() -> None:
+    for make, smallest in ((at_least, 0.4), (at_most, 0.6), (greater_than, 0.5)):
+        with pytest.raises(ClaimError, match=f"smallest={smallest} would not make .* true"):
+            make(0.5, smallest=smallest)
+    with pytest.raises(ClaimError, match=r"smallest=0.6 would not make between 0.2 and 0.5 true"):
+        between(0.2, 0.5, smallest=0.6)
+
+
+def test_pairs_are_counted_for_what_is_expected_else_for_the_smallest_of_interest() -> None:
+    assert at_least(0.3).assumed is None
+    assert at_least(0.3, smallest=0.4).assumed == 0.4
+    assert at_least(0.3, smallest=0.4, expecting=0.6).assumed == 0.6
 
 
 @pytest.mark.parametrize("within", [0, -0.1, -0.0])
@@ -46,7 +107,18 @@ def test_negligible_within_nothing_leaves_no_room(within: float) -> None:
         negligible(within=within)
 
 
-@pytest.mark.parametrize("make", [at_least, at_most, greater_than, lambda t: negligible(within=t)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        at_least,
+        at_most,
+        greater_than,
+        lambda t: negligible(within=t),
+        lambda t: unchanged(margin=t),
+        lambda t: between(t, 2),
+        lambda t: between(0, t),
+    ],
+)
 @pytest.mark.parametrize("threshold", [math.inf, -math.inf, math.nan])
 def test_a_threshold_is_finite(make: Callable[[float], Prediction], threshold: float) -> None:
     with pytest.raises(ClaimError, match=f"needs a finite threshold, and got {threshold}"):
@@ -102,3 +174,20 @@ def test_a_claim_that_something_matters_needs_a_placebo_and_a_null_needs_a_posit
     matters, nothing = (at_least(0.3), greater_than(0.3)), (at_most(0.3), negligible(within=0.3))
     assert all(p.needs_placebo and not p.needs_positive_control for p in matters)
     assert all(p.needs_positive_control and not p.needs_placebo for p in nothing)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "is_null"),
+    [
+        (between(0.1, 0.3), False),
+        (between(-0.3, -0.1), False),
+        (between(-0.3, 0.1), True),
+        (between(0, 0.1), True),
+        (between(-0.1, 0), True),
+        (unchanged(margin=0.1), True),
+        (at_most(-0.1), None),
+    ],
+)
+def test_a_range_that_holds_zero_is_a_null(prediction: Prediction, is_null: bool | None) -> None:
+    assert prediction.needs_positive_control is (is_null is not False)
+    assert prediction.needs_placebo is (is_null is not True)

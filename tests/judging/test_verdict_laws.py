@@ -1,10 +1,12 @@
 """Laws of the verdict, over any sample."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from causaltest.asking.predictions import Prediction
+from causaltest.asking.predictions import Prediction, at_least, between, unchanged
 from causaltest.effect import Effect, Waived
 from causaltest.judging.judge import judge, judge_family
 from causaltest.verdict import Outcome, Verdict
@@ -41,8 +43,27 @@ def effects(draw):
 
 @st.composite
 def predictions(draw):
-    relation = draw(st.sampled_from(["at_least", "at_most", "greater_than", "negligible"]))
-    return Prediction(relation, draw(st.sampled_from([0.05, 0.3, 0.6])))
+    relation = draw(st.sampled_from(["at_least", "at_most", "greater_than", "negligible", "between"]))
+    threshold = draw(st.sampled_from([0.05, 0.3, 0.6]))
+    upper = threshold + draw(st.sampled_from([0.02, 0.2])) if relation == "between" else None
+    return Prediction(relation, threshold, upper=upper)
+
+
+@st.composite
+def differences(draw):
+    """Two effects on the same pairs: alike, moved a little, or far apart."""
+    first = draw(effects())
+    numbers = first.measured
+    moved = np.random.default_rng(draw(st.integers(0, 99))).normal(
+        draw(st.sampled_from([0.0, 0.2, -0.6])), 0.3, first.n
+    )
+    shift = moved * draw(st.sampled_from([0.0, 1.0])) * (numbers.denominators or np.ones(first.n))
+    second = np.array(numbers.values) + shift
+    if numbers.range is not None:
+        second = np.clip(second, *numbers.range)
+    if numbers.kind == "binary":
+        second = np.round(np.clip(second, 0, 1))
+    return dataclasses.replace(first, numbers=dataclasses.replace(numbers, values=tuple(second))) - first
 
 
 def judged(effect: Effect, prediction: Prediction, **settings_) -> Verdict:
@@ -79,10 +100,30 @@ def test_the_order_of_the_pairs_decides_nothing(effect, prediction, seed):
 @given(effects(), predictions(), st.integers(1, 10))
 def test_the_interval_never_contradicts_the_outcome(effect, prediction, family_size):
     verdict = judged(effect, prediction, family_size=family_size)
+    never_contradicts(verdict, prediction)
+
+
+@LAW
+@given(differences(), st.sampled_from([unchanged(margin=0.05), unchanged(margin=0.3), at_least(0), between(-0.2, 0.2)]))
+def test_the_interval_of_a_difference_never_contradicts_the_outcome(difference, prediction):
+    verdict = judged(difference, prediction)
+    never_contradicts(verdict, prediction)
+    words = {Outcome.SUPPORTED: "HOLDS", Outcome.REFUTED: "REGRESSED"}
+    if prediction.relation == "unchanged" and verdict.outcome in words:
+        assert verdict.reason.startswith(words[verdict.outcome])
+        assert ("IMPROVED" in verdict.reason) == (verdict.lower > prediction.threshold)
+
+
+def never_contradicts(verdict, prediction):
     threshold = prediction.threshold
     if prediction.relation == "negligible":
         inside = -threshold <= verdict.lower and verdict.upper <= threshold
         outside = verdict.lower > threshold or verdict.upper < -threshold
+    elif prediction.relation == "between":
+        inside = threshold <= verdict.lower and verdict.upper <= prediction.upper
+        outside = verdict.lower > prediction.upper or verdict.upper < threshold
+    elif prediction.relation == "unchanged":
+        inside, outside = verdict.lower >= -threshold, verdict.upper < -threshold
     elif prediction.relation == "at_most":
         inside, outside = verdict.upper <= threshold, verdict.lower > threshold
     else:
@@ -113,7 +154,7 @@ def test_a_larger_family_supports_nothing_new(effect, prediction, family_size, m
 
 
 @LAW
-@given(effects(), st.sampled_from([0.05, 0.3, 0.6]), st.floats(0.01, 0.5))
+@given(effects(), st.sampled_from([0.05, 0.3, 0.6]), st.floats(0.01, 0.4))
 def test_a_harder_threshold_supports_nothing_new(effect, threshold, more):
     hard = judged(effect, Prediction("at_least", threshold + more))
     if hard.outcome is Outcome.SUPPORTED:

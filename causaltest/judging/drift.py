@@ -1,0 +1,40 @@
+"""Two effects that are the same in every pair, within the rounding that was measured: nothing to infer.
+
+A continuous score that two runs give alike to the last digits comes from the same computation, however
+few the pairs are. Right-or-wrong outcomes are too coarse for that: equal answers are no equal runs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from causaltest.asking.predictions import Prediction
+from causaltest.judging.bounds import SMALLEST_P, Bound, Thresholds, agreed
+from causaltest.judging.sample import Sample
+
+IDENTICAL = "identical within rounding"
+
+
+def is_identical(sample: Sample, prediction: Prediction) -> bool:
+    """Whether a claim of no change is settled by the pairs themselves, without any test."""
+    if prediction.relation != "unchanged" or sample.binary_arms:
+        return False
+    alike = bool((np.abs(sample.values) <= sample.rounding).all())
+    return alike and sample.estimate - reach(sample) >= prediction.floor
+
+
+def identical(sample: Sample, thresholds: Thresholds) -> Bound:
+    """The estimate, and as far about it as rounding can have moved every pair the same way."""
+    slack = reach(sample)
+    return agreed(
+        IDENTICAL,
+        thresholds,
+        lower=sample.estimate - slack,
+        upper=sample.estimate + slack,
+        above=SMALLEST_P,
+        below=SMALLEST_P if sample.estimate + slack <= thresholds.ceiling else 1.0,
+    )
+
+
+def reach(sample: Sample) -> float:
+    return float(sample.slack(sample.estimate).sum() / sample.weights.sum())
