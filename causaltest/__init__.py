@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from causaltest.asking.metrics import exact_match as exact_match
     from causaltest.asking.metrics import logit as logit
     from causaltest.asking.metrics import logit_diff as logit_diff
+    from causaltest.asking.orderings import monotone as monotone
+    from causaltest.asking.orderings import top as top
     from causaltest.asking.pairs import Pair as Pair
     from causaltest.asking.pairs import Pairs as Pairs
     from causaltest.asking.positions import every as every
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from causaltest.asking.sites import v as v
     from causaltest.effect import Effect as Effect
     from causaltest.effect import Waived as Waived
+    from causaltest.effects import Effects as Effects
     from causaltest.errors import CausaltestError as CausaltestError
     from causaltest.judging.judge import judge as judge
     from causaltest.sweep import SweepMap as SweepMap
@@ -79,6 +82,7 @@ _HOMES = {
     "asking.interventions": ("add", "gaussian", "mean", "replace", "resample", "scale", "zero"),
     "asking.lab": ("Lab",),
     "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff"),
+    "asking.orderings": ("monotone", "top"),
     "asking.pairs": ("Pair", "Pairs"),
     "asking.positions": ("every", "first", "index", "last", "nth", "span", "step", "thought"),
     "asking.predictions": ("Prediction", "at_least", "at_most", "between", "greater_than", "negligible", "unchanged"),
@@ -100,6 +104,7 @@ _HOMES = {
         "v",
     ),
     "effect": ("Effect", "Waived"),
+    "effects": ("Effects",),
     "errors": ("CausaltestError",),
     "judging.judge": ("judge",),
     "sweep": ("SweepMap",),

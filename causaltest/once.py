@@ -10,7 +10,9 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
+from causaltest.asking.orderings import mismatch
 from causaltest.effect import Effect
+from causaltest.effects import Effects, Measured
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
 from causaltest.results import Family, Known
 from causaltest.verdict import Outcome, Verdict
@@ -20,7 +22,7 @@ from causaltest.verdict import Outcome, Verdict
 class Judged:
     """What came of a claim: its effect, where one was measured, its verdict, and what only its kind has to report."""
 
-    effect: Effect | None
+    effect: Measured | None
     verdict: Verdict
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the result, by name."""
@@ -29,7 +31,7 @@ class Judged:
 def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
     """Runs the body on all pairs and judges what it returns; without a usable number the verdict is INVALID.
 
-    Raises ClaimError when the body returns anything but an Effect, and whatever else the body raises.
+    Raises ClaimError when the body returns anything but what its prediction is about, and whatever else it raises.
     """
     from causaltest.judging.judge import judge  # late: scipy is not loaded until a claim is judged
 
@@ -41,7 +43,7 @@ def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
     return Judged(effect, verdict)
 
 
-def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Effect | None:
+def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Measured | None:
     """The effect that the body would return, learnt without a model; None when it reads a number first.
 
     It knows its question, or none where the body returns values that were measured elsewhere.
@@ -49,17 +51,20 @@ def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Effect | None:
     stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
         effect = claim.body(**stand_ins)
+        return as_effects(effect) if isinstance(effect, Effect | Effects | Mapping) else None
     except RehearsalRead:
         return None
     except Exception:
         # A body that cannot run at all fails again, and is reported, when it is measured.
         return None
-    return effect if isinstance(effect, Effect) else None
 
 
-def returned_effect(claim: Claim, returned: object) -> Effect:
-    if isinstance(returned, Effect):
-        return returned
+def returned_effect(claim: Claim, returned: object) -> Measured:
+    if isinstance(returned, Effect | Effects | Mapping):
+        wrong = mismatch(claim.prediction, several=not isinstance(returned, Effect))
+        if wrong is not None:
+            raise ClaimError(f"The claim {claim.sentence!r}: {wrong}")
+        return as_effects(returned)
     if returned is None:
         raise ClaimError(
             f"The claim {claim.sentence!r} returned nothing, so there is nothing to judge. End its body with "
@@ -72,6 +77,10 @@ def returned_effect(claim: Claim, returned: object) -> Effect:
         "Verdict": "return the effect itself; the claim's prediction does the comparing.",
     }.get(type(returned).__name__, "a claim returns an Effect, from a lab or from Effect.from_values(...).")
     raise ClaimError(f"The claim {claim.sentence!r} returned {type(returned).__name__}: {advice}")
+
+
+def as_effects(returned: Effect | Effects | Mapping[Any, Effect]) -> Measured:
+    return Effects(returned) if isinstance(returned, Mapping) else returned
 
 
 def judging_seed(seed: str) -> int | None:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.effect import Effect, Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effect import Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effects import Effects, Measured
 from causaltest.verdict import Verdict
 
 NOT_REGISTERED = "not registered"
@@ -33,7 +34,7 @@ class ClaimResult:
     nodeid: str
     sentence: str
     prediction: str
-    threshold: float
+    threshold: float | None
     verdict: str
     reason: str
     estimate: float | None = None
@@ -138,7 +139,9 @@ def shared_fields(claim: Claim, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def effect_fields(effect: Effect) -> dict[str, Any]:
+def effect_fields(effect: Measured) -> dict[str, Any]:
+    """Of several effects: what they share, and of each control the worst."""
+    effect = effect.joint if isinstance(effect, Effects) else effect
     numbers, question = effect.measured, effect.question
     why = [exclusion.reason for exclusion in numbers.excluded]
     return {

@@ -7,8 +7,8 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
-from causaltest.effect import Effect
-from causaltest.once import at_once, counted, rehearse
+from causaltest.effects import Measured
+from causaltest.once import at_once, counted, rehearse, returned_effect
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
@@ -21,6 +21,9 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimRes
     through, except MeasurementError, which makes the claim INVALID.
     """
     rehearsed = rehearse(claim, arguments)
+    if rehearsed is not None:
+        # what its prediction cannot be about is told before anything is measured
+        returned_effect(claim, rehearsed)
     labs = [a for a in arguments.values() if isinstance(a, Lab)]
     before = counted(labs)
     judged = at_once(claim, arguments, known)
@@ -34,7 +37,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimRes
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 
-def kept_to(rehearsed: Effect | None, measured: Effect | None) -> bool:
+def kept_to(rehearsed: Measured | None, measured: Measured | None) -> bool:
     """Whether the body measured the experiment that it had named before it saw a number."""
     if rehearsed is None:
         return False

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from causaltest.asking.orderings import Ordering
 from causaltest.asking.predictions import Prediction
 from causaltest.asking.stopping import Stopping, StoppingRule, stopping_of
 from causaltest.effect import Effect
+from causaltest.effects import Effects
 from causaltest.errors import ClaimError
 
 P = ParamSpec("P")
+R = TypeVar("R", bound=Effect | Mapping[Any, Effect] | Effects)
 
 CLAIM_ATTRIBUTE = "__causal_claim__"
 WRAPPER_ATTRIBUTE = "__causal_wrapper__"
@@ -24,7 +27,7 @@ class Claim:
     """A sentence, its prediction, and the function that measures."""
 
     sentence: str
-    prediction: Prediction
+    prediction: Prediction | Ordering
     body: Callable[..., Any]
     id: str | None = None
     model: str | None = None
@@ -37,7 +40,7 @@ class Claim:
 
 def claim(
     sentence: str,
-    prediction: Prediction,
+    prediction: Prediction | Ordering,
     *,
     id: str | None = None,
     model: str | None = None,
@@ -45,8 +48,8 @@ def claim(
     stopping: StoppingRule | None = None,
     looks: int | None = None,
     accept: Iterable[str] = (),
-) -> Callable[[Callable[P, Effect]], Callable[P, Effect]]:
-    """Declare a claim: the decorated test measures and returns an `Effect`; causaltest judges it.
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare a claim: the decorated test measures and returns an `Effect`, or a mapping of them; causaltest judges it.
 
     `id` names the claim in reports (by default the test's name), `model` the lab's model for this
     claim, `family` the claims of this file that share one alpha (by default the whole file).
@@ -57,13 +60,13 @@ def claim(
     """
     if not isinstance(sentence, str) or not sentence.strip():
         raise ClaimError(f"A claim starts with a sentence, and {sentence!r} was given.")
-    if not isinstance(prediction, Prediction):
+    if not isinstance(prediction, Prediction | Ordering):
         raise ClaimError(
             f"The claim {sentence!r} needs a prediction such as at_least(0.3) or negligible(within=0.05), "
             f"and got {prediction!r}."
         )
 
-    def decorate(body: Callable[P, Effect]) -> Callable[P, Effect]:
+    def decorate(body: Callable[P, R]) -> Callable[P, R]:
         if getattr(body, "is_hypothesis_test", False):
             raise ClaimError(given_message(sentence))
         declared = Claim(sentence, prediction, body, id, model, family, stopping_of(stopping, looks), tuple(accept))

@@ -20,8 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from causaltest.asking.orderings import Ordering, mismatch
 from causaltest.asking.predictions import Prediction, Relation
 from causaltest.effect import Effect, Numbers, Waived
+from causaltest.effects import Effects, Name
 from causaltest.errors import JudgementError
 from causaltest.judging import wording
 from causaltest.judging.askable import check_askable
@@ -30,6 +32,7 @@ from causaltest.judging.equivalence import p_of, thresholds_of
 from causaltest.judging.family import Draws, Wanted, drawn_for
 from causaltest.judging.finding import Evidence, finding_of
 from causaltest.judging.multiplicity import adjusted
+from causaltest.judging.ordering import judge_ordering
 from causaltest.judging.paired import contest_of
 from causaltest.judging.power import Plan, needed_pairs, normal_two_sided
 from causaltest.judging.rules import Drawn, Rule, bounds_by, rule_for
@@ -70,15 +73,15 @@ class Case:
 
 
 def judge(
-    effect: Effect,
-    prediction: Prediction,
+    effect: Effect | Effects | Mapping[Name, Effect],
+    prediction: Prediction | Ordering,
     *,
     family_size: int = 1,
     seed: int | None = None,
     resamples: int | None = None,
     minimum_units: int | None = None,
 ) -> Verdict:
-    """What may be said of a prediction, given an effect's numbers.
+    """What may be said of a prediction, given an effect's numbers; of an order of effects, given a mapping of them.
 
     `family_size` is the number of claims judged together (Bonferroni). Without `seed` a fixed one
     is used, so that the same numbers give the same verdict. `minimum_units` replaces the rule's
@@ -92,8 +95,8 @@ def judge(
 
 
 def judge_family(
-    effects: Sequence[Effect],
-    predictions: Sequence[Prediction],
+    effects: Sequence[Effect | Effects | Mapping[Name, Effect]],
+    predictions: Sequence[Prediction | Ordering],
     *,
     family_size: int | None = None,
     seed: int | None = None,
@@ -123,15 +126,25 @@ def judge_family(
     return [verdicts[place] for place in range(len(cases))]
 
 
-def case_of(effect: Effect, prediction: Prediction, asked: Asked, layouts: Layouts) -> Case | Verdict:
-    """The claim ready to be judged, or INVALID."""
+def case_of(
+    effect: Effect | Effects | Mapping[Name, Effect], prediction: Prediction | Ordering, asked: Asked, layouts: Layouts
+) -> Case | Verdict:
+    """The claim ready to be judged; or the verdict, where it is INVALID or about an order of effects."""
+    if not isinstance(prediction, Prediction | Ordering):
+        raise JudgementError(f"judge takes a prediction such as at_least(0.3), and got {prediction!r}.")
+    several = isinstance(effect, Effects | Mapping)
+    wrong = mismatch(prediction, several=several) if several or isinstance(effect, Effect) else None
+    if wrong is not None:
+        raise JudgementError(f"{wrong[0].upper()}{wrong[1:]}")
+    if isinstance(effect, Effects | Mapping) and not isinstance(prediction, Prediction):
+        effects = effect if isinstance(effect, Effects) else Effects(effect)
+        return judge_ordering(effects, prediction, asked, layouts)
     if not isinstance(effect, Effect):
         raise JudgementError(
             f"judge takes an Effect, and got {type(effect).__name__}; a lab's run becomes one by .recovery(metric), "
             "and numbers of your own by Effect.from_values(...)."
         )
-    if not isinstance(prediction, Prediction):
-        raise JudgementError(f"judge takes a prediction such as at_least(0.3), and got {prediction!r}.")
+    assert isinstance(prediction, Prediction)  # an order of one effect was refused above
     numbers = effect.measured
     check_askable(numbers, prediction)
     settings = settings_for(prediction, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from causaltest.asking.orderings import Ordering
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.bounds import Bound
 from causaltest.judging.sample import Sample
@@ -145,7 +146,7 @@ def too_few_differ(differ: int, fewest: int, *, alpha: str) -> str:
     )
 
 
-def small_notes(outcome: Outcome, prediction: Prediction, bound: Bound) -> tuple[str, ...]:
+def small_notes(outcome: Outcome, prediction: Prediction | Ordering, bound: Bound) -> tuple[str, ...]:
     """Of an effect that is there, and surely smaller than what would be of interest."""
     smallest = prediction.smallest
     if outcome is not Outcome.SUPPORTED or smallest is None:
@@ -159,7 +160,7 @@ def small_notes(outcome: Outcome, prediction: Prediction, bound: Bound) -> tuple
     )
 
 
-def next_step(needed_n: int | None, prediction: Prediction, at_estimate: int | None, estimate: float) -> str:
+def next_step(needed_n: int | None, prediction: Prediction | Ordering, at_estimate: int | None, estimate: float) -> str:
     """How many pairs would decide, for the reason of an undecided claim."""
     told = []
     expecting = prediction.assumed
