@@ -62,6 +62,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--causal-plan", action="store_true", help="print what measuring the claims takes, and measure nothing"
     )
+    group.addoption(
+        "--causal-power", action="store_true", help="print the pairs that each claim needs; no model is opened"
+    )
+    group.addoption(
+        "--causal-assume",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the pairs needed are worked out under: effect, sd, icc, placebo, simulations",
+    )
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
@@ -79,7 +89,22 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
         )
+    check_power_options(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
+
+
+def check_power_options(config: pytest.Config) -> None:
+    """Raises UsageError for an assumption that no sample could meet, and for workers, which would each know a part."""
+    if config.getoption("causal_assume"):
+        from causaltest.asking.assumptions import assumptions_of
+        from causaltest.errors import ClaimError
+
+        try:
+            assumptions_of(config.getoption("causal_assume"))
+        except ClaimError as error:
+            raise pytest.UsageError(f"--causal-assume: {error}") from error
+    if config.getoption("causal_power") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--causal-power is worked out in one process: leave out -n, or give -n 0.")
 
 
 def is_claim(item: pytest.Function) -> bool:
@@ -113,7 +138,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if SUITE in config.stash:
         config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
-        if config.getoption("causal_plan"):
+        if config.getoption("causal_plan") or config.getoption("causal_power"):
             plain = [item for item in items if not (isinstance(item, pytest.Function) and is_claim(item))]
             config.hook.pytest_deselected(items=plain)
             items[:] = [item for item in items if item not in plain]
@@ -138,6 +163,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     if "causaltest.effect" in sys.modules:
         suite_of(pyfuncitem.config).watch_return(pyfuncitem)
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Where nothing is measured, names the claims that cannot be set up."""
+    if SUITE in item.config.stash and call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
+        item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+    return (yield)
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
@@ -188,7 +221,10 @@ class Results:
             from causaltest.reporting.claims_json import write_json
 
             try:
-                write_json(path, self.lines.values())
+                if SUITE in self.config.stash and self.config.getoption("causal_power"):
+                    self.config.stash[SUITE].write_power(path)
+                else:
+                    write_json(path, self.lines.values())
             except OSError as error:
                 self.fail(session, f"--causal-json {path} could not be written: {error}")
 
@@ -199,7 +235,8 @@ class Results:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints the claims' sections and table."""
-        if SUITE in self.config.stash and self.config.getoption("causal_plan"):
+        planned = self.config.getoption("causal_plan") or self.config.getoption("causal_power")
+        if SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
         elif self.lines or self.said:
             from causaltest.pytest_suite import write_summary

@@ -15,14 +15,17 @@ from typing import Any, TextIO
 
 import pytest
 
+from causaltest.asking.assumptions import assumptions_of
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
 from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.effect import Effect
-from causaltest.errors import CausaltestError, ClaimError
+from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.once import rehearse
+from causaltest.power_plan import Foreseen, PowerPlan, foresee, power_plan
+from causaltest.reporting.power import power_lines, write_power
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import decide
@@ -45,7 +48,10 @@ class Suite:
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
         self.settings = settings_of(config)
-        self.plans_only = bool(config.getoption("causal_plan"))
+        self.powers_only = bool(config.getoption("causal_power"))
+        self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
+        self.assumptions = assumptions_of(config.getoption("causal_assume"))
+        self._foreseen: dict[str, Foreseen] = {}
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
         """Rehearses claims that are not alone, before any is measured."""
@@ -57,7 +63,12 @@ class Suite:
         rehearse(bound(claim, item), self.arguments(claim, item))
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
-        """What measuring takes, model by model. Nothing is measured."""
+        """What measuring takes, model by model, and the pairs that the claims need. Nothing is measured."""
+        reporter.section("causal power")
+        for line in power_lines(self.power):
+            reporter.write_line(line)
+        if self.powers_only:
+            return
         reporter.section("causal plan")
         total = Cost()
         for name, lab in self._labs.items():
@@ -70,6 +81,29 @@ class Suite:
             reporter.write_line(f"{name}: {cost}")
         if len(self._labs) > 1:
             reporter.write_line(f"together: {total}")
+
+    @functools.cached_property
+    def power(self) -> PowerPlan:
+        """The pairs that the claims need; worked out when they are all known."""
+        curves = self.powers_only and self.config.getoption("causal_json") is not None
+        return power_plan(list(self._foreseen.values()), self.assumptions, suite_seed=self.seed, curves=curves)
+
+    def write_power(self, path: Path) -> None:
+        write_power(path, self.power)
+
+    def plan(self, item: pytest.Function, claim: Claim, family: Family) -> None:
+        """Rehearses a claim, and keeps what it promises."""
+        effect, why = foresee(bound(claim, item), self.arguments(claim, item))
+        self._foreseen[item.nodeid] = Foreseen(claim_id(item, claim), item.nodeid, claim, family, effect, why)
+
+    def cannot_plan(self, item: pytest.Function, raised: pytest.ExceptionInfo[BaseException]) -> None:
+        """Names a claim that could not be set up, where nothing is measured."""
+        if self.plans_only and item.nodeid not in self._foreseen:
+            claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
+            what = "a fixture reads a number" if isinstance(raised.value, RehearsalRead) else raised.exconly()
+            why = f"it cannot be set up without a model: {what}"
+            family = self.family(item, claim)
+            self._foreseen[item.nodeid] = Foreseen(claim_id(item, claim), item.nodeid, claim, family, None, why)
 
     def count(self, obj: object, made: Any) -> None:
         """Enters the items made of one function into their family and under their ids."""
@@ -118,7 +152,9 @@ class Suite:
         self.named.add(name)
         name = self.swaps.get(name, name)
         if name not in self._labs:
-            self._labs[name] = Lab.load(name, seed=self.seed, settings=self.settings)
+            lab = Lab.load(name, seed=self.seed, settings=self.settings)
+            # for power no model is opened, not even by a fixture
+            self._labs[name] = lab.rehearsal() if self.powers_only else lab
         return self._labs[name]
 
     def default_lab(self) -> Lab:
@@ -154,7 +190,7 @@ class Suite:
             )
         family = self.family(item, claim)
         if self.plans_only:
-            self.rehearse(item)
+            self.plan(item, claim, family)
             return True
         known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
