@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,10 +15,12 @@ from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
+from causaltest.asking.questions import looked_at, seen_by, swept_over, told
 from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
 from causaltest.effect import Effect, SelfPatch
-from causaltest.errors import ClaimError, ModelError, SiteError
+from causaltest.errors import ClaimError, MeasurementError, ModelError, SiteError
+from causaltest.seen import Kind, Seen
 from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ class Lab:
         self._refused: ModelError | None = None
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
+        self._seen: dict[Seen, None] = {}
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -131,6 +135,16 @@ class Lab:
     def experiments(self) -> tuple[Experiment, ...]:
         """What was asked of this lab so far, in order."""
         return tuple(self._experiments)
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The sweeps and searches of this lab so far, in order: what they looked at is no longer new."""
+        return tuple(self._seen)
+
+    @property
+    def named(self) -> bool:
+        """Whether its model was named, and is the same one in another run; not so for objects."""
+        return self._name is not None
 
     def clean(self, pairs: Pairs | Pair) -> CleanRuns:
         """The clean and corrupt runs: answers, what was given, which pairs are eligible."""
@@ -207,6 +221,28 @@ class Lab:
         sites, how = as_sites(at), method_of(method, steps)
         return Sweep(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how))
 
+    def search(
+        self,
+        pairs: Pairs | Pair,
+        *,
+        at: Site,
+        direction: Direction = "denoise",
+        by: Intervention = interventions.replace,
+        method: MethodName = "patched",
+        steps: int | None = None,
+    ) -> Search:
+        """The site with the largest effect among the layers, heads or neurons, and positions of `at`.
+
+            discovery, confirmation = pairs.split(discovery=0.5, seed=0)
+            site = lab.search(discovery, at=resid_post(range(12), every())).recovery(logit_diff)
+            effect = lab.denoise(confirmation, at=site).recovery(logit_diff)
+
+        The site remembers the pairs that it was found on: the best of many null sites looks like an effect there, and
+        a claim about these pairs is labelled exploratory. Takes what `sweep` takes.
+        """
+        sites, how = as_sites(at), method_of(method, steps)
+        return Search(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how))
+
     def _run(
         self,
         direction: Direction,
@@ -223,7 +259,18 @@ class Lab:
 
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
-        return self.backend.measure(experiment)
+        effect = self.backend.measure(experiment)
+        # Only this one's: the backend may give the same effect again, when more was seen.
+        labels = told(looked_at(experiment), [*seen_by(experiment), *self._seen])
+        if effect.numbers is None or not labels:
+            return effect
+        return replace(effect, numbers=replace(effect.numbers, seen=labels))
+
+    def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str], kind: Kind) -> SweepMap:
+        made = self.backend.sweep(cells, rows, columns)
+        seen = swept_over(cells[0], kind, f"{made.summary} ({len(cells)} sites)")
+        self._seen.setdefault(seen)
+        return replace(made, seen=seen)
 
 
 @dataclass(frozen=True)
@@ -276,36 +323,65 @@ class Sweep:
 
     def recovery(self, metric: Metric) -> SweepMap:
         """`Run.recovery` of each site alone."""
-        return self._read("recovery", metric)
+        return swept(self.lab, self.patching, "recovery", metric)
 
     def drop(self, metric: Metric) -> SweepMap:
         """`Run.drop` of each site alone."""
-        return self._read("drop", metric)
+        return swept(self.lab, self.patching, "drop", metric)
 
     def change(self, metric: Metric) -> SweepMap:
         """`Run.change` of each site alone, as the mean over pairs."""
-        return self._read("change", metric)
+        return swept(self.lab, self.patching, "change", metric)
 
-    def _read(self, quantity: Quantity, metric: Metric) -> SweepMap:
-        if len(self.patching.sites) != 1:
-            raise SiteError(f"A sweep takes one site with ranges as its axes, and got {len(self.patching.sites)}.")
-        pairs = self.patching.pairs
-        site = self.lab.backend.spread(self.patching.sites[0], pairs)
-        table = [cells for by_part in site.cells() for cells in by_part]
-        experiments = [
-            Experiment(
-                replace(self.patching, sites=(cell,)),
-                quantity,
-                metric,
-                controls=False,
-                placebo_draws=0,
-                seed=self.lab.seed,
-            )
-            for cells in table
-            for cell in cells
-        ]
-        rows = [row_label(cells[0]) for cells in table]
-        return self.lab.backend.sweep(experiments, rows, [str(cell.position) for cell in table[0]])
+
+@dataclass(frozen=True)
+class Search:
+    """One patched run per site and pair, of which a metric finds the best site.
+
+    Raises MeasurementError when no patch moved anything.
+    """
+
+    lab: Lab
+    patching: Patching
+
+    def recovery(self, metric: Metric) -> Site:
+        """The site with the largest `Run.recovery`."""
+        return best_of(self.lab, self.patching, "recovery", metric)
+
+    def drop(self, metric: Metric) -> Site:
+        """The site with the largest `Run.drop`."""
+        return best_of(self.lab, self.patching, "drop", metric)
+
+    def change(self, metric: Metric) -> Site:
+        """The site with the largest `Run.change`, as the mean over pairs."""
+        return best_of(self.lab, self.patching, "change", metric)
+
+
+def swept(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric, kind: Kind = "sweep") -> SweepMap:
+    """Every site of a patching alone. Raises SiteError for several sites in place of one with axes."""
+    if len(patching.sites) != 1:
+        raise SiteError(f"A {kind} takes one site with ranges as its axes, and got {len(patching.sites)}.")
+    site = lab.backend.spread(patching.sites[0], patching.pairs)
+    table = [cells for by_part in site.cells() for cells in by_part]
+    experiments = [
+        Experiment(replace(patching, sites=(cell,)), quantity, metric, controls=False, placebo_draws=0, seed=lab.seed)
+        for cells in table
+        for cell in cells
+    ]
+    rows = [row_label(cells[0]) for cells in table]
+    return lab._map(experiments, rows, [str(cell.position) for cell in table[0]], kind)
+
+
+def best_of(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric) -> Site:
+    """The site with the largest effect. Raises MeasurementError when no patch moved anything."""
+    found = swept(lab, patching, quantity, metric, "search")
+    if not any(found.distances) or all(math.isnan(e) for e in found.estimates):
+        raise MeasurementError(
+            f"The search {found.summary} found nothing: at none of its {len(found.sites)} sites did the patch move "
+            "anything that can be compared. Choose pairs whose activations differ there."
+        )
+    site: Site = found.best
+    return site
 
 
 class Rehearsal:
