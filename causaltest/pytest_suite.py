@@ -23,6 +23,7 @@ from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError
 from causaltest.foresight import rehearse_all
 from causaltest.once import rehearse
+from causaltest.recording.seen import usual_log
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import decide
@@ -45,6 +46,7 @@ class Suite:
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
         self.settings = settings_of(config)
+        self.log = usual_log()
         self.plans_only = bool(config.getoption("causal_plan"))
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
@@ -119,6 +121,7 @@ class Suite:
         name = self.swaps.get(name, name)
         if name not in self._labs:
             self._labs[name] = Lab.load(name, seed=self.seed, settings=self.settings)
+            self.log.watch(self._labs[name])
         return self._labs[name]
 
     def default_lab(self) -> Lab:
@@ -159,7 +162,7 @@ class Suite:
         known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
         try:
-            result = decide(bound(claim, item), self.arguments(claim, item), known)
+            result = decide(bound(claim, item), self.arguments(claim, item), known, log=self.log)
         except pytest.skip.Exception:
             raise
         except Exception as raised:
@@ -207,7 +210,10 @@ class Suite:
 
         @functools.wraps(original)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            returned = original(*args, **kwargs)
+            try:
+                returned = original(*args, **kwargs)
+            finally:
+                self.log.note(a for a in item.funcargs.values() if isinstance(a, Lab))
             if isinstance(returned, Effect):
                 raise ClaimError(
                     f"{item.name} returned an Effect without @claim, so nobody would judge it. Decorate it with "
