@@ -46,6 +46,10 @@ def max_t(
     squares, and Student's t is an increasing function of it, the same at all sites: so the largest t is found where
     this is largest. Stepping down, a site competes with those that are not above it (algorithm 2.8, with
     monotone p-values); (1 + count) / (1 + flips) counts the observed signs too (Phipson and Smyth 2010).
+
+    The null is a site whose totals are as often positive as negative, size for size, which holds where a patch does
+    nothing. It is not merely a mean of zero: rare large losses that make up for many small gains are found, as an
+    effect that they are. So survivors are for exploring, and a claim on other pairs confirms them.
     """
     sites, units = totals.shape
     slack = np.zeros(units) if slack is None else slack

@@ -127,3 +127,15 @@ def test_many_sites_are_tested_in_parts_with_the_same_result(monkeypatch: pytest
     monkeypatch.setattr("causaltest.judging.max_t.ENTRIES_AT_ONCE", 9 * 7)
     parts = max_t(rows, resamples=500, seed=0)
     assert (whole.p_adjusted == parts.p_adjusted).all() and (whole.p_values == parts.p_values).all()
+
+
+def test_any_null_site_survives_in_a_twentieth_of_all_sweeps() -> None:
+    """Sixty correlated null sites, where without a correction most sweeps would find something."""
+    corrected, uncorrected = 0, 0
+    for draw in range(400):
+        rng = np.random.default_rng((7, draw))
+        tests = max_t(rng.normal(size=(60, 20)) + rng.normal(size=20), resamples=199, seed=draw)
+        corrected += tests.p_adjusted.min() <= 0.05
+        uncorrected += tests.p_values.min() <= 0.05
+    assert 0.014 <= corrected / 400 <= 0.086, "the 99.9 % band of .05"
+    assert uncorrected / 400 > 0.4
