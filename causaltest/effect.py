@@ -135,6 +135,8 @@ class Numbers:
     provenance: Mapping[str, str] = field(default_factory=dict)
     estimated_by: str | None = None
     """The method, where no patched run was made: such numbers screen, and are not judged."""
+    seen: tuple[str, ...] = field(default=(), compare=False)
+    """Sweeps and searches of the same lab that have seen these pairs before."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rounding < math.inf:
@@ -389,6 +391,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
         references={"first": first.values, "second": tuple(second.values[j] for j in order)},
         provenance=first.provenance,
         estimated_by=first.estimated_by,
+        seen=tuple(dict.fromkeys(first.seen + second.seen)),
     )
 
 

@@ -25,6 +25,7 @@ from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.once import rehearse
 from causaltest.power_plan import Foreseen, PowerPlan, foresee, power_plan
+from causaltest.recording.seen import usual_log
 from causaltest.reporting.power import power_lines, write_power
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
@@ -48,6 +49,7 @@ class Suite:
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
         self.settings = settings_of(config)
+        self.log = usual_log()
         self.powers_only = bool(config.getoption("causal_power"))
         self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
@@ -153,6 +155,7 @@ class Suite:
         name = self.swaps.get(name, name)
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
+            self.log.watch(lab)
             # for power no model is opened, not even by a fixture
             self._labs[name] = lab.rehearsal() if self.powers_only else lab
         return self._labs[name]
@@ -195,7 +198,7 @@ class Suite:
         known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
         try:
-            result = decide(bound(claim, item), self.arguments(claim, item), known)
+            result = decide(bound(claim, item), self.arguments(claim, item), known, log=self.log)
         except pytest.skip.Exception:
             raise
         except Exception as raised:
@@ -243,7 +246,10 @@ class Suite:
 
         @functools.wraps(original)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            returned = original(*args, **kwargs)
+            try:
+                returned = original(*args, **kwargs)
+            finally:
+                self.log.note(a for a in item.funcargs.values() if isinstance(a, Lab))
             if isinstance(returned, Effect):
                 raise ClaimError(
                     f"{item.name} returned an Effect without @claim, so nobody would judge it. Decorate it with "

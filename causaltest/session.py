@@ -7,15 +7,16 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
-from causaltest.effects import Measured
-from causaltest.once import at_once, counted, rehearse, returned_effect
+from causaltest.effects import Effects, Measured
+from causaltest.once import Judged, at_once, counted, rehearse, returned_effect
+from causaltest.recording.seen import SeenLog
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
 
 
-def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimResult:
-    """Rehearse, measure and judge one claim.
+def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: SeenLog | None = None) -> ClaimResult:
+    """Rehearse, measure and judge one claim; `log` says what has seen its pairs before.
 
     Raises ClaimError when the body returns anything but an Effect; what the body raises passes
     through, except MeasurementError, which makes the claim INVALID.
@@ -27,14 +28,26 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimRes
     labs = [a for a in arguments.values() if isinstance(a, Lab)]
     before = counted(labs)
     judged = at_once(claim, arguments, known)
+    log = SeenLog(None) if log is None else log
+    seen = log.label(labs, judged.effect)
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),
-        "status_reason": NOT_REGISTERED if kept_to(rehearsed, judged.effect) else CHOSE_BY_NUMBER,
+        "status_reason": (seen or [NOT_REGISTERED])[0] if kept_to(rehearsed, judged.effect) else CHOSE_BY_NUMBER,
+        "seen": seen,
+        "notes": [*notes_without(judged, "exploratory: "), *filter(None, [log.problem()])],
         "runs": {name: n - before[name] for name, n in counted(labs).items()},
         **judged.extra,
     }
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
+
+
+def notes_without(judged: Judged, prefix: str) -> list[str]:
+    """The verdict's notes, without what the lab alone knew of earlier looks: the log knows all of it, and the order."""
+    effect = judged.effect
+    members = [] if effect is None else list(effect.members.values()) if isinstance(effect, Effects) else [effect]
+    told = {f"{prefix}{seen}" for member in members for seen in member.measured.seen}
+    return [note for note in judged.verdict.notes if note not in told]
 
 
 def kept_to(rehearsed: Measured | None, measured: Measured | None) -> bool:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Two threads on shared cores are many times slower than one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,3 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["CAUSALTEST_CACHE_DIR"] = tempfile.mkdtemp(prefix="causaltest-")
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen_before() -> Iterator[None]:
+    """What one test has swept or claimed labels no claim of another."""
+    Path(os.environ["CAUSALTEST_CACHE_DIR"], "seen.jsonl").unlink(missing_ok=True)
+    yield

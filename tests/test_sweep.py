@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from causaltest.asking.positions import last
+from causaltest.asking.sites import resid_post
+from causaltest.seen import Found, Seen
 from causaltest.sweep import SweepMap
 
 
@@ -59,3 +62,19 @@ def test_a_null_of_a_patch_that_moved_something_is_a_number() -> None:
 def test_the_columns_of_the_table_line_up(rows: int) -> None:
     lines = str(sweep([-10.0, 0.5, 100.0] * rows, rows=rows)).splitlines()[1:]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_a_map_without_its_pairs_gives_sites_that_remember_nothing() -> None:
+    assert sweep([1.0, 0.0, 0.0, 0.0]).site(0) == (0, 0)
+
+
+def test_sites_of_a_lab_remember_where_they_were_found_and_stay_the_same_sites() -> None:
+    site = resid_post(3, last())
+    seen = Seen("sweep", ("m",), "recovery(accuracy), denoise resid_post (1 sites)", "q", "p", frozenset({"a", "b"}))
+    made = SweepMap("s", ("L3",), ("last()",), (0.93,), (1.0,), 2, 2, sites=(site,), seen=seen)
+    assert made.best == site and hash(made.best) == hash(site) and repr(made.best) == repr(site)
+    assert site.found is None
+    assert made.best.found == Found(seen, 1, 0.93)
+    assert str(made.best.found) == (
+        "found by the sweep recovery(accuracy), denoise resid_post (1 sites) on 2 pairs, estimate 0.93"
+    )

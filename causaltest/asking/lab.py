@@ -14,10 +14,13 @@ from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
+from causaltest.asking.questions import looked_at, seen_by, swept_over, told
 from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
+from causaltest.asking.sweeps import Search, Sweep
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import ClaimError, ModelError, SiteError
+from causaltest.seen import Kind, Seen
 from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ class Lab:
         self._refused: ModelError | None = None
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
+        self._seen: dict[Seen, None] = {}
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -131,6 +135,16 @@ class Lab:
     def experiments(self) -> tuple[Experiment, ...]:
         """What was asked of this lab so far, in order."""
         return tuple(self._experiments)
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The sweeps and searches of this lab so far, in order: what they looked at is no longer new."""
+        return tuple(self._seen)
+
+    @property
+    def named(self) -> bool:
+        """Whether its model was named, and is the same one in another run; not so for objects."""
+        return self._name is not None
 
     def clean(self, pairs: Pairs | Pair) -> CleanRuns:
         """The clean and corrupt runs: answers, what was given, which pairs are eligible."""
@@ -207,6 +221,28 @@ class Lab:
         sites, how = as_sites(at), method_of(method, steps)
         return Sweep(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how))
 
+    def search(
+        self,
+        pairs: Pairs | Pair,
+        *,
+        at: Site,
+        direction: Direction = "denoise",
+        by: Intervention = interventions.replace,
+        method: MethodName = "patched",
+        steps: int | None = None,
+    ) -> Search:
+        """The site with the largest effect among the layers, heads or neurons, and positions of `at`.
+
+            discovery, confirmation = pairs.split(discovery=0.5, seed=0)
+            site = lab.search(discovery, at=resid_post(range(12), every())).recovery(logit_diff)
+            effect = lab.denoise(confirmation, at=site).recovery(logit_diff)
+
+        The site remembers the pairs that it was found on: the best of many null sites looks like an effect there, and
+        a claim about these pairs is labelled exploratory. Takes what `sweep` takes.
+        """
+        sites, how = as_sites(at), method_of(method, steps)
+        return Search(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how))
+
     def _run(
         self,
         direction: Direction,
@@ -223,7 +259,18 @@ class Lab:
 
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
-        return self.backend.measure(experiment)
+        effect = self.backend.measure(experiment)
+        # Only this one's: the backend may give the same effect again, when more was seen.
+        labels = told(looked_at(experiment), [*seen_by(experiment), *self._seen])
+        if effect.numbers is None or not labels:
+            return effect
+        return replace(effect, numbers=replace(effect.numbers, seen=labels))
+
+    def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str], kind: Kind) -> SweepMap:
+        made = self.backend.sweep(cells, rows, columns)
+        seen = swept_over(cells[0], kind, f"{made.summary} ({len(cells)} sites)")
+        self._seen.setdefault(seen)
+        return replace(made, seen=seen)
 
 
 @dataclass(frozen=True)
@@ -265,47 +312,6 @@ class Run:
             self.patching, quantity, metric, controls=measured, placebo_draws=draws, seed=self.lab.seed
         )
         return self.lab._measure(experiment)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One patched run per site and pair, waiting to be read by a metric."""
-
-    lab: Lab
-    patching: Patching
-
-    def recovery(self, metric: Metric) -> SweepMap:
-        """`Run.recovery` of each site alone."""
-        return self._read("recovery", metric)
-
-    def drop(self, metric: Metric) -> SweepMap:
-        """`Run.drop` of each site alone."""
-        return self._read("drop", metric)
-
-    def change(self, metric: Metric) -> SweepMap:
-        """`Run.change` of each site alone, as the mean over pairs."""
-        return self._read("change", metric)
-
-    def _read(self, quantity: Quantity, metric: Metric) -> SweepMap:
-        if len(self.patching.sites) != 1:
-            raise SiteError(f"A sweep takes one site with ranges as its axes, and got {len(self.patching.sites)}.")
-        pairs = self.patching.pairs
-        site = self.lab.backend.spread(self.patching.sites[0], pairs)
-        table = [cells for by_part in site.cells() for cells in by_part]
-        experiments = [
-            Experiment(
-                replace(self.patching, sites=(cell,)),
-                quantity,
-                metric,
-                controls=False,
-                placebo_draws=0,
-                seed=self.lab.seed,
-            )
-            for cells in table
-            for cell in cells
-        ]
-        rows = [row_label(cells[0]) for cells in table]
-        return self.lab.backend.sweep(experiments, rows, [str(cell.position) for cell in table[0]])
 
 
 class Rehearsal:
@@ -374,8 +380,3 @@ def as_sites(at: Patchable) -> tuple[Site, ...]:
     if not sites or len(sites) < len(given):
         raise SiteError(f"at= takes a site such as resid_post(6, thought(0)), or several, and got {at!r}.")
     return sites
-
-
-def row_label(site: Site) -> str:
-    layer = f"L{site.layers[0]}" if site.layers else site.component
-    return f"{layer}{site.letter}{site.parts[0]}" if site.parts else layer

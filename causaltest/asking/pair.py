@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -11,6 +13,8 @@ from causaltest.asking.templates import Template, fill_both
 from causaltest.errors import PairsError
 
 LONGEST_TEXT = 1_000_000
+PAIR_DIGITS = 16
+"""Of a pair's digest: 64 bits, by which a million pairs are told apart."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,16 @@ class Pair:
     def with_itself(self) -> Pair:
         """The clean prompt beside itself: a patch between the two must change nothing."""
         return replace(self, corrupt=self.clean, corrupt_answer=self.answer, corrupt_spans={})
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the two prompts, in either order, and their chat: the pair by what a model sees of it.
+
+        Another id, cluster, span or answer does not make it another pair.
+        """
+        chat = None if self.chat is None else self.chat.as_dict()
+        plain = json.dumps([sorted((self.clean, self.corrupt)), chat], sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()[:PAIR_DIGITS]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are set, as plain data."""

@@ -175,6 +175,11 @@ class Pairs(Sequence[Pair]):
         plain = json.dumps([p.as_dict() for p in self._pairs] + [self.iid], sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()
 
+    @cached_property
+    def each(self) -> frozenset[str]:
+        """The digest of every pair: which pairs these are, in any order and under any name."""
+        return frozenset(p.digest for p in self._pairs)
+
     def as_chat(
         self,
         *,

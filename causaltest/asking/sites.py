@@ -7,13 +7,14 @@ transformers' `hidden_states[l]` is `resid_pre(l)`, which is why no such index a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from causaltest.asking.directions import Direction, direction
 from causaltest.asking.features import SAE, Features, features_of
 from causaltest.asking.positions import Position, compact, every
 from causaltest.errors import SiteError
+from causaltest.seen import Found
 
 Component = Literal[
     "embed",
@@ -47,6 +48,8 @@ class Site:
     position: Position
     within: Direction | Features | None = None
     """The directions or features that are patched; None for all of the component."""
+    found: Found | None = field(default=None, repr=False, compare=False)
+    """Where a sweep or a search found it; None where it was written down. It is the same site either way."""
 
     def __str__(self) -> str:
         layer = f" L{compact(self.layers)}" if self.layers else ""

@@ -147,12 +147,17 @@ def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
         f"in {numbers.clipped:.0%} of the pairs a value lay outside the metric's range and was clipped: what is judged "
         "is the clipped metric",
     )
-    told = (clipped if numbers.clipped else ()) + more_than_its_whole(numbers)
+    told = (clipped if numbers.clipped else ()) + more_than_its_whole(numbers) + exploratory(numbers)
     return told + tuple(
         f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
         for name, control in wanted.items()
         if control is None or isinstance(control, Waived)
     )
+
+
+def exploratory(numbers: Numbers) -> tuple[str, ...]:
+    """A claim about pairs that suggested it proves nothing new: the best of many null sites looks like an effect."""
+    return tuple(f"exploratory: {seen}" for seen in numbers.seen)
 
 
 def more_than_its_whole(numbers: Numbers) -> tuple[str, ...]:

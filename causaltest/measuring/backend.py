@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -36,7 +37,7 @@ from causaltest.measuring.references import SIDES, References
 from causaltest.measuring.scores import score, text_of, tokens_needed
 from causaltest.measuring.sites import Sites
 from causaltest.measuring.study import Study, generates
-from causaltest.sweep import SweepMap
+from causaltest.sweep import PerPair, SweepMap
 
 LEAST_BUDGET = 1 << 20
 LOOKED_AT = 32
@@ -115,18 +116,30 @@ class ModelBackend:
 
     def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         component = cells[0].patching.sites[0].component
-        studies, readings = self._run(cells, f"{len(cells)} sites")
-        effects = [study.effect(readings, {}) for study in studies]
+        studies, readings = self._run(cells, f"{len(cells)} sites", roughly=True)
+        values, estimates = None, []
+        for cell, study in enumerate(studies):
+            effect = study.effect(readings, {})
+            if values is None:
+                first, values = effect.measured, np.empty((len(cells), effect.n))
+            values[cell] = effect.measured.values
+            estimates.append(effect.estimate)
+        assert values is not None  # a site has a cell
+        measured = first.estimated_by is None
+        rounding = studies[0].roughly(readings) if measured and cells[0].metric.kind == "continuous" else 0.0
         return SweepMap(
             summary=f"{cells[0].quantity}({cells[0].metric}), {cells[0].patching.direction} {component}",
-            estimated_by=effects[0].measured.estimated_by,
+            estimated_by=first.estimated_by,
+            per_pair=PerPair(values, first.pair_ids, first.clusters, first.denominators, rounding)
+            if measured
+            else None,
             rows=tuple(rows),
             columns=tuple(
                 self._labelled(cell, label) for cell, label in zip(cells[: len(columns)], columns, strict=True)
             ),
-            estimates=tuple(effect.estimate for effect in effects),
+            estimates=tuple(estimates),
             distances=tuple(study.mean_distance(readings) for study in studies),
-            n=effects[0].n,
+            n=len(first.values),
             pairs_total=len(cells[0].patching.pairs),
             sites=tuple(cell.patching.sites[0] for cell in cells),
         )
@@ -249,15 +262,20 @@ class ModelBackend:
                 self._measured[experiment.digest] = error
 
     def _run(
-        self, experiments: Sequence[Experiment], what: str, *, neutral: bool = False
+        self, experiments: Sequence[Experiment], what: str, *, neutral: bool = False, roughly: bool = False
     ) -> tuple[list[Study], Readings]:
-        """Runs one plan; out of memory, it goes on with half the budget. `neutral`: with what `Study.neutral` reads."""
+        """Runs one plan; out of memory, it goes on with half the budget.
+
+        `neutral`: with what `Study.neutral` reads; `roughly`: with what `Study.roughly` reads of the first.
+        """
         while True:
             try:
                 batch, studies = self.batch(experiments)
                 self._prove(batch.pairs)
                 for study in studies if neutral else ():
                     study.compare(study.patched.arm)
+                if roughly and not experiments[0].patching.method.estimates:
+                    studies[0].compare_roughly()
                 with Progress(what, batch.patched_runs, self.settings) as progress:
                     method = experiments[0].patching.method
                     arms = estimating(method) if method.estimates else None

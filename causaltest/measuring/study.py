@@ -123,6 +123,22 @@ class Study:
         self.unpatched = self.batch.unpatched(vectors.side, vectors.spots, self.patched.new_tokens)
         self.batch.compared |= {arm, self.unpatched, self.patched.vectors.side}
 
+    def compare_roughly(self) -> None:
+        """Has a few runs begin where the patched ones do, unpatched: enough to see how far rounding goes."""
+        if self.experiment.metric.kind == "continuous":
+            vectors, tokens = self.patched.vectors, self.patched.new_tokens
+            key = ("unpatched, few", vectors.side, tokens)
+            self.few = self.batch.arm(key, lambda: Arm(vectors.side, vectors.spots, None, tokens, few=True))
+            self.batch.compared |= {self.few, vectors.side}
+
+    def roughly(self, readings: Readings) -> float:
+        """How far rounding may move a value of the metric, as those few runs show it."""
+        pairs = torch.from_numpy(self.batch.ran(self.few))
+        side, dtype = self.patched.vectors.side, self.batch.model.model.dtype
+        few = {arm: readings.logits[arm][pairs] for arm in (self.few, side)}
+        alike = replace(readings, logits=few)
+        return 2 * self_patch(alike, self.few, torch.arange(len(pairs)), self.few, side, dtype).tolerance
+
     def neutral(self, readings: Readings, arm: int | Side) -> SelfPatch:
         """How far an arm that was compared moves any answer logit, and how far rounding alone may.
 

@@ -14,9 +14,11 @@ from causaltest.asking.lab import Lab
 from causaltest.asking.metrics import accuracy, logit_diff
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.positions import every, index, last, span, thought
+from causaltest.asking.predictions import at_least
 from causaltest.asking.sites import Site, embed, head, neuron, resid_post
 from causaltest.effect import Difference, Effect, SelfPatch
-from causaltest.errors import ClaimError, RehearsalRead, SiteError
+from causaltest.errors import ClaimError, MeasurementError, RehearsalRead, SiteError
+from causaltest.judging.judge import judge
 from causaltest.sweep import SweepMap
 
 PAIR = Pair(clean="2 ducks", corrupt="3 ducks", answer="2", corrupt_answer="3", cluster="a")
@@ -38,7 +40,12 @@ class Recorder:
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         self.asked.append((tuple(cells), tuple(rows), tuple(columns)))
-        return SweepMap("recorded", tuple(rows), tuple(columns), (0.5,) * len(cells), (1.0,) * len(cells), 2, 2)
+        estimates = tuple(n / len(cells) for n in range(len(cells)))
+        sites = tuple(cell.patching.sites[0] for cell in cells)
+        return SweepMap("recorded", tuple(rows), tuple(columns), estimates, self.distances(cells), 2, 2, sites)
+
+    def distances(self, cells: Sequence[Experiment]) -> tuple[float, ...]:
+        return (1.0,) * len(cells)
 
     def spread(self, site: Site, pairs: Pairs) -> Site:
         if site.position != every():
@@ -198,6 +205,70 @@ def test_a_sweep_takes_one_site(lab: Lab) -> None:
         lab.sweep(PAIRS, at=[SITE, SITE]).recovery(accuracy)  # type: ignore[arg-type]
 
 
+# searches, and what was seen
+
+
+def test_a_search_is_a_sweep_whose_best_site_remembers_where_it_was_found(lab: Lab, backend: Recorder) -> None:
+    at = resid_post([3, 5], thought(0, 1, 2))
+    site = lab.search(PAIRS, at=at).recovery(accuracy)
+    lab.sweep(PAIRS, at=at).recovery(accuracy)
+    assert backend.asked[0] == backend.asked[1], "the same cells"
+    assert site == resid_post(5, thought(2)), "the last has the largest"
+    assert site.found is not None
+    assert (site.found.sites, site.found.estimate, site.found.by.kind) == (6, 5 / 6, "search")
+    assert (site.found.by.each, site.found.by.models) == (PAIRS.each, ("recorded",))
+    assert str(site.found) == "found by the search recorded (6 sites) on 2 pairs, estimate 0.833"
+    assert lab.sweep(PAIRS, at=at).recovery(accuracy).best.found.by.kind == "sweep"
+
+
+def test_a_search_goes_in_any_direction(lab: Lab, backend: Recorder) -> None:
+    lab.search(PAIRS, at=SITE, direction="noise").drop(accuracy)
+    lab.search(PAIRS, at=SITE, direction="ablate", by=interventions.mean).change(accuracy)
+    assert [(a[0][0].patching.direction, a[0][0].quantity) for a in backend.asked] == [
+        ("noise", "drop"),
+        ("ablate", "change"),
+    ]
+
+
+def test_a_search_that_moves_nothing_finds_nothing(lab: Lab, backend: Recorder) -> None:
+    backend.distances = lambda cells: (0.0,) * len(cells)  # type: ignore[method-assign]
+    with pytest.raises(MeasurementError, match="found nothing: at none of its 2 sites did the patch move anything"):
+        lab.search(PAIRS, at=resid_post([1, 2], last())).recovery(accuracy)
+    assert len(lab.seen) == 1, "it has looked all the same"
+
+
+def test_a_search_takes_one_site(lab: Lab) -> None:
+    with pytest.raises(SiteError, match="A search takes one site with ranges as its axes, and got 2"):
+        lab.search(PAIRS, at=[SITE, SITE]).recovery(accuracy)  # type: ignore[arg-type]
+
+
+def test_an_effect_on_swept_pairs_carries_it_and_the_judge_says_so(lab: Lab) -> None:
+    other = Pairs([Pair(clean="8 ducks", corrupt="9 ducks", answer="8", cluster="z")])
+
+    def effect(pairs: Pairs) -> Effect:
+        return lab.denoise(pairs, at=SITE).recovery(accuracy)
+
+    before = effect(PAIRS)
+    lab.sweep(PAIRS[:1], at=resid_post(range(4), last())).recovery(accuracy)
+    lab.sweep(PAIRS[:1], at=resid_post(range(4), last())).recovery(accuracy)
+    after = effect(PAIRS)
+    sentence = "1 of its 2 pairs were seen by the sweep recorded (4 sites)"
+    assert (before.measured.seen, after.measured.seen, effect(other).measured.seen) == ((), (sentence,), ())
+    assert (after - before).measured.seen == (sentence,)
+    assert before == after, "what was seen is no number"
+    assert f"exploratory: {sentence}" in judge(after, at_least(0.1)).notes
+    assert not any("exploratory" in note for note in judge(before, at_least(0.1)).notes)
+    assert len(lab.seen) == 1, "the same sweep is noted once"
+
+
+def test_a_found_site_tells_another_lab_of_the_same_model(backend: Recorder) -> None:
+    first, second = (Lab(name="m", backend=backend) for _ in range(2))  # type: ignore[arg-type]
+    site = first.search(PAIRS, at=resid_post(range(4), last())).recovery(accuracy)
+    assert second.denoise(PAIRS, at=site).recovery(accuracy).measured.seen
+    other = Lab(name="another", backend=backend)  # type: ignore[arg-type]
+    assert not other.denoise(PAIRS, at=site).recovery(accuracy).measured.seen
+
+
 # names, and what is opened when
 
 
@@ -247,6 +318,7 @@ READS: dict[str, Callable[[Lab], object]] = {
         (lab.denoise(PAIRS, at=SITE).recovery(accuracy) - lab.denoise(PAIRS, at=SITE).recovery(accuracy)).estimate
     ),
     "a sweep": lambda lab: lab.sweep(PAIRS, at=resid_post(range(3), every())).recovery(accuracy),
+    "a search": lambda lab: lab.search(PAIRS, at=resid_post(range(3), every())).recovery(accuracy),
     "the clean runs": lambda lab: lab.clean(PAIRS),
 }
 

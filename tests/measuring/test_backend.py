@@ -324,10 +324,45 @@ def test_a_sweep_of_every_position_needs_prompts_of_one_length(lab, tiny_gpt2):
 
 
 def test_a_sweep_measures_no_controls(tiny_gpt2):
-    """A run per site and pair, and no more."""
+    """A run per site and pair, and no more than shows rounding: one for the first pair of either length."""
     backend = ModelBackend(tiny_gpt2.backend.loaded)
-    Lab(name="swept", backend=backend).sweep(tiny_gpt2.pairs, at=resid_post(range(2), last())).recovery(logit_diff)
-    assert backend.counted()["patched_runs"] == 2 * len(tiny_gpt2.pairs)
+    lab = Lab(name="swept", backend=backend)
+    lab.sweep(tiny_gpt2.pairs, at=resid_post(range(2), last())).recovery(logit_diff)
+    assert backend.counted()["patched_runs"] == 2 * len(tiny_gpt2.pairs) + 2
+
+
+def test_right_or_wrong_has_no_rounding_to_be_measured():
+    lab, pairs = Lab(name="organism:planted"), planted.pairs(per_cluster=1)
+    lab.sweep(pairs, at=resid_post(range(4), last())).recovery(accuracy)
+    assert lab.counts["patched_runs"] == 4 * len(pairs)
+
+
+def test_a_sweep_keeps_what_each_site_did_to_each_pair(lab, tiny_gpt2):
+    pairs = tiny_gpt2.pairs[::2]
+    found = lab.sweep(pairs, at=resid_post(range(3), every())).recovery(logit_diff)
+    kept = found.per_pair
+    assert kept.values.shape == (15, len(pairs))
+    for cell, site in enumerate(found.sites):
+        alone = lab.denoise(pairs, at=site).recovery(logit_diff).measured
+        assert kept.values[cell] == pytest.approx(alone.values, abs=1e-5)
+        assert (kept.pair_ids, kept.clusters) == (alone.pair_ids, alone.clusters)
+        assert kept.denominators == pytest.approx(alone.denominators)
+    # Behind the last block nobody reads another position: what is there is rounding, and known to be.
+    assert abs(kept.values[10:14]).max() <= kept.rounding < 1e-4
+    estimated = lab.sweep(pairs, at=resid_post(range(3), every()), method="attribution").recovery(logit_diff)
+    assert estimated.per_pair is None
+
+
+def test_the_planted_sites_survive_and_nothing_else_does():
+    """Ninety places, of which seven carry the value."""
+    lab, pairs = Lab.load("organism:planted"), planted.pairs(per_cluster=1)
+    at = resid_post(range(4), index(*range(5)))
+    same_length = Pairs([p for p in pairs if len(p.clean.split()) == len(pairs[0].clean.split())])
+    for metric in (accuracy, logit_diff):
+        found = lab.sweep(same_length, at=at).recovery(metric).survivors()
+        true = {str(site) for site in found.sites}
+        alone = {str(s) for s in found.sweep.sites if lab.denoise(same_length, at=s).recovery(metric).estimate == 1.0}
+        assert true == alone and 0 < len(true) < 20
 
 
 def test_a_sweep_of_all_layers_is_a_forward_per_length(tiny_gpt2, forwards):

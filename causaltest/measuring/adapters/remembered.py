@@ -21,8 +21,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from causaltest.kept import cache_folder, keep
 from causaltest.measuring.adapters.decoder import find
-from causaltest.measuring.adapters.kept import cache_folder, keep
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import names_for
 from causaltest.measuring.timeline import run_length

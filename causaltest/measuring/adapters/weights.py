@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from causaltest.errors import ModelError
-from causaltest.measuring.adapters.kept import cache_folder, keep
+from causaltest.kept import cache_folder, keep
 
 PATTERNS = ("model*.safetensors", "pytorch_model*.bin")
 """Weights in the layouts of transformers, whole or in shards; the first pattern that is found is what is loaded."""

@@ -1,0 +1,92 @@
+"""Sweeps and searches: every layer, part and position of a site, each alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from causaltest.asking.experiment import Experiment, Patching, Quantity
+from causaltest.asking.metrics import Metric
+from causaltest.asking.sites import Site
+from causaltest.errors import MeasurementError, SiteError
+from causaltest.seen import Kind
+from causaltest.sweep import SweepMap
+
+if TYPE_CHECKING:
+    from causaltest.asking.lab import Lab
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One patched run per site and pair, waiting to be read by a metric."""
+
+    lab: Lab
+    patching: Patching
+
+    def recovery(self, metric: Metric) -> SweepMap:
+        """`Run.recovery` of each site alone."""
+        return swept(self.lab, self.patching, "recovery", metric)
+
+    def drop(self, metric: Metric) -> SweepMap:
+        """`Run.drop` of each site alone."""
+        return swept(self.lab, self.patching, "drop", metric)
+
+    def change(self, metric: Metric) -> SweepMap:
+        """`Run.change` of each site alone, as the mean over pairs."""
+        return swept(self.lab, self.patching, "change", metric)
+
+
+@dataclass(frozen=True)
+class Search:
+    """One patched run per site and pair, of which a metric finds the best site.
+
+    Raises MeasurementError when no patch moved anything.
+    """
+
+    lab: Lab
+    patching: Patching
+
+    def recovery(self, metric: Metric) -> Site:
+        """The site with the largest `Run.recovery`."""
+        return best_of(self.lab, self.patching, "recovery", metric)
+
+    def drop(self, metric: Metric) -> Site:
+        """The site with the largest `Run.drop`."""
+        return best_of(self.lab, self.patching, "drop", metric)
+
+    def change(self, metric: Metric) -> Site:
+        """The site with the largest `Run.change`, as the mean over pairs."""
+        return best_of(self.lab, self.patching, "change", metric)
+
+
+def swept(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric, kind: Kind = "sweep") -> SweepMap:
+    """Every site of a patching alone. Raises SiteError for several sites in place of one with axes."""
+    if len(patching.sites) != 1:
+        raise SiteError(f"A {kind} takes one site with ranges as its axes, and got {len(patching.sites)}.")
+    site = lab.backend.spread(patching.sites[0], patching.pairs)
+    table = [cells for by_part in site.cells() for cells in by_part]
+    experiments = [
+        Experiment(replace(patching, sites=(cell,)), quantity, metric, controls=False, placebo_draws=0, seed=lab.seed)
+        for cells in table
+        for cell in cells
+    ]
+    rows = [row_label(cells[0]) for cells in table]
+    return lab._map(experiments, rows, [str(cell.position) for cell in table[0]], kind)
+
+
+def best_of(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric) -> Site:
+    """The site with the largest effect. Raises MeasurementError when no patch moved anything."""
+    found = swept(lab, patching, quantity, metric, "search")
+    if not any(found.distances) or all(math.isnan(e) for e in found.estimates):
+        raise MeasurementError(
+            f"The search {found.summary} found nothing: at none of its {len(found.sites)} sites did the patch move "
+            "anything that can be compared. Choose pairs whose activations differ there."
+        )
+    site: Site = found.best
+    return site
+
+
+def row_label(site: Site) -> str:
+    layer = f"L{site.layers[0]}" if site.layers else site.component
+    return f"{layer}{site.letter}{site.parts[0]}" if site.parts else layer
