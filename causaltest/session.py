@@ -8,6 +8,7 @@ from typing import Any
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.effect import Effect
+from causaltest.looks import in_looks
 from causaltest.once import at_once, counted, rehearse
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 
@@ -23,7 +24,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimRes
     rehearsed = rehearse(claim, arguments)
     labs = [a for a in arguments.values() if isinstance(a, Lab)]
     before = counted(labs)
-    judged = at_once(claim, arguments, known)
+    judged = (at_once if claim.stopping is None else in_looks)(claim, arguments, known)
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),
