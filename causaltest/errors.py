@@ -8,6 +8,7 @@ CausaltestError
 │   └── PositionError    a position that this prompt does not have, or has twice
 ├── ModelError           a model that cannot be loaded, or must not be measured
 ├── MeasurementError     a run that gave no usable number
+│   └── NothingEligible  none of the pairs counts
 └── JudgementError       numbers that cannot be judged as asked
     └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
 """
@@ -45,6 +46,14 @@ class ModelError(CausaltestError):
 
 class MeasurementError(CausaltestError):
     """A run that gave no usable number: a patch that did not fire, NaN, nothing eligible."""
+
+
+class NothingEligible(MeasurementError):
+    """None of the pairs counts; `excluded` holds each pair's id and the reason."""
+
+    def __init__(self, message: str, excluded: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.excluded = excluded
 
 
 class JudgementError(CausaltestError):

@@ -11,6 +11,7 @@ from typing import Any
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.asking.orderings import mismatch
+from causaltest.asking.portions import in_portion
 from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
@@ -43,11 +44,22 @@ def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
     return Judged(effect, verdict)
 
 
-def rehearse(claim: Claim, arguments: Mapping[str, Any]) -> Measured | None:
+def rehearse(claim: Claim, arguments: Mapping[str, Any], *, all_looks: bool = False) -> Measured | None:
     """The effect that the body would return, learnt without a model; None when it reads a number first.
 
-    It knows its question, or none where the body returns values that were measured elsewhere.
+    It knows its question, or none where the body returns values that were measured elsewhere. Its labs come to expect
+    what it will ask: of a sequential claim the first portion, as the others may never be measured, or with `all_looks`
+    every portion.
     """
+    if claim.stopping is None:
+        return rehearsed(claim, arguments)
+    looks = claim.stopping.looks if all_looks else 1
+    first, *_ = [rehearsed(claim, in_portion(arguments, claim.stopping, look)) for look in range(looks)]
+    return first
+
+
+def rehearsed(claim: Claim, arguments: Mapping[str, Any]) -> Measured | None:
+    """One rehearsal of the body."""
     stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
         effect = claim.body(**stand_ins)

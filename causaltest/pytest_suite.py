@@ -20,6 +20,7 @@ from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, 
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
 from causaltest.asking.settings import Settings, memory_bytes
+from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
@@ -62,7 +63,7 @@ class Suite:
 
     def rehearse(self, item: pytest.Function) -> None:
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
-        rehearse(bound(claim, item), self.arguments(claim, item))
+        rehearse(bound(claim, item), self.arguments(claim, item), all_looks=self.plans_only)
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
         """What measuring takes, model by model, and the pairs that the claims need. Nothing is measured."""
@@ -272,6 +273,10 @@ class LabMaker:
     def rehearsal(self) -> LabMaker:
         """The same without models."""
         return LabMaker(lambda name: self.make(name).rehearsal())
+
+    def in_portion(self, stopping: Stopping, look: int) -> LabMaker:
+        """The same, whose labs measure what is new at a look."""
+        return LabMaker(lambda name: self.make(name).in_portion(stopping, look))
 
 
 @dataclass(frozen=True)

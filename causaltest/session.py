@@ -8,6 +8,7 @@ from typing import Any
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.effects import Effects, Measured
+from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, rehearse, returned_effect
 from causaltest.recording.seen import SeenLog
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
@@ -27,7 +28,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
         returned_effect(claim, rehearsed)
     labs = [a for a in arguments.values() if isinstance(a, Lab)]
     before = counted(labs)
-    judged = at_once(claim, arguments, known)
+    judged = (at_once if claim.stopping is None else in_looks)(claim, arguments, known)
     log = SeenLog(None) if log is None else log
     seen = log.label(labs, judged.effect)
     told: dict[str, Any] = {

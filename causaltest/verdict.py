@@ -60,3 +60,12 @@ class Verdict:
             f"{self.outcome}: {self.reason} A verdict that is neither SUPPORTED nor REFUTED is neither "
             "true nor false, so `assert` and `assert not` both fail. Read verdict.outcome instead."
         )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a growing sample says, and whether it could have decided anything."""
+
+    verdict: Verdict
+    passed: str = ""
+    """Why it could not."""

@@ -14,9 +14,11 @@ from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
+from causaltest.asking.portions import Portioned
 from causaltest.asking.questions import looked_at, seen_by, swept_over, told
 from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
+from causaltest.asking.stopping import Stopping
 from causaltest.asking.sweeps import Search, Sweep
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import ClaimError, ModelError, SiteError
@@ -45,6 +47,7 @@ class Backend(Protocol):
     def counted(self) -> dict[str, int]: ...
     def expect(self, experiments: Iterable[Experiment]) -> None: ...
     def cost(self) -> Cost: ...
+    def patched_runs(self, experiments: Sequence[Experiment]) -> int: ...
 
 
 class Lab:
@@ -117,6 +120,10 @@ class Lab:
     def rehearsal(self) -> Lab:
         """The same lab without a model: effects that know only their experiment, which this lab comes to expect."""
         return Lab(name=self.name, backend=Rehearsal(self.name, self.expect), seed=self.seed)
+
+    def in_portion(self, stopping: Stopping, look: int) -> Lab:
+        """The same lab, which measures of all pairs only those that are new at a look, counted from 0."""
+        return Lab(name=self.name, backend=Portioned(self, stopping, look), seed=self.seed)
 
     def expect(self, experiments: Iterable[Experiment]) -> None:
         """Announces experiments, so that those on the same pairs are planned and measured together.
@@ -333,6 +340,9 @@ class Rehearsal:
         self._announce(experiments)
 
     def cost(self) -> Cost:
+        return Effect(None, None).measured  # type: ignore[return-value]
+
+    def patched_runs(self, experiments: Sequence[Experiment]) -> int:
         return Effect(None, None).measured  # type: ignore[return-value]
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:

@@ -63,6 +63,8 @@ class Game:
     is_ratio: bool
     alpha: float
     """At which the stakes are tuned: the claim's own, so that a larger family can never help."""
+    planned: int | None = None
+    """For how many units the stakes are tuned, where more may follow; None: for those given."""
 
     @cached_property
     def scaled(self) -> tuple[Floats, Floats]:
@@ -79,7 +81,7 @@ class Game:
 
     def mirrored(self) -> Game:
         """The same game for "the effect is below X", played as "minus the effect is above -X"."""
-        return Game(-self.totals, self.weights, self.largest, -self.high, -self.low, self.is_ratio, self.alpha)
+        return dataclasses.replace(self, totals=-self.totals, low=-self.high, high=-self.low)
 
     def lowered(self, sizes: Floats, rounding: float) -> Game:
         """The same game for the least that each pair ([unit] of `sizes`) can have paid before it was rounded."""
@@ -133,7 +135,7 @@ def wealth(game: Game, thresholds: Floats) -> Floats:
     share = np.clip(losing / reach, 1e-12, LARGEST_SHARE)
     # in place from here on: all of it is spent on passes over memory
     paid *= (1 / reach)[:, None]
-    paid *= predictable_stakes(game.spread.at(thresholds), reach, share, game.alpha)
+    paid *= predictable_stakes(game.spread.at(thresholds), reach, share, game.alpha, game.planned)
     paid += 1
     np.maximum(paid, 0.0, out=paid)
     with np.errstate(over="ignore"):
@@ -142,7 +144,9 @@ def wealth(game: Game, thresholds: Floats) -> Floats:
     return largest
 
 
-def predictable_stakes(squares: Floats, reach: Floats, share: Floats, alpha: float) -> Floats:
+def predictable_stakes(
+    squares: Floats, reach: Floats, share: Floats, alpha: float, planned: int | None = None
+) -> Floats:
     """[threshold, unit], each stake set before its unit is seen; `squares` are those of `Spread.at`.
 
     The predictable plug-in for a fixed number of units, sqrt(2 log(1/alpha) / (n variance)):
@@ -152,15 +156,16 @@ def predictable_stakes(squares: Floats, reach: Floats, share: Floats, alpha: flo
     latter, units without spread give exactly the bound of Clopper and Pearson.
     """
     units = squares.shape[1]
+    planned = planned or units
     stakes = np.empty((len(share), units))
     first = np.maximum(share * (1 - share), 1e-300)
     stakes[:, :1] = first[:, None]
     np.multiply(squares[:, :-1], np.square(1 / reach)[:, None], out=stakes[:, 1:])
     stakes[:, 1:] += first[:, None]
     # the variance is this by the number of units seen
-    np.divide(np.arange(1, units + 1) * (2 * math.log(1 / alpha) / units), stakes, out=stakes)
+    np.divide(np.arange(1, units + 1) * (2 * math.log(1 / alpha) / planned), stakes, out=stakes)
     np.sqrt(stakes, out=stakes)
-    np.minimum(stakes, largest_stake(share, units, alpha)[:, None], out=stakes)
+    np.minimum(stakes, largest_stake(share, planned, alpha)[:, None], out=stakes)
     return stakes
 
 

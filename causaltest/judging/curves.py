@@ -15,8 +15,9 @@ from causaltest.asking.predictions import Prediction
 from causaltest.judging.designs import Design
 from causaltest.judging.exact_power import mcnemar_power, proportion_power
 from causaltest.judging.imagined import imagined
-from causaltest.judging.judge import TAIL_RESAMPLES, judge_family
+from causaltest.judging.judge import judge_family
 from causaltest.judging.multiplicity import bonferroni
+from causaltest.judging.settings import TAIL_RESAMPLES
 from causaltest.judging.supposing import Truth, floor_and_ceiling, supposed
 from causaltest.verdict import Outcome
 

@@ -171,7 +171,11 @@ def judge_comparison(effect: Effect, sign: Sign, threshold: float) -> Verdict:
 
 
 def verdict_of(case: Case, drawn: Drawn) -> Verdict:
-    verdict = told(case, weigh(case, drawn))
+    return concluded(case, weigh(case, drawn))
+
+
+def concluded(case: Case, evidence: Evidence) -> Verdict:
+    verdict = told(case, evidence)
     dead = positive_control_failed(case.numbers) if verdict.outcome is Outcome.REFUTED else None
     # Where not even the positive control has an effect, a lack of one refutes nothing.
     return verdict if dead is None else invalid(case.effect, case.settings, dead)

@@ -15,7 +15,7 @@ def number(value: float) -> str:
 
 def alpha_in_words(alpha: float, family_size: int) -> str:
     """Write alpha as .05, or as .05/3 in a family of three."""
-    written = f"{alpha:g}".removeprefix("0")
+    written = f"{alpha:.3g}".removeprefix("0")
     return written if family_size == 1 else f"{written}/{family_size}"
 
 

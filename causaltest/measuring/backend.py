@@ -221,6 +221,10 @@ class ModelBackend:
                 total += cost_of(batch, len(together), rate)
         return total
 
+    def patched_runs(self, experiments: Sequence[Experiment]) -> int:
+        """How many patched runs experiments on one set of pairs take in one plan; nothing is run."""
+        return self.batch(sorted(experiments, key=lambda e: e.digest))[0].patched_runs
+
     def counted(self) -> dict[str, int]:
         """What was computed so far, in runs of one pair and in forwards of many."""
         return {

@@ -11,7 +11,7 @@ import numpy as np
 from causaltest.asking.experiment import Experiment
 from causaltest.asking.metrics import Metric
 from causaltest.effect import Controls, Exclusion, Kind, Numbers
-from causaltest.errors import MeasurementError
+from causaltest.errors import NothingEligible
 from causaltest.measuring.arms import patched_side
 from causaltest.measuring.eligibility import reasons
 from causaltest.measuring.prompts import TokenPair
@@ -57,12 +57,13 @@ def numbers_of(
     rounding: float,
     provenance: dict[str, str],
 ) -> Numbers:
-    """An effect's numbers. Raises MeasurementError when no pair is eligible."""
+    """An effect's numbers. Raises NothingEligible when no pair is eligible."""
     if not compared.keep:
         counts = {why: compared.excluded.count(why) for why in dict.fromkeys(compared.excluded) if why}
         told = "; ".join(f"{count} because {why}" for why, count in counts.items())
-        raise MeasurementError(
-            f"None of the {len(pairs)} pairs is eligible: {told}. lab.clean(pairs) shows what each run gave."
+        raise NothingEligible(
+            f"None of the {len(pairs)} pairs is eligible: {told}. lab.clean(pairs) shows what each run gave.",
+            tuple((str(p.pair.id), why) for p, why in zip(pairs, compared.excluded, strict=True) if why),
         )
     ids = [str(p.pair.id) for p in pairs]
     clusters = None

@@ -25,6 +25,7 @@ def section(result: ClaimResult) -> str:
     rows = [
         ("observed", observed(result)),
         ("p", p_values(result)),
+        ("looks", looks(result)),
         ("eligible", eligible(result)),
         ("controls", controls(result)),
         ("to decide", needed(result)),
@@ -69,6 +70,8 @@ def observed(result: ClaimResult) -> str:
 def alpha(result: ClaimResult) -> str:
     if result.alpha is None:
         return ""
+    if result.looks:
+        return f"alpha {result.alpha:.2g} at this look"
     if result.family_size == 1:
         return f"alpha {result.alpha:g}"
     whole = result.alpha * result.family_size
@@ -80,6 +83,21 @@ def p_values(result: ClaimResult) -> str:
         return ""
     corrected = "" if result.p_adjusted is None else f", corrected {p_number(result.p_adjusted)}"
     return f"{p_number(result.p_value)}{corrected}"
+
+
+def looks(result: ClaimResult) -> str:
+    """Of a sequential claim: how far it went, at which alpha, and what that saved."""
+    given = result.looks
+    if not given:
+        return ""
+    rule = {"obrien-fleming": "O'Brien-Fleming", "anytime": "betting e-process, at any time"}[given["rule"]]
+    here = ""
+    if given["rule"] == "obrien-fleming" and given["alpha_here"] is not None:
+        here = f", alpha {given['alpha_here']:.2g} at this look"
+    passed = "".join(f"; look {look} could not decide ({why})" for look, why in given["passed"].items())
+    count = f"{given['saved_runs']:,} of {given['planned_runs']:,}".replace(",", " ")
+    price = f"; {given['price']}" if given["price"] else ""
+    return f"{given['taken']} of {given['planned']} ({rule}{here}); {count} patched runs saved{passed}{price}"
 
 
 def eligible(result: ClaimResult) -> str:
