@@ -94,7 +94,9 @@ def plan(arguments: tuple[str, ...]) -> None:
 @click.option("--sd", type=float, help="standard deviation of one pair's effect; of right or wrong it is known")
 @click.option("--icc", type=float, help="correlation of two pairs of one cluster (default: 0.1)")
 @click.option("--placebo", type=float, help="the true effect of the placebo")
-@click.option("--simulations", type=int, help="samples drawn for one number of pairs (default: 400)")
+@click.option(
+    "--simulations", type=int, help="samples drawn for one number of pairs (default: 400 or fewer, as needed)"
+)
 @click.option("--json", "path", metavar="FILE", help="write the numbers and power curves to this file")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def power(arguments: tuple[str, ...], path: str | None, **assumed: float | None) -> None:

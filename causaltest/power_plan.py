@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from causaltest.asking.assumptions import FEWEST_SIMULATIONS, Assumptions
+from causaltest.asking.assumptions import Assumptions
 from causaltest.asking.claims import Claim
+from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, RehearsalRead
 from causaltest.judging.curves import PowerCurve
@@ -19,11 +20,16 @@ from causaltest.once import judging_seed, returned_effect
 from causaltest.results import Family
 
 READS_A_NUMBER = "the body reads a number before it has chosen its experiment, so nothing is known before it is run"
+AN_ORDER = (
+    "the pairs needed are worked out for one effect beside a threshold, and this claim is about an order of several"
+)
 NO_SCALE = (
     "it expects no effect, and without a range of the metric there is no scale to try some on: give the prediction "
     "expecting=..., or --effect and --sd"
 )
 NO_PLACEBO = "no placebo is measured, and without one this claim is never SUPPORTED"
+SIMULATIONS_TO_TRY = 150
+"""Where several effects are tried because none is expected."""
 ONE_LOOK = "counted for one look at all pairs; stopping early takes more pairs at the most, and fewer on average"
 
 
@@ -75,11 +81,12 @@ def foresee(claim: Claim, arguments: Mapping[str, Any]) -> tuple[Effect | None, 
     """The effect that the body promises when it is rehearsed without a model, or the reason why it promises none."""
     stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
-        return returned_effect(claim, claim.body(**stand_ins)), ""
+        returned = returned_effect(claim, claim.body(**stand_ins))
     except RehearsalRead:
         return None, READS_A_NUMBER
     except Exception as error:
         return None, f"its body cannot be rehearsed: {type(error).__name__}: {error}"
+    return (returned, "") if isinstance(returned, Effect) else (None, AN_ORDER)
 
 
 def power_plan(
@@ -120,26 +127,26 @@ class Planning:
 
     def row(self, foreseen: Foreseen) -> PowerRow:
         """The claim's row, from an earlier claim's where they ask the same."""
-        design = question_of(foreseen)
-        if isinstance(design, str):
-            return PowerRow((foreseen,), reason=design)
-        key = (foreseen.claim.prediction, foreseen.family.size, design)
+        design, prediction, size = question_of(foreseen), foreseen.claim.prediction, foreseen.family.size
+        if isinstance(design, str) or not isinstance(prediction, Prediction):
+            return PowerRow((foreseen,), reason=design if isinstance(design, str) else AN_ORDER)
+        key = (prediction, size, design)
         if key not in self.known:
-            self.known[key] = self.answered(foreseen, design)
-        return replace(self.known[key], notes=notes_on(foreseen.claim, design))
+            self.known[key] = self.answered(PowerRow((foreseen,), design), prediction, size, design)
+        return replace(self.known[key], notes=notes_on(foreseen.claim, prediction, design))
 
-    def answered(self, foreseen: Foreseen, design: Design) -> PowerRow:
-        row, prediction, assumptions = PowerRow((foreseen,), design), foreseen.claim.prediction, self.assumptions
+    def answered(self, row: PowerRow, prediction: Prediction, family_size: int, design: Design) -> PowerRow:
+        assumptions = self.assumptions
         try:
             expected = expected_by(prediction, assumptions)
             tried = (expected,) if expected is not None else effects_to_try(design, prediction, assumptions)
-            if expected is None:
-                assumptions = replace(assumptions, simulations=max(FEWEST_SIMULATIONS, assumptions.simulations // 2))
+            if expected is None and assumptions.simulations is None:
+                assumptions = replace(assumptions, simulations=SIMULATIONS_TO_TRY)
             found = [
                 needs_of(
                     prediction,
                     design,
-                    family_size=foreseen.family.size,
+                    family_size=family_size,
                     assumptions=assumptions,
                     seed=self.seed,
                     effect=effect,
@@ -159,7 +166,7 @@ class Planning:
         )
 
 
-def notes_on(claim: Claim, design: Design) -> tuple[str, ...]:
-    unmeasured = claim.prediction.needs_placebo and design.placebo == "none"
+def notes_on(claim: Claim, prediction: Prediction, design: Design) -> tuple[str, ...]:
+    unmeasured = prediction.needs_placebo and design.placebo == "none"
     stops = claim.stopping is not None
     return (*((NO_PLACEBO,) if unmeasured else ()), *((f"{ONE_LOOK} ({claim.stopping})",) if stops else ()))

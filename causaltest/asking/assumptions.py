@@ -28,8 +28,8 @@ class Assumptions:
     """Correlation of two pairs of one cluster."""
     placebo: float | None = None
     """The true effect of the placebo."""
-    simulations: int = 400
-    """Samples that are drawn for one number of pairs."""
+    simulations: int | None = None
+    """Samples that are drawn for one number of pairs; None: enough that the pairs needed are good to about a tenth."""
 
     def __post_init__(self) -> None:
         for name in ("effect", "placebo"):
@@ -46,7 +46,8 @@ class Assumptions:
                 f"icc={self.icc:g} must lie from 0 to below 1: 0 says that pairs of one cluster are no more alike than "
                 "others, and at 1 a second pair of a cluster would tell nothing."
             )
-        if type(self.simulations) is not int or self.simulations < FEWEST_SIMULATIONS:
+        number = FEWEST_SIMULATIONS if self.simulations is None else self.simulations
+        if type(number) is not int or number < FEWEST_SIMULATIONS:
             raise ClaimError(
                 f"simulations={self.simulations} must be a whole number from {FEWEST_SIMULATIONS}: of fewer samples "
                 "the share that supports a claim says too little."

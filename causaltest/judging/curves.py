@@ -14,13 +14,18 @@ from causaltest.asking.assumptions import Assumptions
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.designs import Design
 from causaltest.judging.exact_power import mcnemar_power, proportion_power
+from causaltest.judging.family import drawn_for
+from causaltest.judging.finding import finding_of
 from causaltest.judging.imagined import imagined
-from causaltest.judging.judge import judge_family
+from causaltest.judging.judge import Case, case_of, weigh
 from causaltest.judging.multiplicity import bonferroni
-from causaltest.judging.settings import TAIL_RESAMPLES
-from causaltest.judging.supposing import Truth, floor_and_ceiling, supposed
+from causaltest.judging.sample import Layouts
+from causaltest.judging.settings import TAIL_RESAMPLES, Asked
+from causaltest.judging.supposing import Truth, supposed
 from causaltest.verdict import Outcome
 
+USUAL, USUAL_SIMULATIONS = (0.8, 0.05), 400
+"""The power and alpha at which so many samples are drawn."""
 BAND = 0.05
 """What the Monte Carlo bands leave out, both sides together."""
 
@@ -33,7 +38,7 @@ class Question:
     family_size: int
     design: Design
     truth: Truth
-    simulations: int
+    assumed: Assumptions
     seed: int
     jointly: bool = False
     """Simulated even where the test alone is exact, because the placebo takes as many pairs."""
@@ -43,14 +48,24 @@ class Question:
         return bonferroni(self.prediction.alpha, self.family_size)
 
     @property
+    def simulations(self) -> int:
+        """Those that were asked for; else as many as make the pairs needed good to about a tenth."""
+        if self.assumed.simulations is not None:
+            return self.assumed.simulations
+        wanted, usual = (
+            float(special.ndtri(p) - special.ndtri(a)) for p, a in ((self.prediction.power, self.alpha), USUAL)
+        )
+        # the error of a number of pairs is that of the power's normal quantile, by half of this distance
+        return math.ceil(USUAL_SIMULATIONS * min(1.0, (usual / wanted) ** 2))
+
+    @property
     def exact(self) -> str | None:
         """The test whose power is enumerated, or None where samples are drawn."""
         if self.jointly or not self.design.iid:
             return None
         if self.design.kind == "binary":
             return "exact binomial"
-        one_sided = self.prediction.relation in ("at_least", "greater_than", "at_most")
-        if self.design.arms == "binary" and one_sided and self.prediction.threshold == 0:
+        if self.design.arms == "binary" and self.prediction.is_about_zero:
             return "exact McNemar"
         return None
 
@@ -108,7 +123,7 @@ def power_curve(
     """
     assumptions = assumptions or Assumptions()
     truth = supposed(design, prediction, assumptions, effect)
-    asked = Question(prediction, family_size, design, truth, assumptions.simulations, seed)
+    asked = Question(prediction, family_size, design, truth, assumptions, seed)
     return curve_of([power_at(asked, math.ceil(pairs / design.pairs_per_unit)) for pairs in n])
 
 
@@ -135,8 +150,7 @@ def enumerated(asked: Question, pairs: int) -> float:
     if asked.exact == "exact McNemar":
         first, second = asked.discordant
         return mcnemar_power(pairs, first_only=first, second_only=second, alpha=asked.alpha)
-    floor, ceiling = floor_and_ceiling(asked.prediction)
-    n = np.array([pairs])
+    floor, ceiling, n = asked.prediction.floor, asked.prediction.ceiling, np.array([pairs])
     power = proportion_power(n, floor=floor, ceiling=ceiling, truth=asked.truth.effect, alpha=asked.alpha)
     return float(power[0])
 
@@ -144,14 +158,17 @@ def enumerated(asked: Question, pairs: int) -> float:
 def supported(asked: Question, units: int, samples: int) -> int:
     """How many imagined samples the judge finds SUPPORTED, with the fewest resamples that its rule allows."""
     effects = imagined(asked.design, asked.truth, units=units, samples=samples, seed=asked.seed)
-    verdicts = judge_family(
-        effects,
-        [asked.prediction] * samples,
-        family_size=asked.family_size,
-        seed=asked.seed,
-        resamples=math.ceil(TAIL_RESAMPLES / asked.alpha),
-    )
-    return sum(verdict.outcome is Outcome.SUPPORTED for verdict in verdicts)
+    resamples = math.ceil(TAIL_RESAMPLES / asked.alpha)
+    judged = Asked(asked.family_size, asked.seed, resamples, minimum_units=None)
+    layouts: Layouts = {}
+    every = [case_of(effect, asked.prediction, judged, layouts) for effect in effects]
+    cases = [case for case in every if isinstance(case, Case)]
+    # the judge's own steps, without the pairs needed and the sentences, which are most of a verdict's time
+    findings = [
+        finding_of(weigh(cases[place], drawn), cases[place].settings)
+        for place, drawn in drawn_for([case.wanted for case in cases])
+    ]
+    return sum(finding.outcome is Outcome.SUPPORTED for finding in findings)
 
 
 def band(found: int, samples: int) -> tuple[float, float]:

@@ -12,30 +12,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from scipy import special
-
 from causaltest.asking.assumptions import FEWEST_SIMULATIONS, Assumptions
 from causaltest.asking.predictions import Prediction
+from causaltest.effect import Numbers
+from causaltest.judging.askable import check_askable
+from causaltest.judging.closing_in import beside, closing_in, crossing
 from causaltest.judging.curves import Point, PowerCurve, Question, curve_of, power_at
 from causaltest.judging.designs import Design
 from causaltest.judging.exact_power import Smallest, mcnemar_pairs, proportion_pairs
 from causaltest.judging.imagined import PLACEBO_DRAWS, imagined
 from causaltest.judging.paired import units_needed_for
-from causaltest.judging.power import Plan, needed_pairs, student_units
+from causaltest.judging.power import Plan, fewest_units, needed_pairs, student_units
 from causaltest.judging.rules import rule_for
 from causaltest.judging.sample import Sample, sample_of
-from causaltest.judging.supposing import expected_by, floor_and_ceiling, supposed
+from causaltest.judging.supposing import expected_by, supposed
 
 MOST_PAIRS_SIMULATED = 6_000
 """Beyond it a formula answers, or nothing does: a few hundred such samples take too long."""
 PILOT_UNITS = 200
-STEPS = 6
-LONGEST_STEP = 1.7
-"""In the square root of the units: three times as many."""
-CLOSE = 0.15
-"""Nearer than this share the search goes over to all of the simulations."""
-FINAL_STEPS = 2
-NEAR = 0.05
 SURE_OF_PLACEBO = 0.99
 CURVE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """The curve is worked out at these shares of the pairs needed."""
@@ -65,7 +59,7 @@ class Need:
 
     @property
     def enough(self) -> bool:
-        return self.units is not None and self.there.units >= self.units
+        return self.units is not None and self.question.design.units >= self.units
 
 
 def needs_of(
@@ -82,12 +76,19 @@ def needs_of(
     None where neither is known. Raises JudgementError for a prediction or an effect that no pairs can be counted for.
     """
     assumptions = assumptions or Assumptions()
+    check_foreseeable(prediction, design)
     at = expected_by(prediction, assumptions) if effect is None else effect
     if at is None:
         return None
     truth = supposed(design, prediction, assumptions, at)
-    asked = Question(prediction, family_size, design, truth, assumptions.simulations, seed)
+    asked = Question(prediction, family_size, design, truth, assumptions, seed)
     return exactly(asked) if asked.exact is not None else settled(asked)
+
+
+def check_foreseeable(prediction: Prediction, design: Design) -> None:
+    """Raises JudgementError for what the judge would refuse whatever was measured."""
+    arms: dict[str, tuple[float, ...]] = {} if design.arms is None else {"first": (), "second": ()}
+    check_askable(Numbers((), (), None, design.kind, design.range, references=arms), prediction)
 
 
 def curve_around(asked: Question, need: Need) -> PowerCurve:
@@ -108,7 +109,8 @@ def exactly(asked: Question) -> Need:
         return settled(replace(asked, jointly=True))
     there = power_at(asked, asked.design.units)
     if found is None:
-        return told(asked, None, there, f"{asked.exact}: more pairs than are searched")
+        units = formula_units(asked)
+        return told(asked, units, there, "by the normal formula: too many to enumerate")
     return told(asked, found.pairs, there, f"power of the {asked.exact} test, enumerated", lasting=found.lasting)
 
 
@@ -117,8 +119,8 @@ def exact_pairs(asked: Question) -> Smallest | None:
     if asked.exact == "exact McNemar":
         first, second = asked.discordant
         return mcnemar_pairs(first_only=first, second_only=second, alpha=alpha, power=power)
-    floor, ceiling = floor_and_ceiling(asked.prediction)
-    return proportion_pairs(floor=floor, ceiling=ceiling, truth=asked.truth.effect, alpha=alpha, power=power)
+    floor, ceiling, truth = asked.prediction.floor, asked.prediction.ceiling, asked.truth.effect
+    return proportion_pairs(floor=floor, ceiling=ceiling, truth=truth, alpha=alpha, power=power)
 
 
 def told(
@@ -138,13 +140,13 @@ def told(
 
 def settled(asked: Question) -> Need:
     """Simulated at a formula's number, and then at ever better ones."""
-    fewest = fewest_units(asked)
+    fewest = fewest_judged(asked)
     most = max(fewest, math.floor(MOST_PAIRS_SIMULATED / asked.design.pairs_per_unit))
     start = formula_units(asked)
     if start is None:
         there = power_there(asked, [], most)
         return told(asked, None, there, "the placebo is supposed to do as much as the patch")
-    tried = searched(asked, min(max(start, fewest), most), fewest, most)
+    tried = closing_in(asked, min(max(start, fewest), most), fewest, most)
     there = power_there(asked, tried, most)
     last, how = tried[-1], f"simulated, {asked.simulations} samples"
     if last.units == most and last.high < asked.prediction.power:
@@ -155,61 +157,6 @@ def settled(asked: Question) -> Need:
     units = max(fewest, crossing(asked, tried, last.power))
     band = max(fewest, min(units, beside(asked, last, last.high))), max(units, beside(asked, last, last.low))
     return told(asked, units, there, how, band=band, tried=tuple(tried))
-
-
-def searched(asked: Question, start: int, fewest: int, most: int) -> list[Point]:
-    """Points that close in on the power wanted; the last is near it, or at an end, and has all the simulations."""
-    tried: list[Point] = []
-    units, few = start, max(FEWEST_SIMULATIONS, asked.simulations // 4)
-    for _ in range(STEPS):
-        # far from the power wanted a quarter of the samples shows the way
-        point = power_at(asked, units, simulations=few)
-        tried.append(point)
-        better = min(max(crossing(asked, tried, point.power), fewest), most)
-        if abs(better - units) <= CLOSE * units:
-            break
-        units = better
-    for _ in range(FINAL_STEPS):
-        last = tried[-1]
-        units = min(max(crossing(asked, tried, last.power), fewest), most)
-        if last.simulations == asked.simulations and abs(units - last.units) <= NEAR * units:
-            break
-        tried.append(power_at(asked, units))
-    return tried
-
-
-def crossing(asked: Question, tried: Sequence[Point], power: float) -> int:
-    """The units at which the power wanted is reached, where the last point tried has this power.
-
-    Between the nearest points on either side power is taken as ndtr(a + b sqrt(units)).
-    """
-    last, wanted = tried[-1], probit(asked.prediction.power)
-    here = probit(power)
-    below = [p for p in tried[:-1] if p.power < asked.prediction.power and p.units < last.units]
-    above = [p for p in tried[:-1] if p.power >= asked.prediction.power and p.units > last.units]
-    other = max(below, key=units_of) if here >= wanted and below else None
-    other = min(above, key=units_of) if here < wanted and above else other
-    if other is not None and probit(other.power) != here:
-        slope = (math.sqrt(last.units) - math.sqrt(other.units)) / (here - probit(other.power))
-        return max(1, math.ceil((math.sqrt(last.units) + slope * (wanted - here)) ** 2))
-    return beside(asked, last, power)
-
-
-def beside(asked: Question, point: Point, power: float) -> int:
-    """The same from a single point: all these tests have about ndtr(c sqrt(units) - z), z the quantile at 1 - alpha."""
-    off = -float(special.ndtri(asked.alpha))
-    wanted = off + probit(asked.prediction.power)
-    factor = (wanted / max(off + probit(power), wanted / LONGEST_STEP)) ** 2
-    return max(1, math.ceil(point.units * factor))
-
-
-def units_of(point: Point) -> int:
-    return point.units
-
-
-def probit(power: float) -> float:
-    """Kept off 0 and 1, where it is infinite and the simulations too few to tell."""
-    return float(special.ndtri(min(max(power, 0.005), 0.995)))
 
 
 def beyond(asked: Question, there: Point, most: int, start: int, tried: tuple[Point, ...]) -> Need:
@@ -230,17 +177,12 @@ def power_there(asked: Question, tried: Sequence[Point], most: int) -> Point:
     return known[-1] if known else power_at(asked, units, simulations=max(FEWEST_SIMULATIONS, asked.simulations // 2))
 
 
-def fewest_units(asked: Question) -> int:
+def fewest_judged(asked: Question) -> int:
     """Below which the judge's rule decides nothing."""
     fewest = rule_for(pilot(asked), asked.prediction).minimum_units
     placebo = asked.prediction.needs_placebo and asked.design.placebo == "measured"
     fewest = max(2, fewest, units_needed_for(asked.alpha) if placebo or asked.design.arms else 0)
-    floor, ceiling = floor_and_ceiling(asked.prediction)
-    if asked.design.kind == "binary":
-        # even with no exception among them: Korn and Graubard's bound at as many pairs as clusters
-        ends = [end for end in (floor, 1 - ceiling) if 0 < end < 1]
-        fewest = max([fewest, *(math.ceil(math.log(asked.alpha) / math.log(end)) for end in ends)])
-    return fewest
+    return max(fewest, fewest_units(asked.prediction, asked.alpha)) if asked.design.kind == "binary" else fewest
 
 
 def pilot(asked: Question) -> Sample:
@@ -278,7 +220,7 @@ def placebo_units(asked: Question, power: float) -> int | None:
     design, truth = asked.design, asked.truth
     if not (asked.prediction.needs_placebo and design.placebo == "measured"):
         return 0
-    sign = -1 if asked.prediction.relation == "at_most" else 1
+    sign = -1 if asked.prediction.ceiling < 0 else 1
     other = 0.0 if design.arms is not None else truth.placebo
     sd = unit_spread(asked)
     if design.kind == "binary":

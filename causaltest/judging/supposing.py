@@ -12,11 +12,6 @@ from causaltest.asking.assumptions import Assumptions
 from causaltest.asking.predictions import Prediction
 from causaltest.errors import JudgementError
 from causaltest.judging.designs import Design
-from causaltest.judging.equivalence import thresholds_of
-
-ABOVE = ("at_least", "greater_than", "unchanged")
-BELOW = ("at_most",)
-WITHIN = ("negligible", "between")
 
 USUAL_PLACEBO = 0.1
 SPREAD_BY_GAP = 2.0
@@ -45,37 +40,23 @@ class Truth:
         return other + self.effect, other
 
 
-def floor_and_ceiling(prediction: Prediction) -> tuple[float, float]:
-    """Between which the effect must be shown to lie; infinite on a side that the claim leaves open."""
-    relation: str = prediction.relation
-    if relation not in (*ABOVE, *BELOW, *WITHIN):
-        raise JudgementError(
-            f"The pairs needed are worked out for one effect beside a threshold, and not for {prediction}."
-        )
-    thresholds = thresholds_of(prediction, prediction.alpha)
-    floor = -math.inf if relation in BELOW else thresholds.floor
-    return floor, math.inf if relation in ABOVE else thresholds.ceiling
-
-
 def expected_by(prediction: Prediction, assumptions: Assumptions) -> float | None:
     """The effect to count for: the one assumed, expected, or smallest of interest; for a range, its middle.
 
     Raises JudgementError for an assumed effect that would not make the claim true.
     """
-    floor, ceiling = floor_and_ceiling(prediction)
     if assumptions.effect is not None:
-        if not floor < assumptions.effect < ceiling:
+        if not prediction.gap(assumptions.effect) > 0:
             raise JudgementError(
                 f"--effect {assumptions.effect:g} does not lie on the claim's own side: no number of pairs shows that "
                 f"it is {prediction}."
             )
         return assumptions.effect
-    named = prediction.expecting if prediction.expecting is not None else getattr(prediction, "smallest", None)
-    if named is not None:
-        return float(named)
-    if max(-floor, ceiling) < math.inf:
-        return (floor + ceiling) / 2
-    return 0.0 if str(prediction.relation) == "unchanged" else None
+    if prediction.assumed is not None:
+        return prediction.assumed
+    if prediction.is_two_sided:
+        return (prediction.floor + prediction.ceiling) / 2
+    return 0.0 if prediction.relation == "unchanged" else None
 
 
 def effects_to_try(design: Design, prediction: Prediction, assumptions: Assumptions) -> tuple[float, ...]:
@@ -83,9 +64,9 @@ def effects_to_try(design: Design, prediction: Prediction, assumptions: Assumpti
 
     Towards the end of a share, and otherwise in standard deviations of a pair.
     """
-    floor, ceiling = floor_and_ceiling(prediction)
-    threshold, side = (floor, 1.0) if ceiling == math.inf else (ceiling, -1.0)
-    end = {1.0: 1.0, -1.0: 0.0}[side]
+    threshold, side, end = (
+        (prediction.floor, 1, 1.0) if prediction.ceiling == math.inf else (prediction.ceiling, -1, 0.0)
+    )
     if design.kind in ("binary", "ratio") and (end - threshold) * side > 0 and design.arms is None:
         return tuple(threshold + share * (end - threshold) for share in STEPS_TO_THE_END)
     sd = assumptions.sd or design.sd
@@ -101,8 +82,7 @@ def supposed(design: Design, prediction: Prediction, assumptions: Assumptions, e
 
     Raises JudgementError where no sample of this kind has that effect, or it lies at the threshold itself.
     """
-    floor, ceiling = floor_and_ceiling(prediction)
-    gap = min(effect - floor, ceiling - effect)
+    gap = prediction.gap(effect)
     if not gap > 0:
         raise JudgementError(
             f"An effect of {effect:g} lies at the threshold of {prediction}, where power is alpha for any number of "
