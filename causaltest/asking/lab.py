@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
+from causaltest.asking.checks import Beside, Checks, Counting, checks_of, refuse_unfit
 from causaltest.asking.costs import Cost
 from causaltest.asking.edges import Edge
 from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
 from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
-from causaltest.asking.metrics import Metric
+from causaltest.asking.metrics import Metric, accuracy, logit
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
@@ -37,7 +38,7 @@ class Backend(Protocol):
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap: ...
     def spread(self, site: Site, pairs: Pairs) -> Site: ...
     def moved(self, patching: Patching) -> SelfPatch: ...
-    def clean(self, pairs: Pairs) -> CleanRuns: ...
+    def clean(self, pairs: Pairs, rule: Metric = ..., both_right: bool = ...) -> CleanRuns: ...
     def card(self, text: str | None) -> ModelCard: ...
     def counted(self) -> dict[str, int]: ...
     def expect(self, experiments: Iterable[Experiment]) -> None: ...
@@ -132,9 +133,11 @@ class Lab:
         """What was asked of this lab so far, in order."""
         return tuple(self._experiments)
 
-    def clean(self, pairs: Pairs | Pair) -> CleanRuns:
-        """The clean and corrupt runs: answers, what was given, which pairs are eligible."""
-        return self.backend.clean(as_pairs(pairs))
+    def clean(self, pairs: Pairs | Pair, *, eligible: Metric = accuracy, both_right: bool = False) -> CleanRuns:
+        """The clean and corrupt runs: answers, what was given, which pairs are eligible by that metric."""
+        pairs = as_pairs(pairs)
+        refuse_unfit(Checks(eligible=eligible, both_right=both_right), logit, pairs)
+        return self.backend.clean(pairs, eligible, both_right)
 
     def card(self, text: str | None = None) -> ModelCard:
         """The model's shape, which of its sites are proven, and a text as its tokens. Print it."""
@@ -233,19 +236,19 @@ class Run:
     lab: Lab
     patching: Patching
 
-    def recovery(self, metric: Metric, *, placebo: bool = True) -> Effect:
+    def recovery(self, metric: Metric, **beside: Unpack[Beside]) -> Effect:
         """What denoising gives back. Binary: the share of eligible pairs that give the clean
         answer again. Otherwise: sum(patched - corrupt) / sum(clean - corrupt)."""
-        return self._read("recovery", metric, placebo)
+        return self._read("recovery", metric, beside)
 
-    def drop(self, metric: Metric, *, placebo: bool = True) -> Effect:
+    def drop(self, metric: Metric, **beside: Unpack[Beside]) -> Effect:
         """What noising, ablation or steering takes away. Binary: the share of eligible pairs that no longer
         give the clean answer. Otherwise: sum(clean - patched) / sum(clean - corrupt)."""
-        return self._read("drop", metric, placebo)
+        return self._read("drop", metric, beside)
 
-    def change(self, metric: Metric, *, placebo: bool = True) -> Effect:
+    def change(self, metric: Metric, **beside: Unpack[Beside]) -> Effect:
         """Per pair, the metric in the patched run minus that in the same run unpatched."""
-        return self._read("change", metric, placebo)
+        return self._read("change", metric, beside)
 
     @property
     def is_neutral(self) -> bool:
@@ -254,16 +257,16 @@ class Run:
             raise ClaimError("is_neutral asks what a patched run does, and an estimate makes none: drop method=.")
         return self.lab.backend.moved(self.patching).neutral
 
-    def _read(self, quantity: Quantity, metric: Metric, placebo: bool) -> Effect:
+    def _read(self, quantity: Quantity, metric: Metric, beside: Beside) -> Effect:
         if not isinstance(metric, Metric):
             raise ClaimError(
                 f"{quantity} takes a metric such as accuracy or logit_diff, without quotes, and got {metric!r}."
             )
-        measured = not self.patching.method.estimates
-        draws = PLACEBO_DRAWS if placebo and measured else 0
-        experiment = Experiment(
-            self.patching, quantity, metric, controls=measured, placebo_draws=draws, seed=self.lab.seed
-        )
+        patching = self.patching
+        measured = not patching.method.estimates
+        draws = PLACEBO_DRAWS if beside.get("placebo", True) is True and measured else 0
+        checks = checks_of(patching.sites, patching.edges, metric, **beside)
+        experiment = Experiment(patching, quantity, metric, measured, draws, self.lab.seed, checks)
         return self.lab._measure(experiment)
 
 
@@ -274,22 +277,22 @@ class Sweep:
     lab: Lab
     patching: Patching
 
-    def recovery(self, metric: Metric) -> SweepMap:
+    def recovery(self, metric: Metric, **counting: Unpack[Counting]) -> SweepMap:
         """`Run.recovery` of each site alone."""
-        return self._read("recovery", metric)
+        return self._read("recovery", metric, counting)
 
-    def drop(self, metric: Metric) -> SweepMap:
+    def drop(self, metric: Metric, **counting: Unpack[Counting]) -> SweepMap:
         """`Run.drop` of each site alone."""
-        return self._read("drop", metric)
+        return self._read("drop", metric, counting)
 
-    def change(self, metric: Metric) -> SweepMap:
+    def change(self, metric: Metric, **counting: Unpack[Counting]) -> SweepMap:
         """`Run.change` of each site alone, as the mean over pairs."""
-        return self._read("change", metric)
+        return self._read("change", metric, counting)
 
-    def _read(self, quantity: Quantity, metric: Metric) -> SweepMap:
+    def _read(self, quantity: Quantity, metric: Metric, counting: Counting) -> SweepMap:
         if len(self.patching.sites) != 1:
             raise SiteError(f"A sweep takes one site with ranges as its axes, and got {len(self.patching.sites)}.")
-        pairs = self.patching.pairs
+        pairs, checks = self.patching.pairs, checks_of(self.patching.sites, (), metric, **counting)
         site = self.lab.backend.spread(self.patching.sites[0], pairs)
         table = [cells for by_part in site.cells() for cells in by_part]
         experiments = [
@@ -300,6 +303,7 @@ class Sweep:
                 controls=False,
                 placebo_draws=0,
                 seed=self.lab.seed,
+                checks=checks,
             )
             for cells in table
             for cell in cells
@@ -338,7 +342,7 @@ class Rehearsal:
     def moved(self, patching: Patching) -> SelfPatch:
         return Effect(None, None).measured  # type: ignore[return-value]
 
-    def clean(self, pairs: Pairs) -> CleanRuns:
+    def clean(self, pairs: Pairs, rule: Metric = accuracy, both_right: bool = False) -> CleanRuns:
         return Effect(None, None).measured  # type: ignore[return-value]
 
     def card(self, text: str | None) -> ModelCard:

@@ -35,6 +35,7 @@ from causaltest.judging.resampling import ENUMERATED_UNITS
 from causaltest.judging.rules import Drawn, Rule, bounds_by, rule_for
 from causaltest.judging.sample import Layouts, Sample, sample_of
 from causaltest.judging.validity import control_notes, positive_control_failed, weak_denominators, why_invalid
+from causaltest.judging.wrong_places import contests_elsewhere, unbeaten_elsewhere
 from causaltest.verdict import Outcome, Verdict
 
 Sign = Literal[">", ">=", "<", "<="]
@@ -84,12 +85,14 @@ class Case:
     @property
     def wanted(self) -> Wanted:
         settings, placebo = self.settings, self.numbers.controls.placebo
-        contest = None
-        if settings.prediction.needs_placebo and isinstance(placebo, tuple):
-            contest = contest_of(self.sample)
-            contest = contest.turned() if settings.prediction.relation == "at_most" else contest
+        needed = settings.prediction.needs_placebo
+        contest = contest_of(self.sample) if needed and isinstance(placebo, tuple) else None
+        elsewhere = contests_elsewhere(self.sample) if needed else ()
+        if settings.prediction.relation == "at_most":
+            contest = None if contest is None else contest.turned()
+            elsewhere = tuple(other.turned() for other in elsewhere)
         draws = Draws(self.sample.units, settings.resamples, settings.seed)
-        return Wanted(draws, self.sample, self.rule, contest)
+        return Wanted(draws, self.sample, self.rule, contest, elsewhere)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Evidence:
     bound: Bound
     placebo: float | Waived | None
     """The p-value against the placebo; None: needed and not measured."""
+    elsewhere: tuple[float, ...] = ()
+    """The p-values against the wrong places that were asked for."""
 
     @property
     def placebo_p(self) -> float | None:
@@ -241,14 +246,14 @@ def weigh(case: Case, drawn: Drawn) -> Evidence:
     if prediction.needs_placebo:
         given = case.numbers.controls.placebo
         placebo = given if given is None or isinstance(given, Waived) else drawn.placebo_p
-    return Evidence(sample, case.rule, widest(bounds) if bounds else silent("none"), placebo)
+    return Evidence(sample, case.rule, widest(bounds) if bounds else silent("none"), placebo, drawn.elsewhere_p)
 
 
 def told(case: Case, evidence: Evidence) -> Verdict:
     numbers, settings = case.numbers, case.settings
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
-    p = max(p_of(prediction, bound), evidence.placebo_p or 0.0)
-    finding = finding_of(evidence, settings)
+    p = max(p_of(prediction, bound), evidence.placebo_p or 0.0, *evidence.elsewhere)
+    finding = finding_of(evidence, settings, numbers)
     needed_n, needed = pairs_needed(evidence, settings)
     if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:
         needed_n, needed = None, {}
@@ -283,7 +288,7 @@ class Finding:
     pairs_would_help: bool = False
 
 
-def finding_of(evidence: Evidence, settings: Settings) -> Finding:
+def finding_of(evidence: Evidence, settings: Settings, numbers: Numbers) -> Finding:
     """REFUTED, then SUPPORTED, else INCONCLUSIVE; nothing is decided by a sample that is too small."""
     sample, bound, prediction = evidence.sample, evidence.bound, settings.prediction
     thresholds, alpha = thresholds_of(prediction, settings.alpha), settings.alpha_in_words
@@ -299,6 +304,10 @@ def finding_of(evidence: Evidence, settings: Settings) -> Finding:
         return Finding(Outcome.INCONCLUSIVE, wording.placebo_missing(sample, prediction, bound))
     if evidence.placebo_p is not None and evidence.placebo_p > settings.alpha:
         return Finding(Outcome.INCONCLUSIVE, unbeaten(evidence, settings), pairs_would_help=True)
+    if evidence.elsewhere:
+        unbeaten_at = unbeaten_elsewhere(numbers, evidence.elsewhere, level=settings.alpha, alpha=alpha)
+        if unbeaten_at is not None:
+            return Finding(Outcome.INCONCLUSIVE, unbeaten_at)
     reason = wording.supported(sample, prediction, bound, alpha=alpha, placebo_p=evidence.placebo_p)
     return Finding(Outcome.SUPPORTED, reason)
 
@@ -319,8 +328,8 @@ def obstacle_to(evidence: Evidence, settings: Settings) -> Finding | None:
 
 def resampled(evidence: Evidence) -> bool:
     """Whether any number rests on random resamples; few units are enumerated instead."""
-    flipped = SIGN_FLIP in evidence.rule.procedures or evidence.placebo_p is not None
-    return BCA in evidence.rule.procedures or (flipped and evidence.sample.units > ENUMERATED_UNITS)
+    flipped = SIGN_FLIP in evidence.rule.procedures or evidence.placebo_p is not None or evidence.elsewhere
+    return BCA in evidence.rule.procedures or bool(flipped and evidence.sample.units > ENUMERATED_UNITS)
 
 
 def unbeaten(evidence: Evidence, settings: Settings) -> str:
