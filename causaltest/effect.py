@@ -98,6 +98,18 @@ class FullComponent:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """The same patch at another layer or position, where it should not matter: a control on demand."""
+
+    what: str
+    """"layer 2"."""
+    values: tuple[float, ...]
+    """Per pair, in the units of `Effect.values`."""
+    distance: tuple[float, ...]
+    """Per pair, as of `Controls`: a patch that moves nothing there is beaten for free."""
+
+
+@dataclass(frozen=True)
 class Controls:
     """The controls measured on the same pairs. None: not measured; Waived: left out on purpose."""
 
@@ -109,6 +121,8 @@ class Controls:
     """Per pair, Euclidean: how far the patched vectors are from those they replace."""
     full: FullComponent | None = None
     """None where the whole component is patched."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """The wrong layers and positions that were asked for."""
 
 
 @dataclass(frozen=True)
@@ -384,6 +398,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             positive=worse_positive(first.controls.positive, second.controls.positive),
             distance=smaller_distances(first.controls.distance, second.controls.distance, order),
             full=larger_excess(first.controls.full, second.controls.full),
+            elsewhere=elsewhere_of_difference(first.controls.elsewhere, second.controls.elsewhere, order),
         ),
         rounding=rounding,
         pairs_total=first.pairs_total,
@@ -402,6 +417,27 @@ def placebo_of_difference(
     if isinstance(first, tuple) and isinstance(second, tuple):
         return tuple(a - second[j] for a, j in zip(first, order, strict=True))
     return Waived("the control of a difference is its other arm")
+
+
+def elsewhere_of_difference(
+    first: tuple[Elsewhere, ...], second: tuple[Elsewhere, ...], order: Sequence[int]
+) -> tuple[Elsewhere, ...]:
+    """What both arms differ by at each wrong place. Raises JudgementError where one arm alone has it."""
+    named = {place.what: place for place in second}
+    alone = {place.what for place in first} ^ set(named)
+    if alone:
+        raise JudgementError(
+            f"The two effects have different wrong places ({', '.join(sorted(alone))} in one only): give both the same "
+            "wrong_layer= and wrong_position=, or neither."
+        )
+    return tuple(
+        Elsewhere(
+            place.what,
+            tuple(v - named[place.what].values[j] for v, j in zip(place.values, order, strict=True)),
+            smaller_distances(place.distance, named[place.what].distance, order) or (),
+        )
+        for place in first
+    )
 
 
 def worse_positive(

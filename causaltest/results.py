@@ -150,6 +150,7 @@ def effect_fields(effect: Measured) -> dict[str, Any]:
         "eligible": len(numbers.values),
         "pairs_total": numbers.pairs_total,
         "excluded": {reason: why.count(reason) for reason in dict.fromkeys(why)},
+        "excluded_pairs": {exclusion.pair_id: exclusion.reason for exclusion in numbers.excluded},
         "controls": control_fields(numbers),
         "model": numbers.provenance.get("model"),
         "site": None if question is None else question.site,
@@ -183,6 +184,11 @@ def control_fields(numbers: Numbers) -> dict[str, Any]:
         fields["distance"] = finite(math.fsum(controls.distance) / len(controls.distance))
     if controls.full is not None:
         fields["full_component"] = finite(controls.full.estimate)
+    if controls.elsewhere:
+        below = math.fsum(numbers.denominators) if numbers.denominators else len(numbers.values)
+        fields["elsewhere"] = {
+            place.what: finite(math.fsum(place.values) / below) if below else None for place in controls.elsewhere
+        }
     for name in ("self_patch", "placebo", "positive"):
         waived = getattr(controls, name)
         if isinstance(waived, Waived):

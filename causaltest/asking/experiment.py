@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from causaltest.asking.checks import AS_USUAL, Checks, refuse_unfit
 from causaltest.asking.edges import Edge
 from causaltest.asking.features import Features
 from causaltest.asking.interventions import Intervention, Kind, replace
@@ -83,9 +84,12 @@ class Experiment:
     placebo_draws: int = PLACEBO_DRAWS
     seed: str = ""
     """The suite's seed; the draws derive from it and from everything above."""
+    checks: Checks = AS_USUAL
+    """Controls asked for or left out by name, and which pairs count."""
 
     def __post_init__(self) -> None:
         method = self.patching.method
+        refuse_unfit(self.checks, self.metric, self.patching.pairs)
         if method.estimates and self.metric.kind == "binary":
             raise ClaimError(
                 f"method={method.name!r} follows a metric's slope, and {self.metric} is right or wrong and has none. "
@@ -94,6 +98,11 @@ class Experiment:
         if method.estimates and (self.controls or self.placebo_draws):
             raise ClaimError(
                 f"method={method.name!r} gives an estimate, which has no controls: controls=False, placebo_draws=0."
+            )
+        if not self.controls and (self.checks.waived or self.checks.wrong_places):
+            raise ClaimError(
+                "An estimate and a sweep have no controls, so none can be left out by name, and wrong_layer and "
+                "wrong_position belong to a patched run: drop method=, or the control."
             )
         # All but denoising change the clean run, of which something can be lost and nothing recovered.
         quantities = ("recovery" if self.patching.direction == "denoise" else "drop", "change")
@@ -116,7 +125,7 @@ class Experiment:
 
     def canonical(self) -> dict[str, Any]:
         """Plain data that two equal experiments share."""
-        patching, metric = self.patching, self.metric
+        patching = self.patching
         return {
             "model": patching.model,
             "direction": patching.direction,
@@ -125,18 +134,13 @@ class Experiment:
             "intervention": patching.intervention.kind,
             **({"by": by} if (by := patching.intervention.canonical()) else {}),
             "quantity": self.quantity,
-            "metric": {
-                "name": metric.name,
-                "range": None if metric.range is None else [repr(float(edge)) for edge in metric.range],
-                "first_token": metric.first_token,
-                "extract": metric.extract,
-                "max_new_tokens": metric.max_new_tokens,
-            },
+            "metric": canonical_metric(self.metric),
             "controls": self.controls,
             "placebo_draws": self.placebo_draws,
             "seed": self.seed,
             **canonical_method(patching.method),
             **canonical_edges(patching.edges),
+            **canonical_checks(self.checks),
         }
 
     @property
@@ -144,6 +148,30 @@ class Experiment:
         """SHA-256 of the canonical form."""
         plain = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def canonical_metric(metric: Metric) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "range": None if metric.range is None else [repr(float(edge)) for edge in metric.range],
+        "first_token": metric.first_token,
+        "extract": metric.extract,
+        "max_new_tokens": metric.max_new_tokens,
+    }
+
+
+def canonical_checks(checks: Checks) -> dict[str, Any]:
+    # Each only where it was asked for, as with methods.
+    return {
+        **({"waived": [list(one) for one in checks.waived]} if checks.waived else {}),
+        **(
+            {"wrong": [[canonical_site(s) for s in p.sites] for p in checks.wrong_places]}
+            if checks.wrong_places
+            else {}
+        ),
+        **({"eligible": canonical_metric(checks.eligible)} if checks.eligible is not None else {}),
+        **({"both_right": True} if checks.both_right else {}),
+    }
 
 
 def canonical_method(method: Method) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def gaussian(*, sd: float) -> Intervention:
         lab.ablate(pairs, at=embed(span("subject")), by=gaussian(sd=3)).drop(accuracy)
 
     Its placebo moves as far along another pair's difference: it asks whether noise does more than that. Where
-    only the corruption matters, `.drop(accuracy, placebo=False)`.
+    only the corruption matters, `.drop(accuracy, placebo=Waived("why"))`.
     """
     sd = finite("gaussian", sd)
     if sd <= 0:

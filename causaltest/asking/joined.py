@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from causaltest.effect import Effect, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effect import Effect, Elsewhere, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
 
 SHARED = ("kind", "range", "estimated_by")
 """What is the same in every portion, as the experiment is."""
@@ -30,6 +30,7 @@ def joined(effects: Sequence[Effect]) -> Effect:
         "clipped": mean([part.clipped for part in parts], pairs),
         "rounding": max(part.rounding for part in parts),
         "pairs_total": sum(part.pairs_total for part in parts),
+        "seen": tuple(dict.fromkeys(label for part in parts for label in part.seen)),
         "provenance": told_together([part.provenance for part in parts]),
         **{name: getattr(first, name) for name in SHARED},
     }
@@ -67,6 +68,8 @@ def joined_values(given: Sequence[Any], weights: Sequence[float]) -> Any:
     if isinstance(first, Mapping):
         common = [name for name in first if all(name in one for one in given)]
         return {name: joined_values([one[name] for one in given], weights) for name in common}
+    if isinstance(first, tuple) and first and isinstance(first[0], Elsewhere):
+        return tuple(joined_fields(places, weights) for places in zip(*given, strict=True))
     if isinstance(first, tuple):
         return tuple(entry for one in given for entry in one)
     if dataclasses.is_dataclass(first):

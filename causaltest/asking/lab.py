@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
+from causaltest.asking.checks import Beside, Checks, checks_of, refuse_unfit
 from causaltest.asking.costs import Cost
 from causaltest.asking.edges import Edge
 from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
 from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
-from causaltest.asking.metrics import Metric
+from causaltest.asking.metrics import Metric, accuracy, logit
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.portions import Portioned
 from causaltest.asking.questions import looked_at, seen_by, swept_over, told
@@ -42,7 +43,7 @@ class Backend(Protocol):
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap: ...
     def spread(self, site: Site, pairs: Pairs) -> Site: ...
     def moved(self, patching: Patching) -> SelfPatch: ...
-    def clean(self, pairs: Pairs) -> CleanRuns: ...
+    def clean(self, pairs: Pairs, rule: Metric = ..., both_right: bool = ...) -> CleanRuns: ...
     def card(self, text: str | None) -> ModelCard: ...
     def counted(self) -> dict[str, int]: ...
     def expect(self, experiments: Iterable[Experiment]) -> None: ...
@@ -153,9 +154,11 @@ class Lab:
         """Whether its model was named, and is the same one in another run; not so for objects."""
         return self._name is not None
 
-    def clean(self, pairs: Pairs | Pair) -> CleanRuns:
-        """The clean and corrupt runs: answers, what was given, which pairs are eligible."""
-        return self.backend.clean(as_pairs(pairs))
+    def clean(self, pairs: Pairs | Pair, *, eligible: Metric = accuracy, both_right: bool = False) -> CleanRuns:
+        """The clean and corrupt runs: answers, what was given, which pairs are eligible by that metric."""
+        pairs = as_pairs(pairs)
+        refuse_unfit(Checks(eligible=eligible, both_right=both_right), logit, pairs)
+        return self.backend.clean(pairs, eligible, both_right)
 
     def card(self, text: str | None = None) -> ModelCard:
         """The model's shape, which of its sites are proven, and a text as its tokens. Print it."""
@@ -287,19 +290,19 @@ class Run:
     lab: Lab
     patching: Patching
 
-    def recovery(self, metric: Metric, *, placebo: bool = True) -> Effect:
+    def recovery(self, metric: Metric, **beside: Unpack[Beside]) -> Effect:
         """What denoising gives back. Binary: the share of eligible pairs that give the clean
         answer again. Otherwise: sum(patched - corrupt) / sum(clean - corrupt)."""
-        return self._read("recovery", metric, placebo)
+        return self._read("recovery", metric, beside)
 
-    def drop(self, metric: Metric, *, placebo: bool = True) -> Effect:
+    def drop(self, metric: Metric, **beside: Unpack[Beside]) -> Effect:
         """What noising, ablation or steering takes away. Binary: the share of eligible pairs that no longer
         give the clean answer. Otherwise: sum(clean - patched) / sum(clean - corrupt)."""
-        return self._read("drop", metric, placebo)
+        return self._read("drop", metric, beside)
 
-    def change(self, metric: Metric, *, placebo: bool = True) -> Effect:
+    def change(self, metric: Metric, **beside: Unpack[Beside]) -> Effect:
         """Per pair, the metric in the patched run minus that in the same run unpatched."""
-        return self._read("change", metric, placebo)
+        return self._read("change", metric, beside)
 
     @property
     def is_neutral(self) -> bool:
@@ -308,16 +311,16 @@ class Run:
             raise ClaimError("is_neutral asks what a patched run does, and an estimate makes none: drop method=.")
         return self.lab.backend.moved(self.patching).neutral
 
-    def _read(self, quantity: Quantity, metric: Metric, placebo: bool) -> Effect:
+    def _read(self, quantity: Quantity, metric: Metric, beside: Beside) -> Effect:
         if not isinstance(metric, Metric):
             raise ClaimError(
                 f"{quantity} takes a metric such as accuracy or logit_diff, without quotes, and got {metric!r}."
             )
-        measured = not self.patching.method.estimates
-        draws = PLACEBO_DRAWS if placebo and measured else 0
-        experiment = Experiment(
-            self.patching, quantity, metric, controls=measured, placebo_draws=draws, seed=self.lab.seed
-        )
+        patching = self.patching
+        measured = not patching.method.estimates
+        draws = PLACEBO_DRAWS if beside.get("placebo", True) is True and measured else 0
+        checks = checks_of(patching.sites, patching.edges, metric, **beside)
+        experiment = Experiment(patching, quantity, metric, measured, draws, self.lab.seed, checks)
         return self.lab._measure(experiment)
 
 
@@ -354,7 +357,7 @@ class Rehearsal:
     def moved(self, patching: Patching) -> SelfPatch:
         return Effect(None, None).measured  # type: ignore[return-value]
 
-    def clean(self, pairs: Pairs) -> CleanRuns:
+    def clean(self, pairs: Pairs, rule: Metric = accuracy, both_right: bool = False) -> CleanRuns:
         return Effect(None, None).measured  # type: ignore[return-value]
 
     def card(self, text: str | None) -> ModelCard:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from causaltest.asking.costs import Cost
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.interventions import Intervention
+from causaltest.asking.metrics import Metric, accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Site
 from causaltest.asking.stopping import Stopping
@@ -125,8 +126,8 @@ class Portioned:
     def moved(self, patching: Patching) -> SelfPatch:
         return self._lab.backend.moved(patching)
 
-    def clean(self, pairs: Pairs) -> Any:
-        return self._lab.backend.clean(pairs)
+    def clean(self, pairs: Pairs, rule: Metric = accuracy, both_right: bool = False) -> Any:
+        return self._lab.backend.clean(pairs, rule, both_right)
 
     def card(self, text: str | None) -> Any:
         return self._lab.backend.card(text)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from causaltest.asking.checks import Counting, checks_of
 from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.metrics import Metric
 from causaltest.asking.sites import Site
@@ -24,17 +25,17 @@ class Sweep:
     lab: Lab
     patching: Patching
 
-    def recovery(self, metric: Metric) -> SweepMap:
+    def recovery(self, metric: Metric, **counting: Unpack[Counting]) -> SweepMap:
         """`Run.recovery` of each site alone."""
-        return swept(self.lab, self.patching, "recovery", metric)
+        return swept(self.lab, self.patching, "recovery", metric, counting)
 
-    def drop(self, metric: Metric) -> SweepMap:
+    def drop(self, metric: Metric, **counting: Unpack[Counting]) -> SweepMap:
         """`Run.drop` of each site alone."""
-        return swept(self.lab, self.patching, "drop", metric)
+        return swept(self.lab, self.patching, "drop", metric, counting)
 
-    def change(self, metric: Metric) -> SweepMap:
+    def change(self, metric: Metric, **counting: Unpack[Counting]) -> SweepMap:
         """`Run.change` of each site alone, as the mean over pairs."""
-        return swept(self.lab, self.patching, "change", metric)
+        return swept(self.lab, self.patching, "change", metric, counting)
 
 
 @dataclass(frozen=True)
@@ -47,27 +48,30 @@ class Search:
     lab: Lab
     patching: Patching
 
-    def recovery(self, metric: Metric) -> Site:
+    def recovery(self, metric: Metric, **counting: Unpack[Counting]) -> Site:
         """The site with the largest `Run.recovery`."""
-        return best_of(self.lab, self.patching, "recovery", metric)
+        return best_of(self.lab, self.patching, "recovery", metric, counting)
 
-    def drop(self, metric: Metric) -> Site:
+    def drop(self, metric: Metric, **counting: Unpack[Counting]) -> Site:
         """The site with the largest `Run.drop`."""
-        return best_of(self.lab, self.patching, "drop", metric)
+        return best_of(self.lab, self.patching, "drop", metric, counting)
 
-    def change(self, metric: Metric) -> Site:
+    def change(self, metric: Metric, **counting: Unpack[Counting]) -> Site:
         """The site with the largest `Run.change`, as the mean over pairs."""
-        return best_of(self.lab, self.patching, "change", metric)
+        return best_of(self.lab, self.patching, "change", metric, counting)
 
 
-def swept(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric, kind: Kind = "sweep") -> SweepMap:
+def swept(
+    lab: Lab, patching: Patching, quantity: Quantity, metric: Metric, counting: Counting, kind: Kind = "sweep"
+) -> SweepMap:
     """Every site of a patching alone. Raises SiteError for several sites in place of one with axes."""
     if len(patching.sites) != 1:
         raise SiteError(f"A {kind} takes one site with ranges as its axes, and got {len(patching.sites)}.")
+    checks = checks_of(patching.sites, (), metric, **counting)
     site = lab.backend.spread(patching.sites[0], patching.pairs)
     table = [cells for by_part in site.cells() for cells in by_part]
     experiments = [
-        Experiment(replace(patching, sites=(cell,)), quantity, metric, controls=False, placebo_draws=0, seed=lab.seed)
+        Experiment(replace(patching, sites=(cell,)), quantity, metric, False, 0, lab.seed, checks)
         for cells in table
         for cell in cells
     ]
@@ -75,9 +79,9 @@ def swept(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric, kind
     return lab._map(experiments, rows, [str(cell.position) for cell in table[0]], kind)
 
 
-def best_of(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric) -> Site:
+def best_of(lab: Lab, patching: Patching, quantity: Quantity, metric: Metric, counting: Counting) -> Site:
     """The site with the largest effect. Raises MeasurementError when no patch moved anything."""
-    found = swept(lab, patching, quantity, metric, "search")
+    found = swept(lab, patching, quantity, metric, counting, "search")
     if not any(found.distances) or all(math.isnan(e) for e in found.estimates):
         raise MeasurementError(
             f"The search {found.summary} found nothing: at none of its {len(found.sites)} sites did the patch move "

@@ -67,6 +67,7 @@ def judge_anytime(
         rule=rule,
         bound=sequence(case, game_of(case.sample, prediction, played, planned, largest), played),
         placebo=placebo_of(case, played, planned, largest),
+        elsewhere=elsewhere_of(case, played, planned, largest),
     )
     return concluded(dataclasses.replace(case, rule=rule), evidence)
 
@@ -118,20 +119,32 @@ def sequence(case: Case, game: Game, played: NDArray[np.int64]) -> Bound:
 
 
 def placebo_of(case: Case, played: NDArray[np.int64], planned: int, largest: int) -> float | Waived | None:
-    """The p-value of the game that values exceed their pairs' own placebos, in a range twice as wide."""
-    prediction, sample = case.settings.prediction, case.sample
+    """The p-value of the game that values exceed their pairs' own placebos."""
     given = case.numbers.controls.placebo
-    if not prediction.needs_placebo:
+    if not case.settings.prediction.needs_placebo:
         return Waived("not needed by this prediction")
     if not isinstance(given, tuple):
         return given
-    assert sample.placebo is not None  # it was given
+    assert case.sample.placebo is not None  # it was given
+    return p_against(case, case.sample.placebo, played, planned, largest)
+
+
+def elsewhere_of(case: Case, played: NDArray[np.int64], planned: int, largest: int) -> tuple[float, ...]:
+    """The same of each wrong place that was asked for."""
+    if not case.settings.prediction.needs_placebo:
+        return ()
+    return tuple(p_against(case, values, played, planned, largest) for values in case.sample.elsewhere)
+
+
+def p_against(case: Case, control: Floats, played: NDArray[np.int64], planned: int, largest: int) -> float:
+    """The p-value of the game that values exceed those of a control, in a range twice as wide."""
+    prediction, sample = case.settings.prediction, case.sample
     span = range_of(sample)
     assert span is not None  # refused before
     low, high = span[0] - span[1], span[1] - span[0]
-    differences: Floats = sample.totals_of(sample.values - sample.placebo)[played]
+    differences: Floats = sample.totals_of(sample.values - control)[played]
     sizes = sample.sizes[played]
     game = Game(differences, sizes, float(largest), low, high, False, prediction.alpha, planned)
-    if prediction.relation == "at_most":
+    if prediction.ceiling < 0:
         game = game.mirrored()
     return probability(float(1 / wealth(game.lowered(sizes, 2 * sample.measured_rounding), np.zeros(1))[0]))

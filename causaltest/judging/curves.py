@@ -165,7 +165,7 @@ def supported(asked: Question, units: int, samples: int) -> int:
     cases = [case for case in every if isinstance(case, Case)]
     # the judge's own steps, without the pairs needed and the sentences, which are most of a verdict's time
     findings = [
-        finding_of(weigh(cases[place], drawn), cases[place].settings)
+        finding_of(weigh(cases[place], drawn), cases[place].settings, cases[place].numbers)
         for place, drawn in drawn_for([case.wanted for case in cases])
     ]
     return sum(finding.outcome is Outcome.SUPPORTED for finding in findings)

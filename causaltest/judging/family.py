@@ -32,6 +32,8 @@ class Wanted:
     rule: Rule
     contest: Contest | None
     """Against the placebo, where the prediction asks for it and one was measured."""
+    elsewhere: tuple[Contest, ...] = ()
+    """Against the wrong places, where the prediction asks for a placebo."""
 
 
 def drawn_for(wanted: Sequence[Wanted]) -> Iterator[tuple[int, Drawn]]:
@@ -50,7 +52,7 @@ def drawn_together(claims: Sequence[Wanted], draws: Draws) -> list[Drawn]:
     """For claims that share their draws."""
     resampled = [c.sample for c in claims if BCA in c.rule.procedures]
     flipped = [c.sample for c in claims if SIGN_FLIP in c.rule.procedures]
-    contests = [c.contest for c in claims if c.contest is not None]
+    contests = [one for c in claims for one in (c.contest, *c.elsewhere) if one is not None]
     replicates = iter(replicates_of(resampled, resamples=draws.resamples, seed=draws.seed))
     flips = iter(flips_of(flipped, resamples=draws.resamples, seed=draws.seed))
     p_values = iter(beat(contests, resamples=draws.resamples, seed=draws.seed))
@@ -59,6 +61,7 @@ def drawn_together(claims: Sequence[Wanted], draws: Draws) -> list[Drawn]:
             replicates=next(replicates) if BCA in claim.rule.procedures else None,
             flips=next(flips) if SIGN_FLIP in claim.rule.procedures else None,
             placebo_p=next(p_values) if claim.contest is not None else None,
+            elsewhere_p=tuple(next(p_values) for _ in claim.elsewhere),
         )
         for claim in claims
     ]

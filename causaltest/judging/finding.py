@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from causaltest.effect import Waived
+from causaltest.effect import Numbers, Waived
 from causaltest.judging import wording
 from causaltest.judging.bca import BCA
 from causaltest.judging.bounds import Bound
@@ -18,6 +18,7 @@ from causaltest.judging.resampling import ENUMERATED_UNITS
 from causaltest.judging.rules import Rule
 from causaltest.judging.sample import Sample
 from causaltest.judging.settings import Settings
+from causaltest.judging.wrong_places import unbeaten_elsewhere
 from causaltest.verdict import Outcome
 
 
@@ -30,6 +31,8 @@ class Evidence:
     bound: Bound
     placebo: float | Waived | None
     """The p-value against the placebo; None: needed and not measured."""
+    elsewhere: tuple[float, ...] = ()
+    """The p-values against the wrong places that were asked for."""
 
     @property
     def placebo_p(self) -> float | None:
@@ -45,7 +48,7 @@ class Finding:
     pairs_would_help: bool = False
 
 
-def finding_of(evidence: Evidence, settings: Settings) -> Finding:
+def finding_of(evidence: Evidence, settings: Settings, numbers: Numbers) -> Finding:
     """REFUTED, then SUPPORTED, else INCONCLUSIVE; nothing is decided by a sample that is too small."""
     sample, bound, prediction = evidence.sample, evidence.bound, settings.prediction
     alpha = settings.alpha_in_words
@@ -61,6 +64,10 @@ def finding_of(evidence: Evidence, settings: Settings) -> Finding:
         return Finding(Outcome.INCONCLUSIVE, wording.placebo_missing(sample, prediction, bound))
     if evidence.placebo_p is not None and evidence.placebo_p > settings.alpha:
         return Finding(Outcome.INCONCLUSIVE, unbeaten(evidence, settings), pairs_would_help=True)
+    if evidence.elsewhere:
+        unbeaten_at = unbeaten_elsewhere(numbers, evidence.elsewhere, level=settings.alpha, alpha=alpha)
+        if unbeaten_at is not None:
+            return Finding(Outcome.INCONCLUSIVE, unbeaten_at)
     reason = wording.supported(sample, prediction, bound, alpha=alpha, placebo_p=evidence.placebo_p)
     return Finding(Outcome.SUPPORTED, reason)
 
@@ -98,8 +105,8 @@ def out_of_reach(evidence: Evidence, settings: Settings) -> str:
 
 def resampled(evidence: Evidence) -> bool:
     """Whether any number rests on random resamples; few units are enumerated instead."""
-    flipped = SIGN_FLIP in evidence.rule.procedures or evidence.placebo_p is not None
-    return BCA in evidence.rule.procedures or (flipped and evidence.sample.units > ENUMERATED_UNITS)
+    flipped = SIGN_FLIP in evidence.rule.procedures or evidence.placebo_p is not None or evidence.elsewhere
+    return BCA in evidence.rule.procedures or bool(flipped and evidence.sample.units > ENUMERATED_UNITS)
 
 
 def unbeaten(evidence: Evidence, settings: Settings) -> str:

@@ -39,6 +39,7 @@ from causaltest.judging.rules import Drawn, Rule, bounds_by, rule_for
 from causaltest.judging.sample import Layouts, Sample, sample_of
 from causaltest.judging.settings import Asked, Settings, settings_for
 from causaltest.judging.validity import control_notes, positive_control_failed, weak_denominators, why_invalid
+from causaltest.judging.wrong_places import contests_elsewhere
 from causaltest.verdict import Outcome, Verdict
 
 Sign = Literal[">", ">=", "<", "<="]
@@ -64,12 +65,14 @@ class Case:
     @property
     def wanted(self) -> Wanted:
         settings, placebo = self.settings, self.numbers.controls.placebo
-        contest = None
-        if settings.prediction.needs_placebo and isinstance(placebo, tuple):
-            contest = contest_of(self.sample)
-            contest = contest.turned() if settings.prediction.ceiling < 0 else contest
+        needed = settings.prediction.needs_placebo
+        contest = contest_of(self.sample) if needed and isinstance(placebo, tuple) else None
+        elsewhere = contests_elsewhere(self.sample) if needed else ()
+        if settings.prediction.ceiling < 0:
+            contest = None if contest is None else contest.turned()
+            elsewhere = tuple(other.turned() for other in elsewhere)
         draws = Draws(self.sample.units, settings.resamples, settings.seed)
-        return Wanted(draws, self.sample, self.rule, contest)
+        return Wanted(draws, self.sample, self.rule, contest, elsewhere)
 
 
 def judge(
@@ -196,14 +199,14 @@ def weigh(case: Case, drawn: Drawn) -> Evidence:
     if prediction.needs_placebo:
         given = case.numbers.controls.placebo
         placebo = given if given is None or isinstance(given, Waived) else drawn.placebo_p
-    return Evidence(sample, case.rule, widest(bounds) if bounds else silent("none"), placebo)
+    return Evidence(sample, case.rule, widest(bounds) if bounds else silent("none"), placebo, drawn.elsewhere_p)
 
 
 def told(case: Case, evidence: Evidence) -> Verdict:
     numbers, settings = case.numbers, case.settings
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
-    p = max(p_of(prediction, bound), evidence.placebo_p or 0.0)
-    finding = finding_of(evidence, settings)
+    p = max(p_of(prediction, bound), evidence.placebo_p or 0.0, *evidence.elsewhere)
+    finding = finding_of(evidence, settings, numbers)
     needed_n, needed = pairs_needed(evidence, settings)
     if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:
         needed_n, needed = None, {}

@@ -108,10 +108,11 @@ class Contest:
         return Contest(-self.differences, self.slack)
 
 
-def contest_of(sample: Sample) -> Contest:
-    """The sample against its placebo, which was measured with as much rounding as the effect was."""
-    assert sample.placebo is not None  # asked only where a placebo was measured
-    differences = sample.totals_of(sample.values - sample.placebo)
+def contest_of(sample: Sample, *, against: Floats | None = None) -> Contest:
+    """The sample against its placebo, or another control; either was measured with as much rounding as the effect."""
+    rival = sample.placebo if against is None else against
+    assert rival is not None  # asked only where a placebo was measured
+    differences = sample.totals_of(sample.values - rival)
     slack = 2 * sample.measured_rounding * sample.sizes
     return Contest(np.where(np.abs(differences) <= slack, 0.0, differences), float(slack.sum()))
 

@@ -89,6 +89,8 @@ class Drawn:
     replicates: Replicates | None = None
     flips: Flips | None = None
     placebo_p: float | None = None
+    elsewhere_p: tuple[float, ...] = ()
+    """Against the same patch at each wrong place."""
 
 
 def bounds_by(

@@ -50,6 +50,8 @@ class Sample:
     """[pair] each, when the effect is the difference of two"""
     rounding: float
     """How far a pair's value may move by floating-point rounding alone: what is no spread."""
+    elsewhere: tuple[Floats, ...] = ()
+    """[pair] each: the same patch at the wrong places"""
     measured_rounding: float = 0.0
     """The same as it was measured on unpatched runs; 0.0 where nothing was, and the values are taken as exact."""
 
@@ -144,6 +146,7 @@ def sample_of(numbers: Numbers, layouts: Layouts | None = None) -> Sample:
         placebo=column(placebo, order) if isinstance(placebo, tuple) else None,
         arms=arms_of(numbers, order),
         rounding=rounding_of(numbers),
+        elsewhere=tuple(column(place.values, order) for place in numbers.controls.elsewhere),
         measured_rounding=numbers.rounding,
     )
 

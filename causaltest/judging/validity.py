@@ -54,6 +54,7 @@ def not_finite(numbers: Numbers) -> str | None:
         columns["denominator"] = numbers.denominators
     if isinstance(numbers.controls.placebo, tuple):
         columns["placebo"] = numbers.controls.placebo
+    columns |= {f"patch at {place.what}": place.values for place in numbers.controls.elsewhere}
     for name, entries in columns.items():
         if all(map(math.isfinite, entries)):
             continue

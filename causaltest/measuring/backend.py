@@ -14,7 +14,7 @@ import transformers
 from causaltest.asking.costs import Cost
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.methods import Method
-from causaltest.asking.metrics import accuracy
+from causaltest.asking.metrics import Metric, accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
 from causaltest.asking.settings import Dtype, Settings
@@ -28,7 +28,7 @@ from causaltest.measuring.batch import Batch, Readings
 from causaltest.measuring.budget import Budget
 from causaltest.measuring.clean_runs import CleanRun, CleanRuns
 from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
-from causaltest.measuring.eligibility import reasons
+from causaltest.measuring.eligibility import reasons, turned
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.progress import Progress
 from causaltest.measuring.prompts import notes_on_prompts
@@ -164,19 +164,20 @@ class ModelBackend:
         (study,), readings = self._run([experiment], "1 site", neutral=True)
         return study.neutral(readings, study.patched.arm)
 
-    def clean(self, pairs: Pairs) -> CleanRuns:
-        """Both unpatched runs of every pair."""
+    def clean(self, pairs: Pairs, rule: Metric = accuracy, both_right: bool = False) -> CleanRuns:
+        """Both unpatched runs of every pair, and which count by a right-or-wrong metric's rule."""
         self._refuse_changed()
         self._prove(pairs)
         out: list[CleanRun] = []
         chunks, ids = self.references.chunks(pairs), self.references.columns(pairs).ids
-        new_tokens = tokens_needed(accuracy, [p for c in chunks for p in c.pairs])
+        new_tokens = tokens_needed(rule, [p for c in chunks for p in c.pairs], both=both_right)
         for number, chunk in enumerate(chunks):
             runs = self.references.get(pairs, number, new_tokens)
             sides = [runs.side(side) for side in SIDES]
-            scores = [score(accuracy, self.loaded, ran, ids, chunk.pairs).tolist() for ran in sides]
+            scores = [score(rule, self.loaded, ran, ids, chunk.pairs).tolist() for ran in sides]
+            own = score(rule, self.loaded, runs.corrupt, ids, turned(chunk.pairs)).tolist() if both_right else None
             tokens = [[text_of(self.loaded.tokenizer, row[:new_tokens]) for row in r.tokens.tolist()] for r in sides]
-            why = reasons(accuracy, chunk.pairs, *scores)
+            why = reasons(rule, chunk.pairs, scores[0], scores[1], own)
             out += [
                 CleanRun(
                     pair_id=str(t.pair.id),
@@ -191,7 +192,7 @@ class ModelBackend:
                 )
                 for t, clean, corrupt, excluded in zip(chunk.pairs, *tokens, why, strict=True)
             ]
-        return CleanRuns(self.model, tuple(out))
+        return CleanRuns(self.model, tuple(out), f"{rule}, both runs right" if both_right else str(rule))
 
     def card(self, text: str | None) -> ModelCard:
         """The model as a page to look at."""

@@ -16,6 +16,7 @@ from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
+from causaltest.measuring.eligibility import turned
 from causaltest.measuring.engine import Columns, Patch
 from causaltest.measuring.keys import Buffers
 from causaltest.measuring.meetings import Meeting
@@ -41,6 +42,8 @@ class Readings:
     """Per Vectors whose distances were asked for: [pair]"""
     missed: dict[int, Floats] = field(default_factory=dict)
     """Per Meeting: [pair]"""
+    owned: dict[Metric, Floats] = field(default_factory=dict)
+    """Per metric, whether the corrupt run gives its own answer: [pair]"""
     refused: dict[tuple[int | Side, Metric], CausaltestError] = field(default_factory=dict)
     """Metrics that could not be read."""
 
@@ -70,6 +73,8 @@ class Batch:
         self.chunks: tuple[Chunk, ...] = references.chunks(pairs)
         self.arms: list[Arm] = []
         self.metrics: dict[int | Side, dict[Metric, None]] = {side: {} for side in SIDES}
+        self.owned: dict[Metric, None] = {}
+        """Metrics that say whether the corrupt run gives its own answer."""
         self.vectors: list[Vectors] = []
         self.measured: list[Vectors] = []
         """Those whose distances are asked for."""
@@ -78,7 +83,8 @@ class Batch:
         self.meetings: list[Meeting] = []
         self.recorded: set[Component] = set()
         """Components that are read of the unpatched runs and not patched."""
-        self.new_tokens = 1
+        self.new_tokens = self.least_tokens = 1
+        """Answer tokens that the patched runs go to, and that are read of the unpatched ones."""
         self._index: dict[object, int] = {}
         self._met: dict[object, int] = {}
 
@@ -134,9 +140,15 @@ class Batch:
         return timeline(self.model, chunk.prompt_tokens, new_tokens, forced=self.forced)
 
     @property
+    def reference_tokens(self) -> int:
+        """How many answer tokens the unpatched runs go to: who counts may be read from more of them."""
+        return max(self.new_tokens, self.least_tokens)
+
+    @property
     def chooses(self) -> bool:
-        """Whether any metric reads tokens; else the answers' logits alone are computed."""
-        return self.new_tokens > 1 or any(chooses_tokens(m) for read in self.metrics.values() for m in read)
+        """Whether any metric reads a patched run's tokens; else the answers' logits alone are computed."""
+        read = (metric for arm in range(len(self.arms)) for metric in self.metrics[arm])
+        return self.new_tokens > 1 or any(map(chooses_tokens, read))
 
     @property
     def patched_runs(self) -> int:
@@ -186,7 +198,7 @@ class Batch:
         """Reads the means over other pairs off their clean runs."""
         for pairs, group in self.elsewhere.items():
             for number in range(len(self.references.chunks(pairs))):
-                runs = self.references.get(pairs, number, self.new_tokens, components, forced=self.forced)
+                runs = self.references.get(pairs, number, self.reference_tokens, components, forced=self.forced)
                 for vectors in group:
                     vectors.take_elsewhere(number, runs)
 
@@ -200,7 +212,7 @@ class Batch:
         return out
 
     def _references(self, number: int, components: Collection[Component]) -> ChunkRuns:
-        return self.references.get(self.pairs, number, self.new_tokens, components, forced=self.forced)
+        return self.references.get(self.pairs, number, self.reference_tokens, components, forced=self.forced)
 
     def _read_unpatched(self, number: int, runs: ChunkRuns, columns: Columns) -> Readings:
         """What is read off the unpatched runs of a chunk."""
@@ -208,6 +220,11 @@ class Batch:
         everyone = np.arange(len(chunk.pairs))
         for side in SIDES:
             self._read(side, runs.side(side), columns, chunk, everyone, readings)
+        for metric in self.owned:
+            try:
+                readings.owned[metric] = score(metric, self.model, runs.corrupt, columns.ids, turned(chunk.pairs))
+            except CausaltestError as error:
+                readings.refused.setdefault(("corrupt", metric), error)
         for index, vectors in enumerate(self.measured):
             readings.distances[index] = vectors.distances(number, runs).numpy()
         for index, meeting in enumerate(self.meetings):
@@ -308,6 +325,9 @@ def joined(parts: Sequence[Readings]) -> Readings:
     for key in first.scores:
         if key not in out.refused:
             out.scores[key] = np.concatenate([p.scores[key] for p in parts])
+    out.owned = {
+        m: np.concatenate([p.owned[m] for p in parts]) for m in first.owned if ("corrupt", m) not in out.refused
+    }
     out.finite = {arm: np.concatenate([p.finite[arm] for p in parts]) for arm in first.finite}
     out.logits = {arm: torch.cat([p.logits[arm] for p in parts]) for arm in first.logits}
     out.distances = {n: np.concatenate([p.distances[n] for p in parts]) for n in first.distances}

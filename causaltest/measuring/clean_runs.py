@@ -9,7 +9,7 @@ SHOWN_TOKENS = 64
 
 @dataclass(frozen=True)
 class CleanRun:
-    """One pair's two unpatched runs. `excluded` is why it does not count for accuracy, or None."""
+    """One pair's two unpatched runs. `excluded` is why it does not count, or None."""
 
     pair_id: str
     clean: str
@@ -30,14 +30,16 @@ class CleanRuns:
 
     model: str
     runs: tuple[CleanRun, ...]
+    rule: str = "accuracy"
+    """What says which pairs count."""
 
     @property
     def eligible(self) -> int:
-        """How many pairs count for accuracy."""
+        """How many pairs count."""
         return sum(run.excluded is None for run in self.runs)
 
     def __str__(self) -> str:
-        head = f"{self.model}: {self.eligible} of {len(self.runs)} pairs eligible for accuracy"
+        head = f"{self.model}: {self.eligible} of {len(self.runs)} pairs eligible for {self.rule}"
         lines = [
             f"  {r.pair_id}: wanted {r.answer.strip()!r}, clean gave {r.clean_gave!r}, corrupt gave {r.corrupt_gave!r}"
             + (f"  [excluded: {r.excluded}]" if r.excluded else "")

@@ -24,7 +24,7 @@ def cost_of(batch: Batch, experiments: int, seconds_per_token_layer: float) -> C
     """What running a batch takes."""
     shape = Shape.of(batch.model)
     forwards = token_layers = patched = plain = most = 0
-    segments = [batch.segments(chunk, batch.new_tokens) for chunk in batch.chunks]
+    segments = [batch.segments(chunk, batch.reference_tokens) for chunk in batch.chunks]
     lengths = [segments_of[-1].stop for segments_of in segments]
     references = 2 * sum(lengths[n] * len(chunk.pairs) for n, chunk in enumerate(batch.chunks))
     for planned in batch.plan():

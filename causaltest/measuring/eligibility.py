@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from causaltest.asking.metrics import Metric
 from causaltest.measuring.prompts import TokenPair
 
 
-def exclusion(metric: Metric, pair: TokenPair, clean: float, corrupt: float) -> str | None:
+def exclusion(metric: Metric, pair: TokenPair, clean: float, corrupt: float, own: float | None = None) -> str | None:
     """Why a pair does not count, or None when it does.
 
     For right-or-wrong metrics the clean run must give `answer`, the corrupt run must not, and
-    the two answers must differ. For continuous metrics all pairs count.
+    the two answers must differ. For continuous metrics all pairs count. `own`, where it is asked for, is whether the
+    corrupt run gives `corrupt_answer`, as it then must.
     """
     if metric.kind == "continuous":
         return None
@@ -22,11 +24,27 @@ def exclusion(metric: Metric, pair: TokenPair, clean: float, corrupt: float) -> 
         return "the clean run does not give the answer"
     if corrupt:
         return "the corrupt run already gives the clean answer"
+    if own is not None and not own:
+        return "the corrupt run does not give its own answer"
     return None
 
 
 def reasons(
-    metric: Metric, pairs: Sequence[TokenPair], clean: Sequence[float], corrupt: Sequence[float]
+    metric: Metric,
+    pairs: Sequence[TokenPair],
+    clean: Sequence[float],
+    corrupt: Sequence[float],
+    own: Sequence[float] | None = None,
 ) -> list[str | None]:
     """`exclusion` of each pair."""
-    return [exclusion(metric, p, a, b) for p, a, b in zip(pairs, clean, corrupt, strict=True)]
+    asked = [None] * len(pairs) if own is None else own
+    return [exclusion(metric, p, a, b, c) for p, a, b, c in zip(pairs, clean, corrupt, asked, strict=True)]
+
+
+def turned(pairs: Sequence[TokenPair]) -> list[TokenPair]:
+    """The pairs with the corrupt run's own answer as the one that is asked for."""
+    out = []
+    for pair in pairs:
+        assert pair.corrupt_answer is not None and pair.pair.corrupt_answer is not None  # refused by the experiment
+        out.append(replace(pair, answer=pair.corrupt_answer, pair=replace(pair.pair, answer=pair.pair.corrupt_answer)))
+    return out

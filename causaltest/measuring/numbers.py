@@ -13,7 +13,6 @@ from causaltest.asking.metrics import Metric
 from causaltest.effect import Controls, Exclusion, Kind, Numbers
 from causaltest.errors import NothingEligible
 from causaltest.measuring.arms import patched_side
-from causaltest.measuring.eligibility import reasons
 from causaltest.measuring.prompts import TokenPair
 from causaltest.measuring.scores import Floats, within_range
 
@@ -33,12 +32,13 @@ class Compared:
 
     @classmethod
     def of(
-        cls, metric: Metric, pairs: Sequence[TokenPair], clean: Floats, corrupt: Floats, patched: Floats
+        cls, metric: Metric, clean: Floats, corrupt: Floats, patched: Floats, excluded: Sequence[str | None]
     ) -> Compared:
+        """`excluded` is decided before, from the unpatched runs alone."""
         columns = [within_range(metric, raw) for raw in (clean, corrupt, patched)]
         clipped = np.logical_or.reduce([a != b for a, b in zip(columns, (clean, corrupt, patched), strict=True)])
         ours, theirs, changed = (column.tolist() for column in columns)
-        return cls(ours, theirs, changed, reasons(metric, pairs, ours, theirs), clipped.tolist())
+        return cls(ours, theirs, changed, list(excluded), clipped.tolist())
 
     @property
     def keep(self) -> list[int]:

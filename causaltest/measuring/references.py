@@ -107,6 +107,7 @@ class References:
         self.runs += 2 * len(chunk.pairs)
         half = len(chunk.pairs)
         runs = ChunkRuns(both.part(slice(half)), both.part(slice(half, 2 * half)))
+        read_alike(runs, chunk, causal=self.shortcuts.forks)
         self._kept[key] = Kept(new_tokens, frozenset(wanted), runs, size_of(both))
         self._let_go(key)
         return runs
@@ -118,6 +119,28 @@ class References:
             if total <= self.budget.for_references or key == newest:
                 return
             total -= self._kept.pop(key).bytes
+
+
+@torch.inference_mode()
+def read_alike(runs: ChunkRuns, chunk: Chunk, *, causal: bool) -> None:
+    """Writes over the corrupt runs what they share with the clean ones: what comes of the same tokens is the same.
+
+    A run's last bits depend on the row that it stands in. Left as they are, they would be a difference between two
+    runs where there is none, and a patch of nothing would have a distance.
+    """
+    same = (chunk.clean == chunk.corrupt).cumprod(dim=1).bool()
+    whole = same.all(dim=1)
+    if bool(whole.any()):
+        pairs = [(runs.clean.activations[place], there) for place, there in runs.corrupt.activations.items()]
+        pairs += [(getattr(runs.clean, name), getattr(runs.corrupt, name)) for name in ("tokens", "logits", "finite")]
+        pairs += [*zip(sum(runs.clean.keys, ()), sum(runs.corrupt.keys, ()), strict=True)]
+        for source, target in pairs:
+            target[whole] = source[whole]
+    rest = same & ~whole[:, None]
+    if causal and bool(rest.any()):
+        rows, positions = rest.nonzero(as_tuple=True)
+        for place, target in runs.corrupt.activations.items():
+            target[rows, positions] = runs.clean.activations[place][rows, positions]
 
 
 def size_of(run: Run) -> int:

@@ -21,12 +21,12 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 Floats = NDArray[np.float64]
 
 
-def tokens_needed(metric: Metric, pairs: Sequence[TokenPair]) -> int:
-    """How many answer tokens a metric reads."""
+def tokens_needed(metric: Metric, pairs: Sequence[TokenPair], *, both: bool = False) -> int:
+    """How many answer tokens a metric reads; `both`: of the corrupt answer too."""
     if metric.name == "exact_match":
         return metric.max_new_tokens or 1
     if metric.name == "accuracy":
-        return max(len(p.answer) for p in pairs)
+        return max(len(ids) for p in pairs for ids in (p.answer, *((p.corrupt_answer or (),) if both else ())))
     return 1
 
 

@@ -7,35 +7,32 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.interventions import replace as other_run
 from causaltest.asking.interventions import zero
 from causaltest.asking.metrics import Metric
 from causaltest.asking.positions import Position
-from causaltest.asking.sites import STREAM, Site
-from causaltest.effect import Controls, Effect, FullComponent, PositiveControl, SelfPatch, Waived
-from causaltest.errors import MeasurementError, PositionError
-from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.asking.sites import STREAM
+from causaltest.asking.wrong_places import WrongPlace
+from causaltest.effect import Controls, Effect, Elsewhere, FullComponent, PositiveControl, SelfPatch, Waived
+from causaltest.errors import MeasurementError
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.controls import everywhere, refuse_alike, refuse_late_steps, self_patch
 from causaltest.measuring.edges import received
+from causaltest.measuring.eligibility import reasons
 from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
 from causaltest.measuring.patches import refuse_overlap
 from causaltest.measuring.positions import layout
-from causaltest.measuring.proofs import rounding_at_most
 from causaltest.measuring.references import SIDES, Side
-from causaltest.measuring.scores import reads_generated
+from causaltest.measuring.scores import reads_generated, tokens_needed
 from causaltest.measuring.sites import Sites
 from causaltest.measuring.trajectory import not_finite
 
 POSITIVE_CONTROL_NEEDS = 0.5
-EVERYWHERE = Position("everywhere")
 OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"
-NOISE_FACTOR = 4
-"""How many times the rounding that was seen in some runs may be met in others."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,8 @@ def generates(experiment: Experiment) -> bool:
     """Whether an experiment needs tokens that are not known before: it reads them, or patches where they stand."""
     sites = experiment.patching.sites
     late = any(max(site.position.numbers) > 0 for site in sites if site.position.kind == "step")
-    return late or reads_generated(experiment.metric)
+    # Another answer than the clean one is given by no run that the clean one is put to.
+    return late or experiment.checks.both_right or reads_generated(experiment.checks.rule(experiment.metric))
 
 
 class Study:
@@ -75,22 +73,35 @@ class Study:
         metric, controls = experiment.metric, experiment.controls
         self.pairs = sites.pairs
         self.patched = self._patched(experiment.patching, metric, keeps=controls and experiment.placebo_draws > 0)
+        self.rule = experiment.checks.rule(metric)
         for side in SIDES:
-            batch.metrics[side][metric] = None
-        self.distance = len(batch.measured)
-        batch.measured.append(self.patched.vectors)
+            batch.metrics[side].update({metric: None, self.rule: None})
+        both = experiment.checks.both_right
+        if both:
+            batch.owned[self.rule] = None
+        if self.rule != metric or both:
+            batch.least_tokens = max(batch.least_tokens, tokens_needed(self.rule, self.pairs, both=both))
+        self.distance = self._distance(self.patched)
         self.placebos: list[int] = []
+        self.elsewhere: list[tuple[str, Patched, int]] = []
+        """Per wrong place: what it is called, what is patched there, and its distances."""
         self.everywhere: Patched | None = None
         self.full: Patched | None = None
+        self.own: int | None = None
+        self.kept: int | None = None
         self.met: int | None = None
         if controls:
-            self.own = self._arm(self.patched, "own")
+            if experiment.checks.waiver("self_patch") is None:
+                self.own = self._arm(self.patched, "own")
+                self.kept = self._meeting(self.patched, "own")
             self.compare(self.own)
-            self.kept = self._meeting(self.patched, "own")
             seeds = [f"{experiment.digest} placebo {draw}" for draw in range(experiment.placebo_draws)]
             self.placebos = [self._arm(self.patched, seed, (metric,)) for seed in seeds]
-            if experiment.patching.edges or not whole_stream(self.patched, batch):
+            wanted = experiment.checks.waiver("positive") is None
+            if wanted and (experiment.patching.edges or not whole_stream(self.patched, batch)):
                 self._add_positive(self._positive())
+            for place in experiment.checks.wrong_places:
+                self._add_elsewhere(place)
             if (full := self._full()) is not None:
                 self.full = self._patched(full, metric)
 
@@ -103,11 +114,12 @@ class Study:
             rounding = 2 * neutral.tolerance if self.experiment.metric.kind == "continuous" else 0.0
             distances = readings.distances[self.distance].tolist()
             controls = Controls(
-                self_patch=neutral,
+                self_patch=self.experiment.checks.waiver("self_patch") or neutral,
                 placebo=self._placebo(readings, compared),
                 positive=self._positive_control(readings),
                 distance=tuple(compared.eligible(distances)),
                 full=self._full_component(readings, compared),
+                elsewhere=self._elsewhere(readings, compared),
             )
         numbers = numbers_of(
             self.experiment, self.pairs, compared, controls, rounding=rounding, provenance=provenance | self._made_of()
@@ -117,11 +129,11 @@ class Study:
     def mean_distance(self, readings: Readings) -> float:
         return float(readings.distances[self.distance].mean())
 
-    def compare(self, arm: int | Side) -> None:
-        """Keeps the answers' logits of an arm, and of runs that begin there unpatched."""
+    def compare(self, arm: int | Side | None) -> None:
+        """Keeps the answers' logits of an arm, if any, and of runs that begin there unpatched."""
         vectors = self.patched.vectors
         self.unpatched = self.batch.unpatched(vectors.side, vectors.spots, self.patched.new_tokens)
-        self.batch.compared |= {arm, self.unpatched, self.patched.vectors.side}
+        self.batch.compared |= {self.unpatched if arm is None else arm, self.unpatched, self.patched.vectors.side}
 
     def compare_roughly(self) -> None:
         """Has a few runs begin where the patched ones do, unpatched: enough to see how far rounding goes."""
@@ -139,18 +151,18 @@ class Study:
         alike = replace(readings, logits=few)
         return 2 * self_patch(alike, self.few, torch.arange(len(pairs)), self.few, side, dtype).tolerance
 
-    def neutral(self, readings: Readings, arm: int | Side) -> SelfPatch:
+    def neutral(self, readings: Readings, arm: int | Side | None) -> SelfPatch:
         """How far an arm that was compared moves any answer logit, and how far rounding alone may.
 
         Raises MeasurementError when writing a run's own vectors back changes what was recorded there.
         """
-        if self.experiment.controls and (missed := worst(readings.missed[self.kept])) > 0:
+        if self.kept is not None and (missed := worst(readings.missed[self.kept])) > 0:
             raise MeasurementError(
                 f"Writing what {named(self.patched.patching)} holds back where it was read changes it, by up to "
                 f"{missed:.3g}: vectors are read at other places than they are written to. Nothing can be concluded "
                 "from such a patch; please report it with the model's name."
             )
-        side = self.patched.vectors.side
+        side, arm = self.patched.vectors.side, self.unpatched if arm is None else arm
         pairs = torch.from_numpy(self.batch.ran(arm))
         return self_patch(readings, arm, pairs, self.unpatched, side, self.batch.model.model.dtype)
 
@@ -183,6 +195,23 @@ class Study:
         if vectors.first_pass:
             self.batch.vectors.append(vectors)
         return Patched(patching, vectors, vectors.other_side, new_tokens)
+
+    def _distance(self, patched: Patched) -> int:
+        self.batch.measured.append(patched.vectors)
+        return len(self.batch.measured) - 1
+
+    def _add_elsewhere(self, place: WrongPlace) -> None:
+        patched = self._patched(replace(self.experiment.patching, sites=place.sites), self.experiment.metric)
+        if place.position is not None:
+            self._refuse_overlap(place.position)
+        self.elsewhere.append((place.what, patched, self._distance(patched)))
+
+    def _refuse_overlap(self, wrong: Position) -> None:
+        """Raises PositionError where the wrong position is the claim's own in some pair."""
+        own, new_tokens = self.experiment.patching.sites[0].position, self.patched.new_tokens
+        places = [self.sites.where(position, new_tokens) for position in (own, wrong)]
+        mine, theirs = ([at for where in place for at in where.positions] for place in places)
+        refuse_alike(own, wrong, mine, theirs, self.sites.ids)
 
     def _add_positive(self, patching: Patching) -> None:
         """The positive control. Where it makes one run the other, the other is there already."""
@@ -220,13 +249,26 @@ class Study:
         if not finite.all():
             bad = int((~finite).nonzero()[0][0])
             raise MeasurementError(not_finite(self.batch.model, bad, len(finite), patched=True))
-        columns = (readings.scores[key] for key in (("clean", metric), ("corrupt", metric), (arm, metric)))
-        return Compared.of(metric, self.pairs, *columns)
+        clean, corrupt, patched = (
+            readings.scores[key] for key in (("clean", metric), ("corrupt", metric), (arm, metric))
+        )
+        return Compared.of(metric, clean, corrupt, patched, self._excluded(readings))
+
+    def _excluded(self, readings: Readings) -> list[str | None]:
+        """Why each pair does not count: read off the unpatched runs, whichever arm asks."""
+        rule, own = self.rule, None
+        for side in SIDES:
+            if (side, rule) in readings.refused:
+                raise readings.refused[side, rule]
+        if self.experiment.checks.both_right:
+            own = readings.owned[rule].tolist()
+        clean, corrupt = (readings.scores[side, rule].tolist() for side in SIDES)
+        return reasons(rule, self.pairs, clean, corrupt, own)
 
     def _placebo(self, readings: Readings, compared: Compared) -> tuple[float, ...] | Waived | None:
         """Per pair, the effect of other pairs' differences put at the same site, averaged over draws."""
         if not self.placebos:
-            return Waived("placebo=False")
+            return self.experiment.checks.waiver("placebo")
         alone = self.patched.vectors.without_partner()
         if any(alone[i] for i in compared.keep):
             # A pair left as it is would let the effect beat its placebo for free.
@@ -236,6 +278,15 @@ class Study:
             values = quantities(self.experiment, replace(compared, patched=self._compared(readings, arm).patched))
             total = [t + v for t, v in zip(total, values, strict=True)]
         return tuple(t / len(self.placebos) for t in total)
+
+    def _elsewhere(self, readings: Readings, compared: Compared) -> tuple[Elsewhere, ...]:
+        """The effects of the same patch at the wrong places."""
+        out = []
+        for what, patched, distance in self.elsewhere:
+            there = replace(compared, patched=self._compared(readings, patched.arm).patched)
+            moved = compared.eligible(readings.distances[distance].tolist())
+            out.append(Elsewhere(what, tuple(quantities(self.experiment, there)), tuple(moved)))
+        return tuple(out)
 
     def _positive(self) -> Patching:
         """The same patch at every position; components of a block at every layer too."""
@@ -276,7 +327,7 @@ class Study:
 
     def _positive_control(self, readings: Readings) -> PositiveControl | Waived:
         if self.everywhere is None:
-            return Waived(OWN_CONTROL)
+            return self.experiment.checks.waiver("positive") or Waived(OWN_CONTROL)
         patching, metric = self.everywhere.patching, self.experiment.metric
         what = named(patching)
         if self.met is not None and (missed := worst(readings.missed[self.met])) > 0:
@@ -296,35 +347,6 @@ class Study:
         return PositiveControl(Effect(whole_effect, numbers).estimate, POSITIVE_CONTROL_NEEDS, what)
 
 
-def self_patch(
-    readings: Readings, own: int | Side, pairs: Tensor, unpatched: int, side: Side, dtype: torch.dtype
-) -> SelfPatch:
-    """How far writing a run's own value moves any answer logit of `pairs`, and how far rounding alone may.
-
-    Rounding is measured on every pair: the same unpatched run, once whole and once as patched runs are
-    computed. A model that answers differently each time, or that was changed since its unpatched runs were kept, is
-    off by more than any rounding: it gets no allowance for it, and has moved by as much.
-    """
-    there, whole = readings.logits[unpatched], readings.logits[side]
-    whole = whole[:, : there.shape[1]]
-    largest = float(whole.abs().max())
-    off, most = float((there - whole).abs().max()), rounding_at_most(dtype) * largest
-    noise = NOISE_FACTOR * off
-    if noise > 0:
-        noise = max(noise, float(torch.finfo(there.dtype).eps) * largest)
-    moved = float((readings.logits[own][pairs] - there[pairs]).abs().max())
-    return SelfPatch(max(moved, off) if off > NOISE_FACTOR * most else moved, min(noise, most))
-
-
-def everywhere(site: Site, model: LoadedModel) -> Site:
-    if site.component in STREAM:
-        return replace(site, position=EVERYWHERE)
-    parts: range | tuple[int, ...] = ()
-    if site.parts:
-        parts = range(len(model.blocks[site.layers[0]].taps[site.component].parts))
-    return replace(site, position=EVERYWHERE, layers=tuple(range(len(model.blocks))), parts=tuple(parts))
-
-
 def whole_stream(patched: Patched, batch: Batch) -> bool:
     """Whether the patch covers every position of a residual stream or embedding: its own positive control."""
     if patched.vectors.is_move:
@@ -335,12 +357,3 @@ def whole_stream(patched: Patched, batch: Batch) -> bool:
             if spot.component not in STREAM or any(len(set(at)) < total for at in spot.where.positions):
                 return False
     return True
-
-
-def refuse_late_steps(patching: Patching, metric: Metric, new_tokens: int) -> None:
-    late = [k for s in patching.sites if s.position.kind == "step" for k in s.position.numbers if k >= new_tokens]
-    if late:
-        raise PositionError(
-            f"step({late[0]}) comes after the last token that {metric} reads here (it reads {new_tokens}), so a "
-            f"patch there cannot matter. The steps are 0 to {new_tokens - 1}."
-        )

@@ -56,7 +56,7 @@ class Recorder:
         self.asked.append(patching)
         return SelfPatch(0.0, 0.0)
 
-    def clean(self, pairs: Pairs) -> Any:
+    def clean(self, pairs: Pairs, *_: Any) -> Any:
         return pairs
 
     def expect(self, experiments):

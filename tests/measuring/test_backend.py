@@ -148,10 +148,12 @@ def test_a_placebo_is_neither_the_patch_nor_nothing(ducks, twins):
     assert all(abs(p - v) > 1e-3 for v, p in zip(numbers.values, numbers.controls.placebo, strict=True))
 
 
-def test_a_placebo_may_be_waived(ducks, twins):
-    controls = ducks.denoise(twins, at=resid_post(6, thought(0))).recovery(accuracy, placebo=False).measured.controls
-    assert isinstance(controls.placebo, Waived)
-    assert tiny_and_neutral(controls.self_patch)
+def test_a_placebo_that_is_switched_off_is_not_measured_and_one_that_is_waived_says_why(ducks, twins):
+    run = ducks.denoise(twins, at=resid_post(6, thought(0)))
+    off, waived = run.recovery(accuracy, placebo=False), run.recovery(accuracy, placebo=Waived("seen elsewhere"))
+    assert off.measured.controls.placebo is None
+    assert waived.measured.controls.placebo == Waived("seen elsewhere")
+    assert tiny_and_neutral(off.measured.controls.self_patch)
 
 
 def test_one_pair_has_no_placebo(ducks, twins):

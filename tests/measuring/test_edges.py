@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from causaltest import (
@@ -208,6 +208,7 @@ senders = st.one_of(
 
 
 @given(sender=senders, receiver=st.sampled_from([mlp_out(2), attn_out(2), head(2, 1), q(2, 0), "logits"]))
+@example(sender=mlp_out(0, index(4)), receiver=attn_out(2))
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_pair_with_itself_changes_nothing(tiny_gemma2, sender, receiver):
     pair = tiny_gemma2.pairs[0]

@@ -13,7 +13,8 @@ from causaltest.asking.sites import resid_pre
 from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.backend import ModelBackend
 from causaltest.measuring.budget import Budget
-from causaltest.measuring.references import STREAM_PARTS, References, size_of
+from causaltest.measuring.engine import WHOLE
+from causaltest.measuring.references import STREAM_PARTS, References, read_alike, size_of
 
 
 @pytest.fixture
@@ -259,3 +260,46 @@ def test_generated_clean_runs_looked_at_first_are_not_taken_for_forced_ones(tiny
         assert torch.equal(logits.nan_to_num(), given[arm].nan_to_num())
     generated = looked.references.get(pairs, 0, 3).corrupt
     assert not torch.equal(generated.logits[:, 1:], wanted["corrupt"][:, 1:])
+
+
+def differing_late(pair):
+    """The same prompt but for its last word."""
+    return replace(pair, corrupt=" ".join([*pair.clean.split()[:-1], "blue"]), id="late")
+
+
+@pytest.mark.parametrize("family", ["tiny_gpt2", "tiny_llama", "tiny_gemma2"])
+def test_what_comes_of_the_same_tokens_is_the_same_in_both_runs(request, family):
+    """Else the last bits of two rows would be a difference between two runs, and a patch of nothing have a distance."""
+    tiny = request.getfixturevalue(family)
+    first, second, *_ = tiny.pairs[::2]
+    pairs = Pairs([first, differing_late(second), replace(first.with_itself(), id="alike")], iid=True)
+    backend = ModelBackend(wrap(tiny.model, tiny.tokenizer, "fresh"))
+    backend.clean(pairs)
+    runs = backend.references.get(pairs, 0, 2, {"attn_out", "mlp_out", "head", "q"})
+    chunk = backend.references.chunks(pairs)[0]
+    shared = (chunk.clean == chunk.corrupt).cumprod(1).sum(1).tolist()
+    assert shared[2] == chunk.prompt_tokens > shared[1] == chunk.prompt_tokens - 1 > shared[0]
+    for place, clean in runs.clean.activations.items():
+        for row, until in enumerate(shared):
+            assert torch.equal(clean[row, :until], runs.corrupt.activations[place][row, :until])
+    one, other = (run.activations["resid_post", 1] for run in (runs.clean, runs.corrupt))
+    assert not torch.equal(one[0], other[0]) and not torch.equal(one[1, -1], other[1, -1])
+    alike = 2
+    for name in ("tokens", "logits"):
+        assert torch.equal(getattr(runs.clean, name)[alike], getattr(runs.corrupt, name)[alike])
+    for mine, theirs in zip(runs.clean.keys, runs.corrupt.keys, strict=True):
+        assert all(torch.equal(a[alike], b[alike]) for a, b in zip(mine, theirs, strict=True))
+
+
+def test_a_prefix_is_not_shared_where_attention_looks_ahead(tiny_llama):
+    """There, what stands before the first difference hears of it."""
+    pairs = Pairs([differing_late(tiny_llama.pairs[2])], iid=True)
+    references = References(wrap(tiny_llama.model, tiny_llama.tokenizer, "fresh"), Budget())
+    references.shortcuts = WHOLE
+    kept = references.get(pairs, 0, 1)
+    marked = {place: tensor.clone() for place, tensor in kept.corrupt.activations.items()}
+    with torch.inference_mode():
+        for tensor in kept.clean.activations.values():
+            tensor += 1.0
+    read_alike(kept, references.chunks(pairs)[0], causal=references.shortcuts.forks)
+    assert all(torch.equal(kept.corrupt.activations[place], before) for place, before in marked.items())
