@@ -140,8 +140,10 @@ def shared_fields(claim: Claim, verdict: Verdict) -> dict[str, Any]:
 
 
 def effect_fields(effect: Measured) -> dict[str, Any]:
-    """Of several effects: what they share, and of each control the worst."""
-    effect = effect.joint if isinstance(effect, Effects) else effect
+    """Of several effects: what they share, and of each control the worst; what is shown is a difference of them."""
+    if isinstance(effect, Effects):
+        shared = effect_fields(effect.joint)
+        return {**shared, "kind": "ratio" if shared["kind"] == "ratio" else "continuous"}
     numbers, question = effect.measured, effect.question
     why = [exclusion.reason for exclusion in numbers.excluded]
     return {

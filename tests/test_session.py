@@ -16,12 +16,13 @@ from causaltest.asking.claims import Claim
 from causaltest.asking.experiment import Experiment
 from causaltest.asking.lab import Lab
 from causaltest.asking.metrics import accuracy
+from causaltest.asking.orderings import Ordering, monotone, top
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.positions import thought
 from causaltest.asking.predictions import Prediction, at_least, at_most
 from causaltest.asking.sites import resid_post
 from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
-from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
+from causaltest.errors import ClaimError, JudgementError, MeasurementError, RehearsalRead
 from causaltest.once import judging_seed, rehearse
 from causaltest.results import NOT_REGISTERED, ClaimResult, Family, Known
 from causaltest.session import CHOSE_BY_NUMBER, decide
@@ -75,7 +76,11 @@ def body(lab: Lab) -> Effect:
 
 
 def decided(
-    body: Callable[..., Any] = body, prediction: Prediction | None = None, seed: str = "7", size: int = 1, **more: Any
+    body: Callable[..., Any] = body,
+    prediction: Prediction | Ordering | None = None,
+    seed: str = "7",
+    size: int = 1,
+    **more: Any,
 ) -> ClaimResult:
     return decide(
         Claim("Thoughts matter.", prediction or at_least(0.5, expecting=0.8), body),
@@ -97,6 +102,55 @@ def test_a_claim_is_measured_judged_and_written_down() -> None:
     assert (result.status, result.status_reason) == ("exploratory", NOT_REGISTERED)
     assert result.lower is not None and result.lower > 0.5
     assert result.provenance == {"model": "fixed", "dtype": "float32"}
+
+
+class Graded(Fixed):
+    """A backend that gives every layer its own share of right answers."""
+
+    def __init__(self, shares: dict[int, float]) -> None:
+        super().__init__(numbers())
+        self.shares = shares
+
+    def measure(self, experiment: Experiment) -> Effect:
+        self.measured += 1
+        layer = int(experiment.site.split("L")[1].split()[0])
+        right = round(40 * self.shares[layer])
+        return Effect(experiment, numbers((1.0,) * right + (0.0,) * (40 - right)))
+
+
+def by_layer(lab: Lab) -> Any:
+    return {layer: lab.denoise(PAIRS, at=resid_post(layer, thought(0))).recovery(accuracy) for layer in (3, 6, 9)}
+
+
+def test_a_body_returns_a_mapping_for_a_claim_about_an_order() -> None:
+    lab = Lab(backend=Graded({3: 0.1, 6: 0.5, 9: 0.9}), seed="7")  # type: ignore[arg-type]
+    result = decided(by_layer, monotone([3, 6, 9], expecting=0.3), lab=lab)
+    assert (result.verdict, result.prediction, result.threshold) == ("SUPPORTED", "rising 3 < 6 < 9", None)
+    assert (result.n, result.clusters, result.pairs_total, result.kind) == (40, 40, 40, "continuous")
+    assert result.estimate == pytest.approx(0.4)
+    assert result.expecting == 0.3
+    assert result.site == "3: resid_post L3 @ thought 0; 6: resid_post L6 @ thought 0; 9: resid_post L9 @ thought 0"
+    assert result.controls["self_patch"]["neutral"] is True
+    assert result.controls["positive"]["passed"] is True
+    assert result.status_reason == NOT_REGISTERED
+    assert result.runs["patched_runs"] == 120
+    assert ClaimResult.from_json(result.to_json()) == result
+    best = decided(by_layer, top(1, 9), lab=lab)
+    assert (best.verdict, best.prediction) == ("SUPPORTED", "9 in the top 1")
+
+
+def test_what_is_returned_fits_the_prediction_before_anything_is_measured() -> None:
+    lab = lab_of(numbers())
+    with pytest.raises(ClaimError, match=r"'Thoughts matter.': the prediction >= 0.5 is about one effect, and a map"):
+        decided(by_layer, lab=lab)
+    with pytest.raises(ClaimError, match=r"in the top 1 is about several effects, and one was given. Return a mapping"):
+        decided(body, top(1, 9), lab=lab)
+    assert lab.counts.get("patched_runs", 0) == 0
+
+
+def test_an_empty_mapping_is_an_error() -> None:
+    with pytest.raises(JudgementError, match="The mapping of effects is empty"):
+        decided(lambda lab: {}, top(1, 9), lab=lab_of(numbers()))
 
 
 def test_a_claim_is_measured_once_and_its_cost_is_its_own() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.bounds import SMALLEST_P, Bound, Thresholds, agreed
-from causaltest.judging.sample import Sample
+from causaltest.judging.sample import RELATIVE_ROUNDING, Sample
 
 IDENTICAL = "identical within rounding"
 
@@ -19,7 +19,7 @@ def is_identical(sample: Sample, prediction: Prediction) -> bool:
     """Whether a claim of no change is settled by the pairs themselves, without any test."""
     if prediction.relation != "unchanged" or sample.binary_arms:
         return False
-    alike = bool((np.abs(sample.values) <= sample.rounding).all())
+    alike = bool((np.abs(sample.values) <= rounding_of_arms(sample)).all())
     return alike and sample.estimate - reach(sample) >= prediction.floor
 
 
@@ -36,5 +36,13 @@ def identical(sample: Sample, thresholds: Thresholds) -> Bound:
     )
 
 
+def rounding_of_arms(sample: Sample) -> float:
+    """What was measured; at least a billionth of the largest value of an arm, however small their difference is."""
+    largest = max((float(np.abs(arm).max()) for arm in sample.arms or ()), default=0.0)
+    return max(sample.rounding, RELATIVE_ROUNDING * largest)
+
+
 def reach(sample: Sample) -> float:
-    return float(sample.slack(sample.estimate).sum() / sample.weights.sum())
+    """How far rounding moves the effect, if it moves every pair the same way."""
+    through_denominators = 1 + abs(sample.estimate) if sample.kind == "ratio" else 1.0
+    return rounding_of_arms(sample) * through_denominators * sample.n / float(sample.weights.sum())

@@ -75,6 +75,13 @@ def test_a_difference_within_rounding_holds_by_a_rule_of_its_own(n):
     assert judge(difference(moved, rounding=1e-6), MARGIN).procedures != (IDENTICAL,)
 
 
+def test_rounding_is_of_the_arms_and_not_of_their_difference():
+    values = np.random.default_rng(2).normal(0.5, 0.1, 60)
+    verdict = judge(difference(np.full(60, -1e-12), before=values), MARGIN)
+    assert (verdict.outcome, verdict.procedures) == (Outcome.SUPPORTED, (IDENTICAL,))
+    assert judge(difference(np.full(60, -1e-6), before=values), MARGIN).procedures != (IDENTICAL,)
+
+
 def test_rounding_as_large_as_the_margin_shows_nothing():
     verdict = judge(difference([0.0] * 60, rounding=0.2), MARGIN)
     assert verdict.outcome is Outcome.INCONCLUSIVE
