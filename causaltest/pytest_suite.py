@@ -31,6 +31,7 @@ from causaltest.reporting.power import power_lines, write_power
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import decide
+from causaltest.survivors import Survivors
 from causaltest.sweep import SweepMap
 
 PROPERTY, SAID = "causaltest", "causaltest said"
@@ -294,11 +295,12 @@ class ReportFolder:
         """Prints a text in the report's section, also when the test passes or runs on a worker."""
         self._properties.append((SAID, text))
 
-    def heatmap(self, sweep: SweepMap, name: str, *, title: str = "") -> Path:
-        """A PNG of a sweep: estimates, with the sites whose patch moved nothing crossed out."""
+    def heatmap(self, sweep: SweepMap, name: str, *, title: str = "", survivors: Survivors | None = None) -> Path:
+        """A PNG of a sweep: estimates, what moved nothing crossed out, and what survives framed."""
         from causaltest.reporting.plots import heatmap
 
-        return heatmap(sweep, (self.path / name).with_suffix(".png"), title=title or sweep.summary)
+        path = (self.path / name).with_suffix(".png")
+        return heatmap(sweep, path, title=title or sweep.summary, survivors=survivors)
 
 
 def expand(collector: pytest.Collector) -> None:

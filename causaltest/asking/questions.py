@@ -85,8 +85,6 @@ def overlap(claim: Seen, seen: Seen) -> str:
     if not both:
         return ""
     if seen.kind == "claim":
-        if seen.each == claim.each:
-            return ""
         return f"looked at before with {both} of these {count} pairs, in a sample of {len(seen.each)}: {seen.what}"
     return f"{both} of its {count} pairs were seen by the {seen.kind} {seen.what}"
 

@@ -53,7 +53,6 @@ def max_t(
     """
     sites, units = totals.shape
     slack = np.zeros(units) if slack is None else slack
-    totals = np.where(np.abs(totals) <= slack, 0.0, totals)
     norms = np.sqrt((totals**2).sum(axis=1))
     moved = norms > 0
     scale = np.where(moved, norms, 1.0)
@@ -61,6 +60,7 @@ def max_t(
     own = scores.sum(axis=1)
     order = np.argsort(-np.abs(own) if two_sided else -own, kind="stable")
     scores, own = scores[order], np.abs(own[order]) if two_sided else own[order]
+    # enough that a site of which all totals are rounding is tied with every flip of itself
     ties = (RELATIVE_TIE * np.sqrt(units) + 2 * slack.sum() / scale)[order]
     alone, together, flips = np.zeros(sites), np.zeros(sites), 0
     for block in in_parts(flip_rows(units, resamples=resamples, seed=seed), max(1, ENTRIES_AT_ONCE // sites)):

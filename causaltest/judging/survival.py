@@ -82,10 +82,9 @@ def tested(sweep: SweepMap, per_pair: PerPair, two_sided: bool, flips: int, seed
         raise JudgementError(f"flips={flips}: at least one sign-flip is needed, and 10000 are usual.")
     layout = layout_of(per_pair.pair_ids, per_pair.clusters)
     refuse_weak(per_pair)
-    units = len(layout.sizes)
-    summing = np.zeros((len(layout.order), units))
-    summing[np.arange(len(layout.order)), layout.unit_of] = 1.0
-    totals = per_pair.values[:, layout.order] @ summing
+    # in canonical order the pairs of a cluster stand together
+    begins = np.flatnonzero(np.diff(layout.unit_of, prepend=-1))
+    totals = np.add.reduceat(per_pair.values[:, layout.order], begins, axis=1)
     # a patch that moved nothing has no effect, whatever rounding has made of it
     totals[np.array(sweep.distances) == 0] = 0.0
     return max_t(totals, slack=per_pair.rounding * layout.sizes, two_sided=two_sided, resamples=flips, seed=seed)

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.errors import CausaltestError
+from causaltest.survivors import Survivors
 from causaltest.sweep import SweepMap
 
+LEVELS = {"max-t": "family-wise p <=", "bh": "false discovery rate", "by": "false discovery rate"}
 
-def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
-    """A PNG of a sweep's estimates, layers upward; dots mark patches of distance zero.
 
-    Raises CausaltestError when matplotlib is not installed.
+def heatmap(sweep: SweepMap, path: Path, *, title: str, survivors: Survivors | None = None) -> Path:
+    """A PNG of a sweep's estimates, layers upward; dots mark patches of distance zero, frames mark what survives.
+
+    Raises CausaltestError when matplotlib is not installed, or the survivors are another sweep's.
     """
+    if survivors is not None and survivors.sweep != sweep:
+        raise CausaltestError(f"These are the survivors of {survivors.sweep.summary}, and not of {sweep.summary}.")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -31,11 +36,14 @@ def heatmap(sweep: SweepMap, path: Path, *, title: str) -> Path:
         sweep.estimate, cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower", aspect="auto", interpolation="nearest"
     )
     mark_nothing_moved(axes, sweep)
+    told = "" if survivors is None else f"; frames: {LEVELS[survivors.method]} {survivors.level:g}"
+    if survivors is not None:
+        frame(axes, survivors)
     what, labels = shared_word(sweep.columns)
     axes.set_xticks(range(columns), labels, rotation=90 if max(map(len, labels)) > 3 else 0, fontsize=8)
     axes.set_xlabel(what, fontsize=8)
     axes.set_yticks(range(rows), sweep.rows, fontsize=8)
-    axes.set_title(f"{title}\nn = {sweep.n} pairs, exploratory; dots: the patch moved nothing", fontsize=9)
+    axes.set_title(f"{title}\nn = {sweep.n} pairs, exploratory; dots: the patch moved nothing{told}", fontsize=9)
     figure.colorbar(image, ax=axes, label=sweep.summary.split(",")[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -53,3 +61,11 @@ def shared_word(labels: Sequence[str]) -> tuple[str, list[str]]:
 def mark_nothing_moved(axes: Any, sweep: SweepMap) -> None:
     where = (sweep.distance == 0).nonzero()
     axes.scatter(where[1], where[0], s=3, color="0.6", linewidths=0)
+
+
+def frame(axes: Any, survivors: Survivors) -> None:
+    """A frame around every cell that survives."""
+    from matplotlib.patches import Rectangle
+
+    for row, column in zip(*survivors.table.nonzero(), strict=True):
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.2))

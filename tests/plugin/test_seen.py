@@ -71,6 +71,12 @@ def test_a_sweep_that_fails_its_test_was_seen_too(told):
     assert told(CLAIMED)["typed"]["seen"]
 
 
+def test_a_lab_that_is_made_on_the_way_is_watched_too(told):
+    made = SWEPT.replace("lab, pairs", "make_lab, pairs").replace("lab.sweep", 'make_lab("organism:planted").sweep')
+    told(made)
+    assert told(CLAIMED)["typed"]["seen"]
+
+
 def test_the_label_changes_no_verdict(told):
     labelled = told(SWEPT + CLAIMED)["typed"]
     log().unlink()

@@ -11,6 +11,7 @@ import pytest
 
 from causaltest.errors import CausaltestError
 from causaltest.reporting.plots import heatmap, shared_word
+from causaltest.survivors import Survivors
 from causaltest.sweep import SweepMap
 
 MATPLOTLIB = ("matplotlib", "matplotlib.figure", "matplotlib.backends", "matplotlib.backends.backend_agg")
@@ -47,6 +48,25 @@ def test_a_heatmap_is_a_png_that_grows_with_its_sweep(tmp_path: Path) -> None:
 def test_a_cell_without_a_number_is_still_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     size_of(heatmap(sweep(first=math.nan), tmp_path / "nan.png", title="One cell without eligible pairs"))
+
+
+def survivors(of: SweepMap, alive: float = 0.01) -> Survivors:
+    p = (alive, *(1.0,) * (len(of.estimates) - 1))
+    return Survivors(of, "max-t", 0.05, False, p, p, units=7, flips=127, enumerated=True, seed=0)
+
+
+def test_what_survives_is_framed(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = [
+        heatmap(sweep(), tmp_path / f"{name}.png", title="Map", survivors=kept).read_bytes()
+        for name, kept in (("none", survivors(sweep(), 1.0)), ("one", survivors(sweep())))
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_the_survivors_of_another_sweep_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CausaltestError, match="not of recovery"):
+        heatmap(sweep(), tmp_path / "map.png", title="Map", survivors=survivors(sweep(first=0.5)))
 
 
 @pytest.mark.parametrize(
