@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -25,14 +25,15 @@ from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.once import rehearse
-from causaltest.power_plan import Foreseen, PowerPlan, foresee, power_plan
 from causaltest.recording.seen import usual_log
-from causaltest.reporting.power import power_lines, write_power
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import decide
 from causaltest.survivors import Survivors
 from causaltest.sweep import SweepMap
+
+if TYPE_CHECKING:
+    from causaltest.power_plan import Foreseen, PowerPlan
 
 PROPERTY, SAID = "causaltest", "causaltest said"
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
@@ -68,6 +69,8 @@ class Suite:
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
         """What measuring takes, model by model, and the pairs that the claims need. Nothing is measured."""
+        from causaltest.reporting.power import power_lines
+
         reporter.section("causal power")
         for line in power_lines(self.power):
             reporter.write_line(line)
@@ -89,20 +92,28 @@ class Suite:
     @functools.cached_property
     def power(self) -> PowerPlan:
         """The pairs that the claims need; worked out when they are all known."""
+        from causaltest.power_plan import power_plan  # late: scipy is not loaded for claims that are only collected
+
         curves = self.powers_only and self.config.getoption("causal_json") is not None
         return power_plan(list(self._foreseen.values()), self.assumptions, suite_seed=self.seed, curves=curves)
 
     def write_power(self, path: Path) -> None:
+        from causaltest.reporting.power import write_power
+
         write_power(path, self.power)
 
     def plan(self, item: pytest.Function, claim: Claim, family: Family) -> None:
         """Rehearses a claim, and keeps what it promises."""
+        from causaltest.power_plan import Foreseen, foresee
+
         effect, why = foresee(bound(claim, item), self.arguments(claim, item))
         self._foreseen[item.nodeid] = Foreseen(claim_id(item, claim), item.nodeid, claim, family, effect, why)
 
     def cannot_plan(self, item: pytest.Function, raised: pytest.ExceptionInfo[BaseException]) -> None:
         """Names a claim that could not be set up, where nothing is measured."""
         if self.plans_only and item.nodeid not in self._foreseen:
+            from causaltest.power_plan import Foreseen
+
             claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
             what = "a fixture reads a number" if isinstance(raised.value, RehearsalRead) else raised.exconly()
             why = f"it cannot be set up without a model: {what}"
