@@ -24,6 +24,8 @@ class Judged:
     verdict: Verdict
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the result, by name."""
+    parts: tuple[tuple[Effect | None, Effect | None], ...] = ()
+    """Of a claim in variants: what each was rehearsed as, and measured as."""
 
 
 def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:

@@ -22,10 +22,9 @@ from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError
 from causaltest.foresight import rehearse_all
-from causaltest.once import rehearse
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
-from causaltest.session import decide
+from causaltest.session import announce, decide
 from causaltest.sweep import SweepMap
 
 PROPERTY, SAID = "causaltest", "causaltest said"
@@ -54,7 +53,7 @@ class Suite:
 
     def rehearse(self, item: pytest.Function) -> None:
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
-        rehearse(bound(claim, item), self.arguments(claim, item))
+        announce(bound(claim, item), self.arguments(claim, item), self.known(claim, item))
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
         """What measuring takes, model by model. Nothing is measured."""
@@ -152,11 +151,10 @@ class Suite:
                 f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
                 "below it, a decorator wraps the body."
             )
-        family = self.family(item, claim)
+        known = self.known(claim, item)
         if self.plans_only:
             self.rehearse(item)
             return True
-        known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
         try:
             result = decide(bound(claim, item), self.arguments(claim, item), known)
@@ -173,6 +171,9 @@ class Suite:
             return self.conclude(result)
         # Outside of the handler, so that the error is not told twice.
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
+
+    def known(self, claim: Claim, item: pytest.Item) -> Known:
+        return Known(item.nodeid, claim_id(item, claim), self.family(item, claim), self.seed, self.lab)
 
     def family(self, item: pytest.Item, claim: Claim) -> Family:
         """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""

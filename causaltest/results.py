@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from causaltest.asking.claims import Claim
+from causaltest.asking.lab import Lab
 from causaltest.effect import Effect, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.verdict import Verdict
 
@@ -96,6 +98,8 @@ class Known:
     claim_id: str
     family: Family
     seed: str
+    lab: Callable[[str], Lab] | None = None
+    """The lab of a model by its name; None outside of pytest."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:

@@ -14,7 +14,8 @@ from causaltest.results import ClaimResult
 WIDTH = 110
 LABEL = 12
 PUBLISHED = "published"
-
+MOST_VARIANTS = 20
+"""Variants that a section lists; --causal-json has all."""
 
 LEAST_ROUNDING = 1e-5
 """Rounding below this is not told apart: it changes from processor to processor."""
@@ -37,7 +38,8 @@ def section(result: ClaimResult) -> str:
         f'  "{result.sentence}"',
         f"  {result.question}  {result.prediction}",
     ]
-    return "\n".join([*head, *(line for label, text in rows if text for line in row(label, text))])
+    lines = [line for label, text in rows if text for line in row(label, text)]
+    return "\n".join([*head, *lines[:-1], *variants(result), lines[-1]])
 
 
 def headline(result: ClaimResult) -> str:
@@ -54,6 +56,29 @@ def row(label: str, text: str) -> list[str]:
         return [f"  {label:<{LABEL}}{text}"]
     lines = textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"  {label:<{LABEL}}{lines[0]}", *(f"  {'':<{LABEL}}{line}" for line in lines[1:])]
+
+
+def variants(result: ClaimResult) -> list[str]:
+    """A line for each variant of a claim that has some; of many, the first of those that do not hold."""
+    told = sorted(result.variants, key=lambda v: v["verdict"] == "SUPPORTED")[:MOST_VARIANTS]
+    if not told:
+        return []
+    if len(told) == len(result.variants):
+        told = result.variants
+    table = [
+        (
+            v["name"],
+            number(v["estimate"]),
+            f"[{edge(v['lower'])}, {edge(v['upper'])}]",
+            f"n {v['n']}",
+            v["verdict"] + (" (shown above)" if v["shown"] else ""),
+        )
+        for v in told
+    ]
+    lines = aligned(table)
+    if len(told) < len(result.variants):
+        lines.append(f"and {len(result.variants) - len(told)} more, all of them in --causal-json")
+    return [f"  {'' if i else 'variants':<{LABEL}}{line}" for i, line in enumerate(lines)]
 
 
 def observed(result: ClaimResult) -> str:
@@ -133,9 +158,13 @@ def summary(results: Sequence[ClaimResult]) -> list[str]:
     """The table, the counts, and what it cost."""
     header = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "placebo", "distance", "verdict", "status")
     table = [header, *(cells(result) for result in results)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return [banner(results), "", *lines, "", totals(results)]
+    return [banner(results), "", *aligned(table), "", totals(results)]
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines whose columns begin below each other."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
 
 def cells(result: ClaimResult) -> tuple[str, ...]:
