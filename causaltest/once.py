@@ -10,6 +10,7 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
+from causaltest.asking.sufficiency import why_misdirected
 from causaltest.effect import Effect
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
 from causaltest.results import Family, Known
@@ -25,7 +26,7 @@ class Judged:
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the result, by name."""
     parts: tuple[tuple[Effect | None, Effect | None], ...] = ()
-    """Of a claim in variants: what each was rehearsed as, and measured as."""
+    """What was rehearsed, and what was then measured; of a claim in variants, for each of them."""
 
 
 def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
@@ -37,6 +38,9 @@ def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
 
     try:
         effect = returned_effect(claim, claim.body(**arguments))
+        wrong = misdirected(claim, effect)
+        if wrong is not None:
+            return Judged(effect, unmeasured(claim, known.family, wrong))
         verdict = judge(effect, claim.prediction, family_size=known.family.size, seed=judging_seed(known.seed))
     except MeasurementError as error:
         return Judged(None, unmeasured(claim, known.family, str(error)))
@@ -74,6 +78,11 @@ def returned_effect(claim: Claim, returned: object) -> Effect:
         "Verdict": "return the effect itself; the claim's prediction does the comparing.",
     }.get(type(returned).__name__, "a claim returns an Effect, from a lab or from Effect.from_values(...).")
     raise ClaimError(f"The claim {claim.sentence!r} returned {type(returned).__name__}: {advice}")
+
+
+def misdirected(claim: Claim, effect: Effect | None) -> str | None:
+    """Why the effect's experiments cannot show what the claim's sentence says, or None; known in rehearsal."""
+    return None if effect is None else why_misdirected(claim.sentence, effect.question)
 
 
 def judging_seed(seed: str) -> int | None:

@@ -18,6 +18,7 @@ import pytest
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
+from causaltest.asking.questions import experiments_of
 from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError
@@ -43,7 +44,9 @@ class Suite:
         self._families: dict[str, set[str]] = {}
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
+        self._metrics: dict[tuple[str, str], frozenset[str]] = {}
         self.settings = settings_of(config)
+        self.verbose = config.option.verbose > 0
         self.plans_only = bool(config.getoption("causal_plan"))
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
@@ -53,7 +56,10 @@ class Suite:
 
     def rehearse(self, item: pytest.Function) -> None:
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
-        announce(bound(claim, item), self.arguments(claim, item), self.known(claim, item))
+        effects = announce(bound(claim, item), self.arguments(claim, item), self.known(claim, item))
+        for experiment in (e for effect in effects for e in experiments_of(effect.question)):
+            place = (experiment.patching.model, experiment.site)
+            self._metrics[place] = self._metrics.get(place, frozenset()) | {str(experiment.metric)}
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
         """What measuring takes, model by model. Nothing is measured."""
@@ -173,7 +179,15 @@ class Suite:
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
 
     def known(self, claim: Claim, item: pytest.Item) -> Known:
-        return Known(item.nodeid, claim_id(item, claim), self.family(item, claim), self.seed, self.lab)
+        return Known(
+            item.nodeid,
+            claim_id(item, claim),
+            self.family(item, claim),
+            self.seed,
+            lab=self.lab,
+            claims_in_run=sum(map(len, self._families.values())),
+            metrics_at=self._metrics,
+        )
 
     def family(self, item: pytest.Item, claim: Claim) -> Family:
         """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""
@@ -190,7 +204,7 @@ class Suite:
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
             pytest.skip(f"INCONCLUSIVE: {result.reason}")
         if result.verdict != "SUPPORTED":
-            pytest.fail(f"{headline(result)}\n{section(result)}", pytrace=False)
+            pytest.fail(f"{headline(result)}\n{section(result, every_pair=self.verbose)}", pytrace=False)
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
@@ -370,7 +384,7 @@ def write_summary(reporter: pytest.TerminalReporter, lines: Iterable[str], said:
     if reporter.verbosity > 0:
         for result in results:
             if result.verdict == "SUPPORTED":
-                reporter.write_line(section(result))
+                reporter.write_line(section(result, every_pair=True))
                 reporter.write_line("")
     for line in summary(results) if results else ():
         reporter.write_line(line)

@@ -12,7 +12,7 @@ from causaltest.asking.lab import Lab
 from causaltest.asking.multiverse import Multiverse, Variant
 from causaltest.effect import Effect
 from causaltest.errors import ClaimError, MeasurementError
-from causaltest.once import Judged, counted, judging_seed, rehearse, returned_effect, unmeasured
+from causaltest.once import Judged, counted, judging_seed, misdirected, rehearse, returned_effect, unmeasured
 from causaltest.results import Known, finite
 from causaltest.verdict import Verdict
 
@@ -69,23 +69,32 @@ def in_variants(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Jud
     return Judged(shown.effect, together.verdict, extra, tuple((m.rehearsed, m.effect) for m in measured))
 
 
-def rehearse_variants(claim: Claim, arguments: Mapping[str, Any], known: Known) -> None:
+def rehearse_variants(claim: Claim, arguments: Mapping[str, Any], known: Known) -> list[Effect | None]:
     """Announces what every variant will ask."""
-    for planned in plan(claim, arguments, known):
-        rehearse(claim, planned.arguments)
+    return [rehearse(claim, planned.arguments) for planned in plan(claim, arguments, known)]
 
 
 def measure(claim: Claim, planned: Planned, rehearsed: Effect | None, share: Share, known: Known) -> Measured:
     from causaltest.judging.robustness import judge_variant
 
-    name, effect = planned.variant.name, None
+    name = planned.variant.name
+
+    def invalid(reason: str) -> Measured:
+        return Measured(name, rehearsed, None, unmeasured(claim, known.family, reason))
+
+    wrong = misdirected(claim, rehearsed)
+    if wrong is not None:
+        return invalid(wrong)
     try:
         effect = returned_effect(claim, claim.body(**planned.arguments))
+        wrong = misdirected(claim, effect)
+        if wrong is not None:
+            return invalid(wrong)
         verdict = judge_variant(
             effect, claim.prediction, share, family_size=known.family.size, seed=judging_seed(known.seed)
         )
     except MeasurementError as error:
-        return Measured(name, rehearsed, None, unmeasured(claim, known.family, str(error)))
+        return invalid(str(error))
     return Measured(name, rehearsed, effect, verdict)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, ParamSpec
 
+from causaltest.asking.cautions import accepted
 from causaltest.asking.multiverse import MULTIVERSE_ATTRIBUTE, Multiverse, multiverse_of
 from causaltest.asking.predictions import Prediction
 from causaltest.asking.stopping import Stopping, StoppingRule, stopping_of
@@ -70,7 +71,8 @@ class ClaimMaker:
         `stopping="obrien-fleming"` or `"anytime"` looks at the pairs in portions, up to `looks` times, and stops
         when the verdict is in. `accept` names the warnings that the claim answers for.
 
-        Raises ClaimError for a sentence that is empty, a prediction that is none, or a Hypothesis test.
+        Raises ClaimError for a sentence that is empty, a prediction that is none, a warning that does not exist, or a
+        Hypothesis test.
         """
         if not isinstance(sentence, str) or not sentence.strip():
             raise ClaimError(f"A claim starts with a sentence, and {sentence!r} was given.")
@@ -80,10 +82,12 @@ class ClaimMaker:
                 f"and got {prediction!r}."
             )
 
+        accepting = accepted(accept)
+
         def decorate(body: Callable[P, Effect]) -> Callable[P, Effect]:
             if getattr(body, "is_hypothesis_test", False):
                 raise ClaimError(given_message(sentence))
-            declared = Claim(sentence, prediction, body, id, model, family, stopping_of(stopping, looks), tuple(accept))
+            declared = Claim(sentence, prediction, body, id, model, family, stopping_of(stopping, looks), accepting)
 
             @functools.wraps(body)
             def undecided(*_: P.args, **__: P.kwargs) -> NoReturn:

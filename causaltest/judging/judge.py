@@ -41,7 +41,7 @@ Sign = Literal[">", ">=", "<", "<="]
 
 RELATIONS: dict[Sign, Relation] = {">": "greater_than", ">=": "at_least", "<": "at_most", "<=": "at_most"}
 
-PUBLISHED = "published two-sided normal formula, no family"
+PUBLISHED = "published figure, two-sided normal formula, no family"
 TAIL_RESAMPLES = 50
 DEFAULT_RESAMPLES = 10_000
 # any number that does not come from the effects: those that share it share their resamples
@@ -271,6 +271,8 @@ def told(case: Case, evidence: Evidence) -> Verdict:
         notes=(*rule.notes, *control_notes(numbers, prediction)),
         needed=needed,
         seed=settings.seed,
+        placebo_p=evidence.placebo_p,
+        minimum_units=rule.minimum_units,
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
@@ -87,29 +87,17 @@ def judge_together(
     order = sorted(range(share.count), key=lambda i: (FAVOUR.index(verdicts[i].outcome), p_of(verdicts[i])))
     deciding = order[share.needed - 1]
     chosen = verdicts[deciding]
-    outcome = chosen.outcome
     p = min(1.0, share.supporting * sorted(map(p_of, verdicts))[share.needed - 1])
-    if outcome is Outcome.SUPPORTED:
+    if chosen.outcome is Outcome.SUPPORTED:
         p = min(p, alpha / family_size)  # equal but for the last digit of a product
     open_ones = [v.needed_n for i in order[: share.needed] if (v := verdicts[i]).outcome is Outcome.INCONCLUSIVE]
-    whole = Verdict(
-        outcome=outcome,
+    whole = replace(
+        chosen,
         reason=reason_of(names, verdicts, share, deciding),
-        estimate=chosen.estimate,
-        lower=chosen.lower,
-        upper=chosen.upper,
-        alpha=chosen.alpha,
-        n=chosen.n,
-        units=chosen.units,
         p_value=p,
         p_adjusted=min(1.0, p * family_size),
         family_size=family_size,
         needed_n=None if None in open_ones else max((n for n in open_ones if n is not None), default=None),
-        prediction=chosen.prediction,
-        procedures=chosen.procedures,
-        notes=chosen.notes,
-        needed=chosen.needed,
-        seed=chosen.seed,
     )
     return Together(whole, deciding)
 
