@@ -184,6 +184,10 @@ class Effect:
         pair_ids: Sequence[str] | None = None,
         question: Question | None = None,
         provenance: Mapping[str, str] | None = None,
+        pairs_total: int | None = None,
+        excluded: Mapping[str, str] | None = None,
+        distance: float | Sequence[float] | None = None,
+        self_patch: SelfPatch | Waived | None = None,
     ) -> Effect:
         """An effect from numbers measured elsewhere, one per pair.
 
@@ -191,11 +195,24 @@ class Effect:
         the effect is the ratio of the sums). Say which pairs belong together with `clusters`,
         or that none do with `iid=True`. Without `placebo` the effect cannot be SUPPORTED.
 
-        Raises JudgementError when the lengths differ or neither clusters nor iid is said.
+        What else was seen is reported: `excluded`, the reason of each pair that does not count by its id, or only
+        how many pairs there were (`pairs_total`); the `distance` of the patch, per pair or its mean; and what a
+        `self_patch` moved.
+
+        Raises JudgementError when the lengths differ, neither clusters nor iid is said, or pairs do not add up.
         """
         numbers = tuple(float(v) for v in values)
         n = len(numbers)
-        check_lengths(n, clusters=clusters, placebo=placebo, denominators=denominators, pair_ids=pair_ids)
+        moved = (float(distance),) * n if isinstance(distance, int | float) else distance
+        check_lengths(
+            n, clusters=clusters, placebo=placebo, denominators=denominators, pair_ids=pair_ids, distance=moved
+        )
+        unreal = next((d for d in moved or () if not 0 <= d < math.inf), None)
+        if unreal is not None:
+            raise JudgementError(f"distance={unreal}: how far a patch moves a vector is 0 or more, and finite.")
+        ids = tuple(pair_ids) if pair_ids is not None else tuple(f"pair {i}" for i in _range(n))
+        left_out = tuple(Exclusion(pair_id, why) for pair_id, why in (excluded or {}).items())
+        check_total(ids, left_out, pairs_total)
         if (clusters is None) == (not iid):
             raise JudgementError(
                 "from_values needs either clusters=[...] (which pairs share a template or source) "
@@ -216,17 +233,19 @@ class Effect:
             question,
             Numbers(
                 values=numbers,
-                pair_ids=tuple(pair_ids) if pair_ids is not None else tuple(f"pair {i}" for i in _range(n)),
+                pair_ids=ids,
                 clusters=None if clusters is None else tuple(str(c) for c in clusters),
                 kind=kind,
                 range=range,
                 denominators=None if denominators is None else tuple(float(d) for d in denominators),
                 controls=Controls(
                     placebo=placebo if placebo is None or isinstance(placebo, Waived) else tuple(map(float, placebo)),
-                    self_patch=Waived("measured outside causaltest"),
+                    self_patch=self_patch or Waived("measured outside causaltest"),
                     positive=Waived("measured outside causaltest"),
+                    distance=None if moved is None else tuple(map(float, moved)),
                 ),
-                pairs_total=n,
+                pairs_total=n + len(left_out) if pairs_total is None else pairs_total,
+                excluded=left_out,
                 provenance=dict(provenance or {}),
             ),
         )
@@ -470,6 +489,19 @@ def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waive
     if isinstance(first, SelfPatch) and isinstance(second, SelfPatch):
         return first if first.moved - first.tolerance >= second.moved - second.tolerance else second
     return first if isinstance(first, SelfPatch) else second
+
+
+def check_total(pair_ids: Sequence[str], excluded: Sequence[Exclusion], pairs_total: int | None) -> None:
+    """Raises JudgementError where a pair is in and out, or the pairs named are not those that there were."""
+    both = sorted({e.pair_id for e in excluded} & set(pair_ids))
+    if both:
+        raise JudgementError(f"{both[0]!r} has a value and is excluded; a pair counts or does not.")
+    named = len(pair_ids) + len(excluded)
+    if pairs_total is not None and (pairs_total < named or (excluded and pairs_total != named)):
+        raise JudgementError(
+            f"pairs_total={pairs_total}, and {len(pair_ids)} pairs have values and {len(excluded)} are excluded: give "
+            "the number of all pairs, or leave it out."
+        )
 
 
 def check_lengths(n: int, **columns: Any) -> None:

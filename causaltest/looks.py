@@ -19,8 +19,9 @@ from causaltest.asking.experiment import Experiment
 from causaltest.asking.joined import joined
 from causaltest.asking.lab import Lab
 from causaltest.asking.pairs import Pairs
-from causaltest.asking.portions import experiments_of, in_portion, play_order, portions_of, put_to
+from causaltest.asking.portions import in_portion, play_order, portions_of, put_to
 from causaltest.asking.predictions import Prediction
+from causaltest.asking.questions import experiments_of
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect, Exclusion
 from causaltest.errors import ClaimError, MeasurementError, NothingEligible

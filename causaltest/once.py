@@ -12,6 +12,7 @@ from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.asking.orderings import mismatch
 from causaltest.asking.portions import in_portion
+from causaltest.asking.sufficiency import why_misdirected
 from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead
@@ -27,6 +28,8 @@ class Judged:
     verdict: Verdict
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the result, by name."""
+    parts: tuple[tuple[Measured | None, Measured | None], ...] = ()
+    """What was rehearsed, and what was then measured; of a claim in variants, for each of them."""
 
 
 def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
@@ -38,6 +41,9 @@ def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
 
     try:
         effect = returned_effect(claim, claim.body(**arguments))
+        wrong = misdirected(claim, effect)
+        if wrong is not None:
+            return Judged(effect, unmeasured(claim, known.family, wrong))
         verdict = judge(effect, claim.prediction, family_size=known.family.size, seed=judging_seed(known.seed))
     except MeasurementError as error:
         return Judged(None, unmeasured(claim, known.family, str(error)))
@@ -93,6 +99,11 @@ def returned_effect(claim: Claim, returned: object) -> Measured:
 
 def as_effects(returned: Effect | Effects | Mapping[Any, Effect]) -> Measured:
     return Effects(returned) if isinstance(returned, Mapping) else returned
+
+
+def misdirected(claim: Claim, effect: Measured | None) -> str | None:
+    """Why the effect's experiments cannot show what the claim's sentence says, or None; known in rehearsal."""
+    return None if effect is None else why_misdirected(claim.sentence, effect.question)
 
 
 def judging_seed(seed: str) -> int | None:

@@ -19,18 +19,19 @@ from causaltest.asking.assumptions import assumptions_of
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
+from causaltest.asking.questions import experiments_of
 from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
-from causaltest.once import rehearse
 from causaltest.recording.seen import usual_log
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
-from causaltest.session import decide
+from causaltest.session import announce, decide
 from causaltest.survivors import Survivors
 from causaltest.sweep import SweepMap
+from causaltest.variants import judged_at, plan_variants
 
 if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
@@ -51,8 +52,10 @@ class Suite:
         self._families: dict[str, set[str]] = {}
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
+        self._metrics: dict[tuple[str, str], frozenset[str]] = {}
         self.settings = settings_of(config)
         self.log = usual_log()
+        self.verbose = config.option.verbose > 0
         self.powers_only = bool(config.getoption("causal_power"))
         self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
@@ -65,7 +68,11 @@ class Suite:
 
     def rehearse(self, item: pytest.Function) -> None:
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
-        rehearse(bound(claim, item), self.arguments(claim, item), all_looks=self.plans_only)
+        arguments = self.arguments(claim, item)
+        effects = announce(bound(claim, item), arguments, self.known(claim, item), all_looks=self.plans_only)
+        for experiment in (e for effect in effects for e in experiments_of(effect.question)):
+            place = (experiment.patching.model, experiment.site)
+            self._metrics[place] = self._metrics.get(place, frozenset()) | {str(experiment.metric)}
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
         """What measuring takes, model by model, and the pairs that the claims need. Nothing is measured."""
@@ -106,8 +113,16 @@ class Suite:
         """Rehearses a claim, and keeps what it promises."""
         from causaltest.power_plan import Foreseen, foresee
 
-        effect, why = foresee(bound(claim, item), self.arguments(claim, item))
-        self._foreseen[item.nodeid] = Foreseen(claim_id(item, claim), item.nodeid, claim, family, effect, why)
+        whole, arguments, name = bound(claim, item), self.arguments(claim, item), claim_id(item, claim)
+        if claim.multiverse is None:
+            effect, why = foresee(whole, arguments)
+            self._foreseen[item.nodeid] = Foreseen(name, item.nodeid, claim, family, effect, why)
+            return
+        at = judged_at(claim.multiverse, family)
+        for variant in plan_variants(whole, arguments, self.known(claim, item)):
+            effect, why = foresee(whole, variant.arguments)
+            label = f"{name}: {variant.variant.name}"
+            self._foreseen[label] = Foreseen(label, item.nodeid, claim, at, effect, why)
 
     def cannot_plan(self, item: pytest.Function, raised: pytest.ExceptionInfo[BaseException]) -> None:
         """Names a claim that could not be set up, where nothing is measured."""
@@ -204,11 +219,10 @@ class Suite:
                 f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
                 "below it, a decorator wraps the body."
             )
-        family = self.family(item, claim)
+        known = self.known(claim, item)
         if self.plans_only:
-            self.plan(item, claim, family)
+            self.plan(item, claim, known.family)
             return True
-        known = Known(item.nodeid, claim_id(item, claim), family, self.seed)
         error: BaseException
         try:
             result = decide(bound(claim, item), self.arguments(claim, item), known, log=self.log)
@@ -226,6 +240,17 @@ class Suite:
         # Outside of the handler, so that the error is not told twice.
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
 
+    def known(self, claim: Claim, item: pytest.Item) -> Known:
+        return Known(
+            item.nodeid,
+            claim_id(item, claim),
+            self.family(item, claim),
+            self.seed,
+            lab=self.lab,
+            claims_in_run=sum(map(len, self._families.values())),
+            metrics_at=self._metrics,
+        )
+
     def family(self, item: pytest.Item, claim: Claim) -> Family:
         """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""
         name = family_name(item, claim)
@@ -241,7 +266,7 @@ class Suite:
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
             pytest.skip(f"INCONCLUSIVE: {result.reason}")
         if result.verdict != "SUPPORTED":
-            pytest.fail(f"{headline(result)}\n{section(result)}", pytrace=False)
+            pytest.fail(f"{headline(result)}\n{section(result, every_pair=self.verbose)}", pytrace=False)
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
@@ -429,7 +454,7 @@ def write_summary(reporter: pytest.TerminalReporter, lines: Iterable[str], said:
     if reporter.verbosity > 0:
         for result in results:
             if result.verdict == "SUPPORTED":
-                reporter.write_line(section(result))
+                reporter.write_line(section(result, every_pair=True))
                 reporter.write_line("")
     for line in summary(results) if results else ():
         reporter.write_line(line)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.effect import Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.asking.lab import Lab
+from causaltest.asking.questions import experiments_of
+from causaltest.effect import Numbers, PositiveControl, Question, SelfPatch, Waived
 from causaltest.effects import Effects, Measured
 from causaltest.verdict import Verdict
 
@@ -71,13 +74,18 @@ class ClaimResult:
     excluded_pairs: dict[str, str] = field(default_factory=dict)
     """The reason of each pair that does not count."""
     warnings: list[dict[str, str]] = field(default_factory=list)
-    """Each with its name, what it says, its source, and why it was accepted, if it was."""
+    """Each with its name, what it says, its source, and by whom it was accepted, if it was."""
     looks: dict[str, Any] = field(default_factory=dict)
     """Of a sequential claim: the stopping rule, the looks taken and planned, the patched runs saved."""
     variants: list[dict[str, Any]] = field(default_factory=list)
     """Of a multiverse claim: each variant with its estimate, bounds and verdict."""
     seen: list[str] = field(default_factory=list)
     """Sweeps, searches and earlier looks that have seen these pairs."""
+    counted_if: str = ""
+    """What a pair must be to count, where a rule was applied."""
+    minimum_units: int = 0
+    """Clusters, or independent pairs, below which this kind of claim is not decided."""
+    placebo_p: float | None = None
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -97,6 +105,12 @@ class Known:
     claim_id: str
     family: Family
     seed: str
+    lab: Callable[[str], Lab] | None = None
+    """The lab of a model by its name; None outside of pytest."""
+    claims_in_run: int = 1
+    """The claims of all files that were collected, whichever of them run."""
+    metrics_at: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    """By model and site: the metrics that the claims of this run read there."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:
@@ -136,6 +150,8 @@ def shared_fields(claim: Claim, verdict: Verdict) -> dict[str, Any]:
         "procedures": list(verdict.procedures),
         "notes": list(verdict.notes),
         "seed": verdict.seed,
+        "minimum_units": verdict.minimum_units,
+        "placebo_p": None if verdict.placebo_p is None else finite(verdict.placebo_p),
     }
 
 
@@ -158,8 +174,15 @@ def effect_fields(effect: Measured) -> dict[str, Any]:
         "site": None if question is None else question.site,
         "question": "given values" if question is None else question.summary,
         "kind": numbers.kind,
+        "counted_if": counted_if(question),
         "provenance": dict(numbers.provenance),
     }
+
+
+def counted_if(question: Question | None) -> str:
+    """The rule by which pairs count, in a report's words; empty where all do, or where nobody said."""
+    right_or_wrong = any(e.metric.kind == "binary" for e in experiments_of(question))
+    return "clean right, corrupt wrong, answers differ" if right_or_wrong else ""
 
 
 def control_fields(numbers: Numbers) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
-from causaltest.once import Judged, at_once, counted, rehearse, returned_effect
+from causaltest.once import Judged, at_once, counted, misdirected, rehearse, returned_effect, unmeasured
 from causaltest.recording.seen import SeenLog
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
+from causaltest.variants import in_variants, rehearse_variants
+from causaltest.warned import warnings_of
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
 
@@ -22,25 +25,49 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     Raises ClaimError when the body returns anything but an Effect; what the body raises passes
     through, except MeasurementError, which makes the claim INVALID.
     """
-    rehearsed = rehearse(claim, arguments)
-    if rehearsed is not None:
-        # what its prediction cannot be about is told before anything is measured
-        returned_effect(claim, rehearsed)
     labs = [a for a in arguments.values() if isinstance(a, Lab)]
     before = counted(labs)
-    judged = (at_once if claim.stopping is None else in_looks)(claim, arguments, known)
+    judged = judged_by(claim, arguments, known)
+    kept = all(kept_to(rehearsed, effect) for rehearsed, effect in judged.parts)
     log = SeenLog(None) if log is None else log
-    seen = log.label(labs, judged.effect)
+    seen = list(dict.fromkeys(label for _, effect in judged.parts for label in log.label(labs, effect)))
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),
-        "status_reason": (seen or [NOT_REGISTERED])[0] if kept_to(rehearsed, judged.effect) else CHOSE_BY_NUMBER,
+        "status_reason": (seen or [NOT_REGISTERED])[0] if kept else CHOSE_BY_NUMBER,
         "seen": seen,
         "notes": [*notes_without(judged, "exploratory: "), *filter(None, [log.problem()])],
         "runs": {name: n - before[name] for name, n in counted(labs).items()},
         **judged.extra,
     }
+    told["warnings"] = warnings_of(claim, judged, known)
+    said = {warning["says"] for warning in told["warnings"]}
+    told["notes"] = [note for note in told["notes"] if note not in said]
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
+
+
+def judged_by(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
+    """The claim judged in the way that it declares; not measured where its experiment cannot show what it says."""
+    if claim.multiverse is not None:
+        return in_variants(claim, arguments, known)
+    rehearsed = rehearse(claim, arguments)
+    if rehearsed is not None:
+        # what its prediction cannot be about is told before anything is measured
+        returned_effect(claim, rehearsed)
+    wrong = misdirected(claim, rehearsed)
+    if wrong is not None:
+        return Judged(None, unmeasured(claim, known.family, wrong), parts=((rehearsed, None),))
+    judged = (at_once if claim.stopping is None else in_looks)(claim, arguments, known)
+    return replace(judged, parts=((rehearsed, judged.effect),))
+
+
+def announce(claim: Claim, arguments: Mapping[str, Any], known: Known, *, all_looks: bool = False) -> list[Measured]:
+    """Rehearses a claim, so that its labs come to expect what it will ask: the effects that it names."""
+    if claim.multiverse is not None:
+        rehearsed = rehearse_variants(claim, arguments, known)
+    else:
+        rehearsed = [rehearse(claim, arguments, all_looks=all_looks)]
+    return [effect for effect in rehearsed if effect is not None]
 
 
 def notes_without(judged: Judged, prefix: str) -> list[str]:

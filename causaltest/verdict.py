@@ -47,6 +47,10 @@ class Verdict:
     needed: Mapping[str, int | None] = field(default_factory=dict)
     """Pairs needed under other assumptions, each with its label."""
     seed: int | None = None
+    placebo_p: float | None = None
+    """The p-value against the placebo, where one was measured and is asked for; beaten at `alpha` or below."""
+    minimum_units: int = 0
+    """Units below which this kind of claim is not decided."""
 
     def __str__(self) -> str:
         return "\n".join([f"{self.outcome} ({self.prediction}): {self.reason}", *(f"note: {n}" for n in self.notes)])

@@ -61,6 +61,35 @@ def test_controls_that_only_a_lab_can_run_are_waived_for_values_from_elsewhere()
     assert given_values(placebo=Waived("no time")).measured.controls.placebo == Waived("no time")
 
 
+def test_what_was_seen_elsewhere_is_kept_for_the_report() -> None:
+    effect = given_values(
+        excluded={"a": "clean run wrong", "b": "same answers"}, distance=[1, 2, 3], self_patch=SelfPatch(0.5, 0.1)
+    )
+    numbers = effect.measured
+    assert (numbers.pairs_total, effect.n) == (5, 3)
+    assert [(e.pair_id, e.reason) for e in numbers.excluded] == [("a", "clean run wrong"), ("b", "same answers")]
+    assert numbers.controls.distance == (1.0, 2.0, 3.0)
+    assert numbers.controls.self_patch == SelfPatch(0.5, 0.1), "and it makes the effect INVALID, as one of the lab's"
+    assert given_values(distance=7).measured.controls.distance == (7.0,) * 3
+    assert given_values(pairs_total=45).measured.pairs_total == 45
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"pairs_total": 2}, "pairs_total=2, and 3 pairs have values and 0 are excluded"),
+        ({"pairs_total": 9, "excluded": {"a": "wrong"}}, "pairs_total=9, and 3 pairs have values and 1 are excluded"),
+        ({"excluded": {"pair 1": "wrong"}}, "'pair 1' has a value and is excluded"),
+        ({"distance": -1.0}, "distance=-1.0: how far a patch moves a vector is 0 or more"),
+        ({"distance": [1, math.nan, 1]}, "distance=nan"),
+        ({"distance": [1, 2]}, "distance has 2 entries, and there are 3 values"),
+    ],
+)
+def test_what_was_seen_elsewhere_must_add_up(more: dict[str, Any], told: str) -> None:
+    with pytest.raises(JudgementError, match=told):
+        given_values(**more)
+
+
 @pytest.mark.parametrize("column", ["clusters", "placebo", "denominators", "pair_ids"])
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_a_column_of_another_length_is_named(column: str, count: int) -> None:

@@ -73,6 +73,7 @@ class Lab:
         self._objects = (model, tokenizer)
         self._name = name
         self._backend = backend
+        self._of: Lab | None = None
         self._refused: ModelError | None = None
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
@@ -99,11 +100,15 @@ class Lab:
     @property
     def counts(self) -> dict[str, int]:
         """What was computed so far; nothing while no number has been asked for."""
+        if self._of is not None:
+            return self._of.counts
         return {} if self._backend is None else dict(self._backend.counted())
 
     @property
     def backend(self) -> Backend:
         """Whoever gives the numbers; the measuring room is opened here, on first use."""
+        if self._of is not None:
+            return self._of.backend
         if self._backend is None:
             from causaltest.measuring.backend import open_backend  # a late door: docs/decisions/0002
 
@@ -126,11 +131,24 @@ class Lab:
         """The same lab, which measures of all pairs only those that are new at a look, counted from 0."""
         return Lab(name=self.name, backend=Portioned(self, stopping, look), seed=self.seed)
 
+    def with_seed(self, seed: str) -> Lab:
+        """The same model, loaded once for both, with another seed of every draw."""
+        lab = Lab(*self._objects, name=self._name, backend=self._backend, seed=seed, settings=self.settings)
+        lab._of = self.origin
+        return lab
+
+    @property
+    def origin(self) -> Lab:
+        """The lab that loads the model and counts its runs: this one, or the one that `with_seed` was asked of."""
+        return self if self._of is None else self._of
+
     def expect(self, experiments: Iterable[Experiment]) -> None:
         """Announces experiments, so that those on the same pairs are planned and measured together.
 
         They are measured when the first of them is asked for, and give what each gives alone, to rounding.
         """
+        if self._of is not None:
+            return self._of.expect(experiments)
         self._expected += experiments
         if self._backend is not None:
             self._backend.expect(self._expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from causaltest.asking.costs import Cost
@@ -57,18 +57,6 @@ def portions_of(pairs: Pairs, stopping: Stopping, seed: str) -> tuple[Pairs, ...
         parts[look_of[name]].append(i)
     given = list(pairs)
     return tuple(Pairs([given[i] for i in part], iid=pairs.iid) for part in parts)
-
-
-def experiments_of(question: object) -> Iterator[Experiment]:
-    """The experiments that an effect's question is made of, however they are combined."""
-    if isinstance(question, Experiment):
-        yield question
-    elif isinstance(question, tuple):
-        for one in question:
-            yield from experiments_of(one)
-    elif dataclasses.is_dataclass(question):
-        for field in dataclasses.fields(question):
-            yield from experiments_of(getattr(question, field.name))
 
 
 def put_to(experiment: Experiment, portion: Pairs) -> Experiment:

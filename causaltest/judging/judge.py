@@ -46,7 +46,7 @@ Sign = Literal[">", ">=", "<", "<="]
 
 RELATIONS: dict[Sign, Relation] = {">": "greater_than", ">=": "at_least", "<": "at_most", "<=": "at_most"}
 
-PUBLISHED = "published two-sided normal formula, no family"
+PUBLISHED = "published figure, two-sided normal formula, no family"
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +233,8 @@ def told(case: Case, evidence: Evidence) -> Verdict:
         ),
         needed=needed,
         seed=settings.seed,
+        placebo_p=evidence.placebo_p,
+        minimum_units=rule.minimum_units,
     )
 
 

@@ -344,6 +344,7 @@ class ModelBackend:
             "model": self.loaded.name,
             "dtype": str(model.dtype).removeprefix("torch."),
             "device": devices_of(self.loaded),
+            "layers": str(len(self.loaded.blocks)),
             "seed": experiment.seed,
             "experiment": experiment.digest,
             "torch": torch.__version__,

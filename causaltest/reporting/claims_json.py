@@ -15,7 +15,8 @@ FIELDS = (
 MORE = (
     "nodeid", "prediction", "question", "kind", "alpha", "power", "family_size", "pairs_total", "excluded", "needed",
     "expecting", "procedures", "notes", "status_reason", "suite_seed", "provenance", "runs",
-    "excluded_pairs", "warnings", "looks", "variants", "seen",
+    "excluded_pairs", "warnings", "looks", "variants", "seen", "counted_if",
+    "minimum_units", "placebo_p",
 )  # fmt: skip
 
 

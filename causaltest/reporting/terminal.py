@@ -9,36 +9,53 @@ from collections.abc import Sequence
 from typing import Any
 
 from causaltest import __version__
+from causaltest.judging.multiplicity import holm
 from causaltest.results import ClaimResult
 
-WIDTH = 110
+WIDTH = 116
 LABEL = 12
 PUBLISHED = "published"
-
+GLUE = "\0"
+"""Stands for a space where no line may break."""
+MOST_VARIANTS = MOST_PAIRS = 20
+"""What a section lists; --causal-json has all."""
 
 LEAST_ROUNDING = 1e-5
 """Rounding below this is not told apart: it changes from processor to processor."""
 
 
-def section(result: ClaimResult) -> str:
-    """Everything about one claim."""
+def section(result: ClaimResult, *, every_pair: bool = False) -> str:
+    """Everything about one claim; with `every_pair`, also why each pair that does not count is left out."""
     rows = [
         ("observed", observed(result)),
         ("p", p_values(result)),
         ("looks", looks(result)),
         ("eligible", eligible(result)),
+        *(("excluded", line) for line in (excluded(result) if every_pair else ())),
         ("controls", controls(result)),
         ("to decide", needed(result)),
+        *(("", line) for line in published(result)),
         ("because", result.reason),
         *(("note", note) for note in result.notes),
-        ("reproduce", f"pytest {shlex.quote(result.nodeid)} --causal-seed={shlex.quote(result.suite_seed)}"),
+        *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
+        *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
+        *(("seen", f"exploratory: {seen}") for seen in result.seen),
     ]
-    head = [
-        f"CLAIM {result.id}  {result.verdict}  [{result.status}: {result.status_reason}]",
-        f'  "{result.sentence}"',
-        f"  {result.question}  {result.prediction}",
-    ]
-    return "\n".join([*head, *(line for label, text in rows if text for line in row(label, text))])
+    return "\n".join(
+        [
+            f"CLAIM {result.id}  {result.verdict}  [{result.status}: {result.status_reason}]",
+            f'  "{result.sentence}"',
+            f"  {result.question}  {result.prediction}",
+            *(line for label, text in rows if text for line in row(label, text)),
+            *variants(result),
+            f"  {'reproduce':<{LABEL}}{command(result)}",
+        ]
+    )
+
+
+def command(result: ClaimResult) -> str:
+    """What to type to see it again, left whole."""
+    return f"pytest {shlex.quote(result.nodeid)} --causal-seed={shlex.quote(result.suite_seed)}"
 
 
 def headline(result: ClaimResult) -> str:
@@ -50,11 +67,39 @@ def headline(result: ClaimResult) -> str:
 
 
 def row(label: str, text: str) -> list[str]:
-    """A label and its text, wrapped below itself; commands are left whole."""
-    if label == "reproduce":
-        return [f"  {label:<{LABEL}}{text}"]
-    lines = textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False) or [""]
+    """A label and its text, wrapped below itself; what stands between dots is kept on one line."""
+    held = text.replace(" ", GLUE).replace(f"{GLUE}·{GLUE}", f"{GLUE}· ") if " · " in text else text
+    wrapped = textwrap.wrap(held, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False) or [""]
+    lines = [line.replace(GLUE, " ") for line in wrapped]
     return [f"  {label:<{LABEL}}{lines[0]}", *(f"  {'':<{LABEL}}{line}" for line in lines[1:])]
+
+
+def warning(given: dict[str, str]) -> str:
+    """What it says, who found it, and how to answer for it."""
+    return f'{given["name"]}: {given["says"]} ({given["source"]}). To accept it: accept=["{given["name"]}"].'
+
+
+def variants(result: ClaimResult) -> list[str]:
+    """A line for each variant of a claim that has some; of many, the first of those that do not hold."""
+    told = sorted(result.variants, key=lambda v: v["verdict"] == "SUPPORTED")[:MOST_VARIANTS]
+    if not told:
+        return []
+    if len(told) == len(result.variants):
+        told = result.variants
+    table = [
+        (
+            v["name"],
+            number(v["estimate"]),
+            f"[{edge(v['lower'])}, {edge(v['upper'])}]",
+            f"n {v['n']}",
+            v["verdict"] + (" (shown above)" if v["shown"] else ""),
+        )
+        for v in told
+    ]
+    lines = aligned(table)
+    if len(told) < len(result.variants):
+        lines.append(f"and {len(result.variants) - len(told)} more, all of them in --causal-json")
+    return [f"  {'' if i else 'variants':<{LABEL}}{line}" for i, line in enumerate(lines)]
 
 
 def observed(result: ClaimResult) -> str:
@@ -73,16 +118,21 @@ def alpha(result: ClaimResult) -> str:
     if result.looks:
         return f"alpha {result.alpha:.2g} at this look"
     if result.family_size == 1:
-        return f"alpha {result.alpha:g}"
+        return f"alpha {short(result.alpha)}"
     whole = result.alpha * result.family_size
-    return f"alpha {whole:g}/{result.family_size}: family {result.family}, {result.family_size} claims"
+    return f"alpha {short(whole)}/{result.family_size}: family {result.family}, {result.family_size} claims"
+
+
+def short(alpha: float) -> str:
+    """Write alpha as .05."""
+    return f"{alpha:.3g}".removeprefix("0")
 
 
 def p_values(result: ClaimResult) -> str:
     if result.p_value is None:
         return ""
-    corrected = "" if result.p_adjusted is None else f", corrected {p_number(result.p_adjusted)}"
-    return f"{p_number(result.p_value)}{corrected}"
+    corrected = "" if result.p_adjusted is None else f", corrected {p_in_words(result.p_adjusted)}"
+    return f"{p_in_words(result.p_value)}{corrected}"
 
 
 def looks(result: ClaimResult) -> str:
@@ -103,9 +153,19 @@ def looks(result: ClaimResult) -> str:
 def eligible(result: ClaimResult) -> str:
     if not result.pairs_total:
         return ""
+    rule = f" ({result.counted_if})" if result.counted_if else ""
     units = "declared independent" if result.clusters is None else f"{result.clusters} clusters"
+    few = (result.n if result.clusters is None else result.clusters) < result.minimum_units
+    least = f", minimum {result.minimum_units}" if few else ""
     why = "".join(f"; {count} excluded: {reason}" for reason, count in result.excluded.items())
-    return f"{result.eligible} of {result.pairs_total} pairs, {units}{why}"
+    return f"{result.eligible} of {result.pairs_total} pairs{rule}, {units}{least}{why}"
+
+
+def excluded(result: ClaimResult) -> list[str]:
+    """A line for each pair that does not count, up to a page of them."""
+    told = [f"{pair}: {why}" for pair, why in list(result.excluded_pairs.items())[:MOST_PAIRS]]
+    rest = len(result.excluded_pairs) - len(told)
+    return [*told, f"and {rest} more, all of them in --causal-json"] if rest else told
 
 
 def controls(result: ClaimResult) -> str:
@@ -113,7 +173,7 @@ def controls(result: ClaimResult) -> str:
     own = given.get("self_patch")
     if isinstance(own, dict):
         parts.append(self_patch_line(own))
-    for name, value in (("placebo", given.get("placebo")), ("positive control", given.get("positive"))):
+    for name, value in (("placebo", placebo(result)), ("positive control", given.get("positive"))):
         if isinstance(value, dict):
             parts.append(f"{name} {number(value['estimate'])}{'' if value['passed'] else ' FAILED'}")
         elif isinstance(value, float):
@@ -128,6 +188,19 @@ def controls(result: ClaimResult) -> str:
     return " · ".join(parts)
 
 
+def placebo(result: ClaimResult) -> str | None:
+    """What it did, as a count where it is one, and whether the claim's own patch did more."""
+    given = result.controls.get("placebo")
+    if not isinstance(given, float):
+        return given if isinstance(given, str) else None
+    count = given * result.n
+    whole = result.kind == "binary" and 0 <= given <= 1 and abs(count - round(count)) < 1e-9
+    did = f"{round(count)}/{result.n}" if whole else number(given)
+    if result.placebo_p is None or result.alpha is None:
+        return did
+    return f"{did}: {'beaten' if result.placebo_p <= result.alpha else 'not beaten'}"
+
+
 def self_patch_line(own: dict[str, Any]) -> str:
     """Whether the self-patch was neutral, and within which rounding: the power of ten above what was measured."""
     if not own["neutral"]:
@@ -139,25 +212,74 @@ def self_patch_line(own: dict[str, Any]) -> str:
 def needed(result: ClaimResult) -> str:
     if result.verdict in ("SUPPORTED", "REFUTED"):
         return ""
-    power = f"{result.power:.0%} power, {'this family' if result.family_size > 1 else 'no family'}"
+    power = f"{100 * result.power:.0f} % power, {'this family' if result.family_size > 1 else 'no family'}"
     ours = [f"{count} pairs {label}" for label, count in result.needed.items() if count and PUBLISHED not in label]
     if result.needed_n is not None and result.expecting is not None:
-        ours.append(f"{result.needed_n} pairs if you expect {number(result.expecting)}")
-    known = [f"{count}: the {label}" for label, count in result.needed.items() if count and PUBLISHED in label]
-    told = f"{'; '.join(ours)} ({power})" if ours else ""
-    return " ".join([told, *(f"({line})" for line in known)]).strip()
+        ours.append(f"{result.needed_n}{'' if ours else ' pairs'} if you expect {as_given(result.expecting)}")
+    return f"{'; '.join(ours)} ({power})" if ours else ""
+
+
+def published(result: ClaimResult) -> list[str]:
+    """The figure of the usual formula beside our own, with its name."""
+    if result.verdict in ("SUPPORTED", "REFUTED"):
+        return []
+    return [f"({count}: the {label})" for label, count in result.needed.items() if count and PUBLISHED in label]
 
 
 def summary(results: Sequence[ClaimResult]) -> list[str]:
     """The table, the counts, and what it cost."""
-    header = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "placebo", "distance", "verdict", "status")
-    table = [header, *(cells(result) for result in results)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return [banner(results), "", *lines, "", totals(results)]
+    names = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "p holm", "placebo", "distance", "verdict")
+    by_holm = holm_by_family(results)
+    table = [(*names, "status"), *(cells(result, by_holm[i]) for i, result in enumerate(results))]
+    more = [line for line in (missing(results), warned(results)) if line]
+    return [banner(results), "", *aligned(table), "", *more, totals(results)]
 
 
-def cells(result: ClaimResult) -> tuple[str, ...]:
+def holm_by_family(results: Sequence[ClaimResult]) -> list[float]:
+    """Holm's p-value of each claim in its family; claims of the family that did not run, or have none, count as 1."""
+    found = [1.0] * len(results)
+    families: dict[str, list[int]] = {}
+    for i, result in enumerate(results):
+        families.setdefault(result.family, []).append(i)
+    for members in families.values():
+        absent = max(0, max(results[i].family_size for i in members) - len(members))
+        p_values = [1.0 if (p := results[i].p_value) is None else p for i in members]
+        for i, p in zip(members, holm([*p_values, *[1.0] * absent]), strict=False):
+            found[i] = p
+    return found
+
+
+def missing(results: Sequence[ClaimResult]) -> str:
+    """Says which claims Holm's p-values had to do without."""
+    families = {result.family: result.family_size for result in results}
+    absent = sum(size - sum(r.family == name for r in results) for name, size in families.items())
+    if absent <= 0:
+        return ""
+    claims = "1 claim of these families" if absent == 1 else f"{absent} claims of these families"
+    count = "counts" if absent == 1 else "count"
+    return f"p holm: {claims} did not run, and {count} as p = 1; verdicts go by p corr, which needs no other claim"
+
+
+def warned(results: Sequence[ClaimResult]) -> str:
+    """How often each warning came up."""
+    open_ones = [w["name"] for result in results for w in result.warnings if not w["accepted"]]
+    accepted = sum(bool(w["accepted"]) for result in results for w in result.warnings)
+    counts = ", ".join(f"{name} {open_ones.count(name)}" for name in dict.fromkeys(open_ones))
+    told = [counts, f"{accepted} accepted" if accepted else ""]
+    return (
+        f"warnings: {'; '.join(t for t in told if t)} (each is told in its claim's section, with -v)"
+        if any(told)
+        else ""
+    )
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines whose columns begin below each other."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def cells(result: ClaimResult, by_holm: float) -> tuple[str, ...]:
     placebo = result.controls.get("placebo")
     units = "iid" if result.clusters is None else str(result.clusters)
     return (
@@ -167,6 +289,7 @@ def cells(result: ClaimResult) -> tuple[str, ...]:
         result.prediction,
         f"{result.n} ({units})",
         "-" if result.p_adjusted is None else p_number(result.p_adjusted),
+        "-" if result.p_value is None else p_number(by_holm),
         number(placebo) if isinstance(placebo, float) else "-" if placebo is None else "waived",
         "-" if result.controls.get("distance") is None else f"{result.controls['distance']:.3g}",
         result.verdict,
@@ -209,6 +332,16 @@ def number(value: float | None) -> str:
     if value is None:
         return "?"
     return f"{value:.3f}" if value == 0 or 0.0005 <= abs(value) < 1000 else f"{value:.3g}"
+
+
+def as_given(value: float) -> str:
+    """A number that somebody wrote, with two decimals at least."""
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:g}"
+
+
+def p_in_words(value: float) -> str:
+    """Two decimals where they say enough."""
+    return f"{value:.2f}" if value >= 0.1 else p_number(value)
 
 
 def p_number(value: float) -> str:

@@ -357,3 +357,17 @@ def test_a_rehearsal_costs_nothing_and_loads_nothing(rehearsed: Lab) -> None:
     assert rehearsed.counts == {}
     assert set(sys.modules) == before
     assert rehearsed.rehearsal().name == "/no/such/model"
+
+
+# another seed
+
+
+def test_another_seed_is_the_same_model_and_expects_for_both(rehearsed: Lab) -> None:
+    lab = Lab.load("/no/such/model", seed="1")
+    other = lab.with_seed("2")
+    assert (lab.seed, other.seed, other.name) == ("1", "2", lab.name)
+    assert other.origin is lab and lab.origin is lab and other.with_seed("3").origin is lab
+    asked = [one.rehearsal().denoise(PAIRS, at=SITE).recovery(accuracy).question for one in (lab, other)]
+    assert [question.seed for question in asked] == ["1", "2"]  # type: ignore[union-attr]
+    assert lab._expected == asked, "the lab that loads the model measures them together"
+    assert other.counts == lab.counts == {}

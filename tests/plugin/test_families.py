@@ -52,7 +52,7 @@ def test_last_failed_does_not_change_a_familys_size(pytester, claims):
 
 def test_the_family_is_in_the_section(claims):
     result = claims(BODY.replace("0.45", "0.66"))
-    result.stdout.fnmatch_lines(["*alpha 0.05/3: family*test_claims.py, 3*"])
+    result.stdout.fnmatch_lines(["*alpha .05/3: family*test_claims.py, 3*"])
 
 
 def test_two_claims_with_one_id_are_refused(claims):

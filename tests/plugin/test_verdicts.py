@@ -51,7 +51,7 @@ def test_every_other_verdict_fails_with_its_own_word_and_section(claims, body, w
 def test_an_inconclusive_claim_names_the_pairs_that_would_decide(claims):
     result = claims(INCONCLUSIVE)
     result.stdout.fnmatch_lines(
-        ["  to decide * pairs if the truth is 0.667; * pairs if you expect 0.700 (80% power, no family)*"]
+        ["  to decide * pairs if the truth is 0.667; * if you expect 0.70 (80 % power, no family)*"]
     )
 
 
@@ -107,7 +107,7 @@ def test_a(lab, pairs):
     )
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["*self-patch neutral within 1e-05 · placebo * · positive control 1.000 · patch distance *"]
+        ["*self-patch neutral within 1e-05 · placebo 0.064: beaten · positive control 1.000 ·*"]
     )
     result.stdout.fnmatch_lines(["*organism:planted*(float32, cpu)*seed 0*"])
 

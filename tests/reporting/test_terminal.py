@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from causaltest.asking.claims import Claim
 from causaltest.asking.predictions import at_least
 from causaltest.effect import Effect
-from causaltest.reporting.terminal import WIDTH, number, p_number, section, summary
+from causaltest.reporting.terminal import WIDTH, holm_by_family, number, p_number, section, summary
 from causaltest.results import ClaimResult, Family, Known
 from causaltest.session import decide
 
@@ -51,17 +51,17 @@ def test_the_pilots_section_opens_with_verdict_status_sentence_and_prediction() 
 @pytest.mark.parametrize(
     ("label", "facts"),
     [
-        ("observed", ["5/9 = 0.556", "bounds [0.193, 0.878]", "exact binomial", "alpha 0.05/3", "3 claims"]),
-        ("p", ["0.500", "corrected 1.000"]),
+        ("observed", ["5/9 = 0.556", "bounds [0.193, 0.878]", "exact binomial", "alpha .05/3", "3 claims"]),
+        ("p", ["0.50", "corrected 1.00"]),
         ("eligible", ["9 of 9 pairs", "declared independent"]),
-        ("controls", ["placebo 0.444", "positive control waived: measured outside causaltest"]),
+        ("controls", ["placebo 4/9: not beaten", "positive control waived: measured outside causaltest"]),
         (
             "to decide",
             [
                 "716 pairs if the truth is 0.556",
-                "55 pairs if you expect 0.700",
-                "80% power, this family",
-                "(634: the published two-sided normal formula, no family)",
+                "; 55 if you expect 0.70",
+                "80 % power, this family",
+                "(634: the published figure, two-sided normal formula, no family)",
             ],
         ),
         ("because", ["Observed 5 of 9 independent pairs", "do not settle whether the effect is >= 0.5"]),
@@ -76,10 +76,10 @@ def test_the_pilots_section_has_the_essential_facts(label: str, facts: list[str]
 
 
 def test_the_pilots_row_in_the_table() -> None:
-    banner, _, header, row, _, totals = summary([judged()])
+    banner, _, header, row, _, _, totals = summary([judged()])
     assert banner.endswith("seed 0")
     assert header.split()[:2] == ["claim", "estimate"]
-    for fact in ("pilot", "0.556", "[0.193, 0.878]", ">= 0.5", "9 (iid)", "1.000", "0.444", "INCONCLUSIVE"):
+    for fact in ("pilot", "0.556", "[0.193, 0.878]", ">= 0.5", "9 (iid)", "1.000   1.000", "0.444", "INCONCLUSIVE"):
         assert fact in row
     assert totals == "1 inconclusive"
 
@@ -98,8 +98,8 @@ def test_the_share_is_said_of_binary_effects_only() -> None:
 
 def test_a_claim_alone_has_no_family() -> None:
     text = section(judged(size=1))
-    assert "alpha 0.05)" in line_of(text, "observed")
-    assert "80% power, no family" in line_of(text, "to decide")
+    assert "alpha .05)" in line_of(text, "observed")
+    assert "80 % power, no family" in line_of(text, "to decide")
 
 
 def test_clusters_and_exclusions_are_said() -> None:
@@ -116,18 +116,19 @@ def test_failed_controls_are_shouted() -> None:
     }
     line = line_of(section(judged(controls=controls)), "controls")
     assert line == (
-        "self-patch MOVED the run by 0.250 · placebo 0.500 · positive control 0.125 FAILED · patch distance 3.14"
+        "self-patch MOVED the run by 0.250 · placebo 0.500: not beaten · positive control 0.125 FAILED · "
+        "patch distance 3.14"
     )
     controls["self_patch"] = {"moved": 0.0, "neutral": True}
     controls["positive"] = {"estimate": 0.875, "passed": True, "site": "everywhere"}
     line = line_of(section(judged(controls=controls)), "controls")
-    assert line.startswith("self-patch neutral within 1e-05 · placebo 0.500 · positive control 0.875 · ")
+    assert line.startswith("self-patch neutral within 1e-05 · placebo 0.500: not beaten · positive control 0.875 · ")
 
 
 def test_the_whole_component_stands_beside_a_part() -> None:
     given = {"placebo": 0.5, "full_component": 0.93, "distance": 3.0}
     line = line_of(section(judged(controls=given)), "controls")
-    assert line == "placebo 0.500 · full component 0.930 · patch distance 3"
+    assert line == "placebo 0.500: not beaten · full component 0.930 · patch distance 3"
     assert "full component" not in section(judged(controls=given | {"full_component": None}))
 
 
@@ -136,7 +137,7 @@ def test_an_invalid_claim_says_why_and_shows_no_empty_brackets() -> None:
     text = section(invalid)
     assert "because     NaN in 'p1'." in text
     assert "(, " not in text and "()" not in text
-    assert line_of(text, "observed") == "5/9 = 0.556 bounds - (alpha 0.05/3: family claims/test_pilot.py, 3 claims)"
+    assert line_of(text, "observed") == "5/9 = 0.556 bounds - (alpha .05/3: family claims/test_pilot.py, 3 claims)"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,29 @@ ABSENT: dict[str, st.SearchStrategy[Any]] = {
     "procedures": st.lists(texts, max_size=2),
     "notes": st.lists(texts, max_size=2),
     "reason": texts,
+    "counted_if": texts,
+    "minimum_units": st.integers(0, 99),
+    "placebo_p": floats,
+    "excluded_pairs": st.dictionaries(texts, texts, max_size=30),
+    "seen": st.lists(texts, max_size=2),
+    "warnings": st.lists(
+        st.fixed_dictionaries(
+            {"name": texts, "says": texts, "source": texts, "accepted": st.sampled_from(["", "by the claim"])}
+        ),
+        max_size=2,
+    ),
+    "variants": st.lists(
+        st.fixed_dictionaries(
+            {
+                **dict.fromkeys(["estimate", "lower", "upper"], floats),
+                **dict.fromkeys(["name", "reason"], texts),
+                "n": st.integers(0, 9),
+                "verdict": st.sampled_from(["SUPPORTED", "INVALID"]),
+                "shown": st.booleans(),
+            }
+        ),
+        max_size=22,
+    ),
     "question": texts,
     "provenance": st.dictionaries(st.sampled_from(["weights", "dtype"]), texts, max_size=2),
     "runs": st.dictionaries(st.sampled_from(["patched_runs", "forwards", "reused_runs"]), st.integers(0, 9)),
@@ -190,7 +214,12 @@ ABSENT: dict[str, st.SearchStrategy[Any]] = {
 def test_whatever_is_missing_the_report_is_still_written(given: dict[str, Any]) -> None:
     result = dataclasses.replace(BARE, **given)
     assert section(result).startswith(f"CLAIM {result.id}  {result.verdict}  [exploratory: not registered]")
-    assert section(result).splitlines()[-1].split() == ["reproduce", "pytest", "a.py::b", "--causal-seed=0"]
+    assert section(result, every_pair=True).splitlines()[-1].split() == [
+        "reproduce",
+        "pytest",
+        "a.py::b",
+        "--causal-seed=0",
+    ]
     assert result.verdict in summary([result, result])[3]
 
 
@@ -208,7 +237,7 @@ def test_the_table_counts_every_verdict_and_what_it_cost() -> None:
         "2 supported, 1 refuted, 1 inconclusive, 1 invalid · 50 patched runs in 10 forwards "
         "(5 clean and corrupt runs reused)"
     )
-    assert len(lines) == 5 + len(verdicts)
+    assert len(lines) == 5 + len(verdicts), "a family that ran whole has nothing missing"
 
 
 def test_the_banner_names_each_model_once_with_its_weights() -> None:
@@ -236,8 +265,104 @@ def test_the_patch_distance_of_each_claim_is_in_the_table(distance: float | None
 
 
 def test_the_columns_line_up() -> None:
-    _, _, header, *rows, _, _ = summary([judged(), judged(id="a much longer id")])
+    _, _, header, *rows, _, _, _ = summary([judged(), judged(id="a much longer id")])
     assert {row.index("INCONCLUSIVE") for row in rows} == {header.index("verdict")}
+
+
+# Holm
+
+
+def test_holm_is_over_each_family_and_counts_what_did_not_run_as_one() -> None:
+    """By hand: in a family of 4 with p = .01, .02, the smallest times 4, the next times 3."""
+    ran = [judged(p_value=p, family="a", family_size=4) for p in (0.02, 0.01)]
+    other = judged(p_value=0.03, family="b", family_size=1)
+    assert holm_by_family([*ran, other]) == pytest.approx([0.06, 0.04, 0.03])
+    lines = summary([*ran, other])
+    assert lines[-2] == (
+        "p holm: 2 claims of these families did not run, and count as p = 1; verdicts go by p corr, which needs no "
+        "other claim"
+    )
+    assert cell_of(ran[0], "p holm") == "0.080", "alone, it is the smallest of the four"
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=6), st.integers(0, 3))
+def test_holm_lies_between_the_p_value_and_bonferroni(p_values: list[float], absent: int) -> None:
+    size = len(p_values) + absent
+    results = [dataclasses.replace(BARE, p_value=p, family="a", family_size=size) for p in p_values]
+    for p, by_holm in zip(p_values, holm_by_family(results), strict=True):
+        assert p <= by_holm <= min(1.0, p * size) * (1 + 1e-12)
+
+
+def test_a_claim_without_a_p_value_counts_as_one() -> None:
+    ran = [judged(p_value=p, family="a", family_size=2) for p in (None, 0.02)]
+    assert holm_by_family(ran) == pytest.approx([1.0, 0.04])
+    assert "did not run" not in "\n".join(summary(ran))
+
+
+# warnings, pairs, variants
+
+
+def told(**more: str) -> dict[str, str]:
+    return {"name": "few-eligible", "says": "9 of 45 pairs", "source": "Hernán 2004", "accepted": "", **more}
+
+
+def test_a_warning_has_its_source_and_the_way_to_accept_it() -> None:
+    line = line_of(section(judged(warnings=[told()])), "warning")
+    assert line == 'few-eligible: 9 of 45 pairs (Hernán 2004). To accept it: accept=["few-eligible"].'
+    accepted = section(judged(warnings=[told(accepted="by the claim")]))
+    assert line_of(accepted, "accepted") == "few-eligible: 9 of 45 pairs (Hernán 2004)."
+    assert "warning" not in accepted
+
+
+def test_warnings_are_counted_below_the_table() -> None:
+    lines = summary([judged(size=1, warnings=[told(), told(name="subspace", accepted="by the claim")]), judged(size=1)])
+    assert lines[-2] == "warnings: few-eligible 1; 1 accepted (each is told in its claim's section, with -v)"
+
+
+def test_the_reason_of_each_pair_is_told_when_asked_for() -> None:
+    result = judged(excluded_pairs={f"p{i}": "the clean run does not give the answer" for i in range(25)})
+    assert "excluded" not in section(result)
+    lines = [line for line in section(result, every_pair=True).splitlines() if line.startswith("  excluded")]
+    assert lines[0].split(maxsplit=1)[1] == "p0: the clean run does not give the answer"
+    assert len(lines) == 21
+    assert lines[-1].split(maxsplit=1)[1] == "and 5 more, all of them in --causal-json"
+
+
+def test_too_few_units_are_told_with_the_minimum() -> None:
+    assert line_of(section(judged(clusters=9, minimum_units=20)), "eligible").endswith("9 clusters, minimum 20")
+    assert "minimum" not in section(judged(clusters=20, minimum_units=20))
+
+
+def test_pairs_seen_before_are_exploratory() -> None:
+    line = line_of(section(judged(seen=["9 of its 9 pairs were seen by a sweep"])), "seen")
+    assert line == "exploratory: 9 of its 9 pairs were seen by a sweep"
+
+
+def variant(name: str, verdict: str = "SUPPORTED", *, shown: bool = False) -> dict[str, Any]:
+    numbers = {"estimate": 0.5, "lower": 0.25, "upper": None, "n": 9}
+    return {"name": name, "verdict": verdict, "shown": shown, "reason": "", **numbers}
+
+
+def test_each_variant_has_a_line() -> None:
+    text = section(judged(variants=[variant("seed=1"), variant("seed=20", "INCONCLUSIVE", shown=True)]))
+    assert text.splitlines()[-3:-1] == [
+        "  variants    seed=1   0.500  [0.250, ?]  n 9  SUPPORTED",
+        "              seed=20  0.500  [0.250, ?]  n 9  INCONCLUSIVE (shown above)",
+    ]
+
+
+def test_of_many_variants_those_that_do_not_hold_come_first() -> None:
+    many = [variant(f"seed={i}") for i in range(40)]
+    many[30] = variant("seed=30", "REFUTED")
+    lines = section(judged(variants=many)).splitlines()
+    assert lines[-22].startswith("  variants    seed=30")
+    assert lines[-2].strip() == "and 20 more, all of them in --causal-json"
+
+
+def test_what_stands_between_dots_is_kept_on_one_line() -> None:
+    given = {"self_patch": {"moved": 0.0, "neutral": True}, "placebo": "waived: " + "no " * 18, "distance": 2.5}
+    lines = section(judged(controls=given)).splitlines()
+    assert any("patch distance 2.5" in line for line in lines)
 
 
 # numbers
