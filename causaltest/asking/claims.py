@@ -56,7 +56,8 @@ def claim(
     `stopping="obrien-fleming"` or `"anytime"` looks at the pairs in portions, up to `looks` times, and stops
     when the verdict is in. `accept` names the warnings that the claim answers for.
 
-    Raises ClaimError for a sentence that is empty, a prediction that is none, or a Hypothesis test.
+    Raises ClaimError for a sentence that is empty, a prediction that is none, an order that is to be
+    looked at in portions, or a Hypothesis test.
     """
     if not isinstance(sentence, str) or not sentence.strip():
         raise ClaimError(f"A claim starts with a sentence, and {sentence!r} was given.")
@@ -64,6 +65,11 @@ def claim(
         raise ClaimError(
             f"The claim {sentence!r} needs a prediction such as at_least(0.3) or negligible(within=0.05), "
             f"and got {prediction!r}."
+        )
+    if stopping is not None and not isinstance(prediction, Prediction):
+        raise ClaimError(
+            f"The claim {sentence!r} is about an order of effects ({prediction}), which is judged once, on all pairs: "
+            "leave out stopping=."
         )
 
     def decorate(body: Callable[P, R]) -> Callable[P, R]:
