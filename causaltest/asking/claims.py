@@ -74,8 +74,8 @@ class ClaimMaker:
         `stopping="obrien-fleming"` or `"anytime"` looks at the pairs in portions, up to `looks` times, and stops
         when the verdict is in. `accept` names the warnings that the claim answers for.
 
-        Raises ClaimError for a sentence that is empty, a prediction that is none, a warning that does not exist, or a
-        Hypothesis test.
+        Raises ClaimError for a sentence that is empty, a prediction that is none, a warning that does not exist, an
+        order that is to be looked at in portions, or a Hypothesis test.
         """
         if not isinstance(sentence, str) or not sentence.strip():
             raise ClaimError(f"A claim starts with a sentence, and {sentence!r} was given.")
@@ -85,6 +85,11 @@ class ClaimMaker:
                 f"and got {prediction!r}."
             )
 
+        if stopping is not None and not isinstance(prediction, Prediction):
+            raise ClaimError(
+                f"The claim {sentence!r} is about an order of effects ({prediction}), which is judged once, on all "
+                "pairs: leave out stopping=."
+            )
         accepting = accepted(accept)
 
         def decorate(body: Callable[P, R]) -> Callable[P, R]:

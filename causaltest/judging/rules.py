@@ -39,7 +39,11 @@ def rule_for(sample: Sample, prediction: Prediction) -> Rule:
     if sample.kind == "binary":
         return Rule((EXACT,), 0) if sample.iid else Rule((KORN_GRAUBARD,), FEWEST_UNITS)
     if is_identical(sample, prediction):
-        return Rule((IDENTICAL,), 0, ("the same in every pair within rounding: nothing to infer from a sample",))
+        return Rule(
+            (IDENTICAL,),
+            0,
+            ("the same within rounding in every pair that was measured: nothing is inferred from a sample",),
+        )
     if sample.arms is not None and prediction.is_about_zero:
         return arms_rule(sample)
     if not sample.has_spread:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, claim
+from causaltest.asking.orderings import top
 from causaltest.asking.predictions import at_least
 from causaltest.effect import Effect
 from causaltest.errors import ClaimError
@@ -85,3 +86,9 @@ def test_a_hypothesis_test_around_a_claim_can_still_be_told_and_never_passes() -
     assert declared(test_law.hypothesis.inner_test).sentence == "Ducks matter."  # type: ignore[attr-defined]
     with pytest.raises(ClaimError, match="called without the causaltest plugin"):
         test_law()
+
+
+def test_an_order_is_judged_once() -> None:
+    claim("One layer is best.", top(1, 9))
+    with pytest.raises(ClaimError, match=r"is about an order of effects \(9 in the top 1\), which is judged once"):
+        claim("One layer is best.", top(1, 9), stopping="anytime")

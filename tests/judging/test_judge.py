@@ -275,3 +275,27 @@ def test_pairs_are_not_counted_where_more_of_them_would_not_help():
 def test_an_effect_beyond_the_range_needs_no_number_of_pairs():
     verdict = judge(effect(noise(0.1), range=(-1, 1)), at_least(0.9, expecting=1.2))
     assert verdict.needed_n is None
+
+
+def test_an_effect_that_is_there_and_smaller_than_what_is_of_interest():
+    told = "supported, and smaller than the smallest effect of interest: the bound"
+    subject = effect(noise(0.5, 120), range=(-1, 1))
+    for prediction, noted in (
+        (at_least(0.3, smallest=0.7), True),
+        (at_least(0.3, smallest=0.5), False),
+        (at_least(0.9, smallest=0.95), False),
+        (negligible(within=0.8, smallest=0.7), True),
+    ):
+        assert any(told in note for note in judge(subject, prediction).notes) is noted
+    below = effect(noise(-0.5, 120), range=(-1, 1))
+    assert any(told in note for note in judge(below, at_most(-0.3, smallest=-0.7)).notes)
+    assert not any(told in note for note in judge(below, at_most(-0.3, smallest=-0.5)).notes)
+
+
+def test_pairs_are_counted_for_the_smallest_effect_of_interest():
+    subject = effect(noise(0.5, 60, spread=0.5))
+    expected, smallest = (judge(subject, at_least(0.45, **{word: 0.55})) for word in ("expecting", "smallest"))
+    assert expected.needed_n == smallest.needed_n
+    assert smallest.outcome is Outcome.INCONCLUSIVE
+    assert f"{smallest.needed_n} if it is 0.55, the smallest effect of interest" in smallest.reason
+    assert judge(subject, at_least(0.45, expecting=0.7, smallest=0.6)).needed_n < expected.needed_n
