@@ -222,7 +222,6 @@ def look_at(claim: Claim, plan: Plan, seen: Seen, known: Known) -> Look:
             effect,
             claim.prediction,
             order=plan.order,
-            planned=len(plan.order),
             largest=plan.largest,
             family_size=known.family.size,
             seed=seed,
