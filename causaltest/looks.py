@@ -23,7 +23,7 @@ from causaltest.asking.portions import experiments_of, in_portion, play_order, p
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect, Exclusion
 from causaltest.errors import ClaimError, MeasurementError, NothingEligible
-from causaltest.once import Judged, judging_seed, rehearse, returned_effect, unmeasured
+from causaltest.once import Judged, judging_seed, labs_of, rehearse, returned_effect, unmeasured
 from causaltest.results import Known
 from causaltest.verdict import Look, Outcome
 
@@ -110,7 +110,7 @@ def plan_of(claim: Claim, arguments: Mapping[str, Any]) -> Plan:
         portions=portions_of(pairs, claim.stopping, seed),
         order=tuple(play_order(pairs, seed)),
         largest=max(Counter(pairs.clusters or pairs.ids).values()),
-        labs=tuple(dict.fromkeys(a for a in arguments.values() if isinstance(a, Lab))),
+        labs=labs_of(arguments),
     )
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.asking.lab import Lab
 from causaltest.effect import Effect
 from causaltest.looks import in_looks
-from causaltest.once import at_once, counted, rehearse
+from causaltest.once import at_once, counted, labs_of, rehearse
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
@@ -22,7 +21,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known) -> ClaimRes
     through, except MeasurementError, which makes the claim INVALID.
     """
     rehearsed = rehearse(claim, arguments)
-    labs = [a for a in arguments.values() if isinstance(a, Lab)]
+    labs = labs_of(arguments)
     before = counted(labs)
     judged = (at_once if claim.stopping is None else in_looks)(claim, arguments, known)
     told: dict[str, Any] = {

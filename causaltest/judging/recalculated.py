@@ -37,7 +37,7 @@ def recalculated_wealth(
 
     `squares` are the running sums of squares of the payoffs about their mean so far, `most` the largest stake of each
     threshold. The stake is sqrt(2 log(1 / (alpha wealth)) / (units left * variance)), as if never less than a quarter
-    of the way were left: a gambler who creeps up to the goal stops late. Against coins it is no more than one win needs.
+    of the way were left: a gambler who creeps up to the goal stops late. Against coins it is at most what a win needs.
     Once 1/alpha is reached, the gambler plays for as much again.
     """
     target = math.log(1 / alpha)
