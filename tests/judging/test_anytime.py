@@ -146,6 +146,14 @@ def test_the_placebo_has_a_game_of_its_own_and_must_lose_it() -> None:
     assert "no placebo was measured" in judged(missing, at_least(0.5)).reason
 
 
+def test_the_game_against_the_placebo_is_played_in_a_range_twice_as_wide() -> None:
+    placebo = [0.1 + 0.8 * (i % 3 == 0) for i in range(30)]
+    verdict = judged(binary([1] * 30, placebo=placebo), at_least(0.01))
+    # Differences within -1 and 1, as payoffs within 0 and 1 against a half.
+    within = [(1 - p + 1) / 2 for p in placebo]
+    assert verdict.p_value == pytest.approx(1 / wealth_by_hand(within, 0.5, 100, 0.05, coins=False), rel=1e-9)
+
+
 def test_negligible_needs_both_games() -> None:
     rng = random.Random(0)
 
