@@ -25,7 +25,7 @@ from causaltest.asking.questions import experiments_of
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect, Exclusion
 from causaltest.errors import ClaimError, MeasurementError, NothingEligible
-from causaltest.once import Judged, judging_seed, rehearse, returned_effect, unmeasured
+from causaltest.once import Judged, judging_seed, labs_of, rehearse, returned_effect, unmeasured
 from causaltest.results import Known
 from causaltest.verdict import Look, Outcome
 
@@ -121,7 +121,7 @@ def plan_of(claim: Claim, arguments: Mapping[str, Any]) -> Plan:
         portions=portions_of(pairs, claim.stopping, seed),
         order=tuple(play_order(pairs, seed)),
         largest=max(Counter(pairs.clusters or pairs.ids).values()),
-        labs=tuple(dict.fromkeys(a for a in arguments.values() if isinstance(a, Lab))),
+        labs=labs_of(arguments),
     )
 
 
@@ -233,7 +233,6 @@ def look_at(claim: Claim, plan: Plan, seen: Seen, known: Known) -> Look:
             effect,
             plan.prediction,
             order=plan.order,
-            planned=len(plan.order),
             largest=plan.largest,
             family_size=known.family.size,
             seed=seed,

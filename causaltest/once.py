@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,7 +131,14 @@ def unmeasured(claim: Claim, family: Family, reason: str) -> Verdict:
     )
 
 
-def counted(labs: list[Lab]) -> dict[str, int]:
+def labs_of(arguments: Mapping[str, Any]) -> tuple[Lab, ...]:
+    """The labs that a body is given, and those that its rehearsal had made."""
+    given = [a for a in arguments.values() if isinstance(a, Lab)]
+    made = [lab for a in arguments.values() for lab in getattr(a, "made", ()) if isinstance(lab, Lab)]
+    return tuple(dict.fromkeys([*given, *made]))
+
+
+def counted(labs: Iterable[Lab]) -> dict[str, int]:
     """What the labs have computed so far."""
     total = {"patched_runs": 0, "forwards": 0, "reference_runs": 0, "reused_runs": 0}
     for lab in dict.fromkeys(labs):

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -303,17 +303,21 @@ class LabMaker:
     """`make_lab`: a model's name to its lab. In rehearsal, to a lab that measures nothing."""
 
     make: Callable[[str], Lab]
+    made: list[Lab] = field(default_factory=list, compare=False)
+    """The labs that were asked for."""
 
     def __call__(self, name: str) -> Lab:
-        return self.make(name)
+        lab = self.make(name)
+        self.made.append(lab)
+        return lab
 
     def rehearsal(self) -> LabMaker:
         """The same without models."""
-        return LabMaker(lambda name: self.make(name).rehearsal())
+        return LabMaker(lambda name: self(name).rehearsal())
 
     def in_portion(self, stopping: Stopping, look: int) -> LabMaker:
         """The same, whose labs measure what is new at a look."""
-        return LabMaker(lambda name: self.make(name).in_portion(stopping, look))
+        return LabMaker(lambda name: self(name).in_portion(stopping, look))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.asking.lab import Lab
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
-from causaltest.once import Judged, at_once, counted, misdirected, rehearse, returned_effect, unmeasured
+from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
 from causaltest.recording.seen import SeenLog
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 from causaltest.variants import in_variants, rehearse_variants
@@ -25,10 +24,12 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     Raises ClaimError when the body returns anything but an Effect; what the body raises passes
     through, except MeasurementError, which makes the claim INVALID.
     """
-    labs = [a for a in arguments.values() if isinstance(a, Lab)]
+    # A rehearsal makes the labs that the body itself asks for, so that their runs are counted too.
+    rehearsed = rehearse(claim, arguments) if claim.multiverse is None else None
+    labs = labs_of(arguments)
     before = counted(labs)
-    judged = judged_by(claim, arguments, known)
-    kept = all(kept_to(rehearsed, effect) for rehearsed, effect in judged.parts)
+    judged = judged_by(claim, arguments, known, rehearsed)
+    kept = all(kept_to(promised, effect) for promised, effect in judged.parts)
     log = SeenLog(None) if log is None else log
     seen = list(dict.fromkeys(label for _, effect in judged.parts for label in log.label(labs, effect)))
     told: dict[str, Any] = {
@@ -46,11 +47,10 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 
-def judged_by(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
+def judged_by(claim: Claim, arguments: Mapping[str, Any], known: Known, rehearsed: Measured | None) -> Judged:
     """The claim judged in the way that it declares; not measured where its experiment cannot show what it says."""
     if claim.multiverse is not None:
         return in_variants(claim, arguments, known)
-    rehearsed = rehearse(claim, arguments)
     if rehearsed is not None:
         # what its prediction cannot be about is told before anything is measured
         returned_effect(claim, rehearsed)

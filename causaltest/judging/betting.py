@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from causaltest.judging.bounds import Bound, Thresholds, agreed
+from causaltest.judging.recalculated import LARGEST_LOG, Pace, recalculated_wealth
 from causaltest.judging.sample import Floats, Sample
 
 BETTING = "betting"
@@ -63,8 +64,8 @@ class Game:
     is_ratio: bool
     alpha: float
     """At which the stakes are tuned: the claim's own, so that a larger family can never help."""
-    planned: int | None = None
-    """For how many units the stakes are tuned, where more may follow; None: for those given."""
+    pace: Pace | None = None
+    """Where more units may follow: stakes are then set anew before each. None: all are given."""
 
     @cached_property
     def scaled(self) -> tuple[Floats, Floats]:
@@ -135,7 +136,13 @@ def wealth(game: Game, thresholds: Floats) -> Floats:
     share = np.clip(losing / reach, 1e-12, LARGEST_SHARE)
     # in place from here on: all of it is spent on passes over memory
     paid *= (1 / reach)[:, None]
-    paid *= predictable_stakes(game.spread.at(thresholds), reach, share, game.alpha, game.planned)
+    if game.pace is not None:
+        squares = game.spread.at(thresholds) * np.square(1 / reach)[:, None]
+        most = largest_stake(share, max(1, round(float(game.pace.left[0]))), game.alpha)
+        logs = recalculated_wealth(paid, squares, share, most, pace=game.pace, alpha=game.alpha)
+        at_once: Floats = np.exp(np.minimum(logs, LARGEST_LOG))
+        return at_once
+    paid *= predictable_stakes(game.spread.at(thresholds), reach, share, game.alpha)
     paid += 1
     np.maximum(paid, 0.0, out=paid)
     with np.errstate(over="ignore"):
@@ -144,9 +151,7 @@ def wealth(game: Game, thresholds: Floats) -> Floats:
     return largest
 
 
-def predictable_stakes(
-    squares: Floats, reach: Floats, share: Floats, alpha: float, planned: int | None = None
-) -> Floats:
+def predictable_stakes(squares: Floats, reach: Floats, share: Floats, alpha: float) -> Floats:
     """[threshold, unit], each stake set before its unit is seen; `squares` are those of `Spread.at`.
 
     The predictable plug-in for a fixed number of units, sqrt(2 log(1/alpha) / (n variance)):
@@ -156,16 +161,15 @@ def predictable_stakes(
     latter, units without spread give exactly the bound of Clopper and Pearson.
     """
     units = squares.shape[1]
-    planned = planned or units
     stakes = np.empty((len(share), units))
     first = np.maximum(share * (1 - share), 1e-300)
     stakes[:, :1] = first[:, None]
     np.multiply(squares[:, :-1], np.square(1 / reach)[:, None], out=stakes[:, 1:])
     stakes[:, 1:] += first[:, None]
     # the variance is this by the number of units seen
-    np.divide(np.arange(1, units + 1) * (2 * math.log(1 / alpha) / planned), stakes, out=stakes)
+    np.divide(np.arange(1, units + 1) * (2 * math.log(1 / alpha) / units), stakes, out=stakes)
     np.sqrt(stakes, out=stakes)
-    np.minimum(stakes, largest_stake(share, planned, alpha)[:, None], out=stakes)
+    np.minimum(stakes, largest_stake(share, units, alpha)[:, None], out=stakes)
     return stakes
 
 
