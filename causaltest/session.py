@@ -26,7 +26,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     before = counted(labs)
     judged = at_once(claim, arguments, known)
     log = SeenLog(None) if log is None else log
-    seen = log.label(labs, judged.effect)
+    seen = log.label(labs, [judged.effect])
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),

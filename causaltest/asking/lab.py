@@ -14,8 +14,8 @@ from causaltest.asking.interventions import Intervention
 from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
-from causaltest.asking.questions import looked_at, seen_by, swept_over, told
 from causaltest.asking.settings import Settings
+from causaltest.asking.sightings import looked_at, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.sweeps import Search, Sweep
 from causaltest.effect import Effect, SelfPatch

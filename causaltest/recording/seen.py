@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from causaltest.asking.lab import Lab
 from causaltest.asking.pair import PAIR_DIGITS
-from causaltest.asking.questions import looked_at, seen_by, told
+from causaltest.asking.sightings import looked_at, seen_by, told
 from causaltest.effect import Effect
 from causaltest.kept import cache_folder
 from causaltest.seen import Kind, Seen
@@ -54,15 +54,19 @@ class SeenLog:
                 # Objects have only the name of their class, which is another model's tomorrow.
                 self.add(seen, keep=lab.named)
 
-    def label(self, labs: Iterable[Lab], effect: Effect | None) -> list[str]:
-        """What a claim must say of what was seen before it, a sentence each; then the claim itself is noted."""
+    def label(self, labs: Iterable[Lab], effects: Iterable[Effect | None]) -> list[str]:
+        """What a claim must say of what was seen before it, a sentence each; then the claim itself is noted.
+
+        A claim that is measured in several variants has several effects.
+        """
         labs = list(labs)
         self.note(labs)
-        claim = None if effect is None else looked_at(effect.question)
-        if claim is None or effect is None:
-            return []
-        labels = told(claim, [*seen_by(effect.question), *self.looks()])
-        self.add(claim, keep=all(lab.named for lab in labs))
+        questions = [effect.question for effect in effects if effect is not None]
+        claims = [seen for question in questions if (seen := looked_at(question)) is not None]
+        before = [*(seen for question in questions for seen in seen_by(question)), *self.looks()]
+        labels = dict.fromkeys(sentence for claim in claims for sentence in told(claim, before, beside=claims))
+        for claim in claims:
+            self.add(claim, keep=all(lab.named for lab in labs))
         return list(labels)
 
     def looks(self) -> list[Seen]:
