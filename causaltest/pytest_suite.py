@@ -122,7 +122,6 @@ class Suite:
         name = self.swaps.get(name, name)
         if name not in self._labs:
             self._labs[name] = Lab.load(name, seed=self.seed, settings=self.settings)
-            self.log.watch(self._labs[name])
         return self._labs[name]
 
     def default_lab(self) -> Lab:
@@ -211,10 +210,7 @@ class Suite:
 
         @functools.wraps(original)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            try:
-                returned = original(*args, **kwargs)
-            finally:
-                self.log.note(a for a in item.funcargs.values() if isinstance(a, Lab))
+            returned = original(*args, **kwargs)
             if isinstance(returned, Effect):
                 raise ClaimError(
                     f"{item.name} returned an Effect without @claim, so nobody would judge it. Decorate it with "

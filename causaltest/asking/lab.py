@@ -15,7 +15,7 @@ from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.settings import Settings
-from causaltest.asking.sightings import looked_at, seen_by, swept_over, told
+from causaltest.asking.sightings import measured, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.sweeps import Search, Sweep
 from causaltest.effect import Effect, SelfPatch
@@ -73,6 +73,7 @@ class Lab:
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
         self._seen: dict[Seen, None] = {}
+        self._looks: dict[Seen, None] = {}
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -260,8 +261,10 @@ class Lab:
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
         effect = self.backend.measure(experiment)
+        look = measured(experiment)
         # Only this one's: the backend may give the same effect again, when more was seen.
-        labels = told(looked_at(experiment), [*seen_by(experiment), *self._seen])
+        labels = told(look, [*seen_by(experiment), *self._seen, *self._looks])
+        self._looks.setdefault(look)
         if effect.numbers is None or not labels:
             return effect
         return replace(effect, numbers=replace(effect.numbers, seen=labels))
@@ -269,7 +272,11 @@ class Lab:
     def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str], kind: Kind) -> SweepMap:
         made = self.backend.sweep(cells, rows, columns)
         seen = swept_over(cells[0], kind, f"{made.summary} ({len(cells)} sites)")
-        self._seen.setdefault(seen)
+        if seen not in self._seen:
+            from causaltest.recording.seen import usual_log  # a late door: docs/decisions/0002
+
+            self._seen[seen] = None
+            usual_log().note(self)
         return replace(made, seen=seen)
 
 

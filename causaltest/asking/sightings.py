@@ -26,6 +26,11 @@ def looked_at(question: Question | None) -> Seen | None:
     return None if question is None or not asked else note(question, asked, "claim", question.summary)
 
 
+def measured(experiment: Experiment) -> Seen:
+    """The note that a measurement leaves in its lab."""
+    return note(experiment, (experiment,), "claim", experiment.summary)
+
+
 def swept_over(cell: Experiment, kind: Kind, what: str) -> Seen:
     """The note that a sweep or search leaves, of which this is the first cell."""
     return note(cell, (cell,), kind, what)

@@ -41,18 +41,12 @@ class SeenLog:
         """The pairs of each digest, which stand in the first line that names it."""
         self._kept: dict[Entry, Seen] = {}
         self._unkept: dict[Entry, Seen] = {}
-        self._watched: dict[Lab, None] = {}
 
-    def watch(self, lab: Lab) -> None:
-        """Takes up what this lab sweeps and searches from now on, whenever the log is asked or told something."""
-        self._watched.setdefault(lab)
-
-    def note(self, labs: Iterable[Lab] = ()) -> None:
-        """Takes up the sweeps and searches of these labs, and of those that are watched."""
-        for lab in dict.fromkeys([*self._watched, *labs]):
-            for seen in lab.seen:
-                # Objects have only the name of their class, which is another model's tomorrow.
-                self.add(seen, keep=lab.named)
+    def note(self, lab: Lab) -> None:
+        """Takes up the sweeps and searches of a lab: those that could not be kept, too."""
+        for seen in lab.seen:
+            # Objects have only the name of their class, which is another model's tomorrow.
+            self.add(seen, keep=lab.named)
 
     def label(self, labs: Iterable[Lab], effects: Iterable[Effect | None]) -> list[str]:
         """What a claim must say of what was seen before it, a sentence each; then the claim itself is noted.
@@ -60,7 +54,8 @@ class SeenLog:
         A claim that is measured in several variants has several effects.
         """
         labs = list(labs)
-        self.note(labs)
+        for lab in labs:
+            self.note(lab)
         questions = [effect.question for effect in effects if effect is not None]
         claims = [seen for question in questions if (seen := looked_at(question)) is not None]
         before = [*(seen for question in questions for seen in seen_by(question)), *self.looks()]

@@ -209,10 +209,7 @@ class Swept:
 
 def test_the_sweeps_of_labs_are_taken_up(file: Path) -> None:
     log = SeenLog(file)
-    watched = Swept()
-    log.watch(watched)  # type: ignore[arg-type]
-    watched.seen = (sweep(SOME),)
-    assert log.label([Swept(sweep(MORE))], [claimed(pairs(11, 99))]) == [  # type: ignore[list-item]
+    assert log.label([Swept(sweep(SOME)), Swept(sweep(MORE))], [claimed(pairs(11, 99))]) == [  # type: ignore[list-item]
         "1 of its 2 pairs were seen by the sweep a map (72 sites)"
     ]
     assert SeenLog(file).looks()[:2] == [sweep(SOME), sweep(MORE)]
