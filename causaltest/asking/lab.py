@@ -73,7 +73,6 @@ class Lab:
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
         self._seen: dict[Seen, None] = {}
-        self._looks: dict[Seen, None] = {}
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -140,7 +139,7 @@ class Lab:
     @property
     def seen(self) -> tuple[Seen, ...]:
         """The sweeps and searches of this lab so far, in order: what they looked at is no longer new."""
-        return tuple(self._seen)
+        return tuple(seen for seen in self._seen if seen.kind != "claim")
 
     @property
     def named(self) -> bool:
@@ -261,13 +260,13 @@ class Lab:
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
         effect = self.backend.measure(experiment)
-        look = measured(experiment)
-        # Only this one's: the backend may give the same effect again, when more was seen.
-        labels = told(look, [*seen_by(experiment), *self._seen, *self._looks])
-        self._looks.setdefault(look)
-        if effect.numbers is None or not labels:
+        if effect.numbers is None:
             return effect
-        return replace(effect, numbers=replace(effect.numbers, seen=labels))
+        look = measured(experiment)
+        labels = told(look, [*seen_by(experiment), *self._seen])
+        self._seen.setdefault(look)
+        # Not the backend's own, which is given again when more was seen.
+        return replace(effect, numbers=replace(effect.numbers, seen=labels)) if labels else effect
 
     def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str], kind: Kind) -> SweepMap:
         made = self.backend.sweep(cells, rows, columns)

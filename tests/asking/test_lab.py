@@ -246,17 +246,18 @@ def test_a_search_takes_one_site(lab: Lab) -> None:
 def test_an_effect_on_swept_pairs_carries_it_and_the_judge_says_so(lab: Lab) -> None:
     other = Pairs([Pair(clean="8 ducks", corrupt="9 ducks", answer="8", cluster="z")])
 
-    def effect(pairs: Pairs) -> Effect:
-        return lab.denoise(pairs, at=SITE).recovery(accuracy)
+    def effect(pairs: Pairs, layer: int = 6) -> Effect:
+        return lab.denoise(pairs, at=resid_post(layer, thought(0))).recovery(accuracy)
 
-    before = effect(PAIRS)
+    before = effect(PAIRS, 3)
     lab.sweep(PAIRS[:1], at=resid_post(range(4), last())).recovery(accuracy)
     lab.sweep(PAIRS[:1], at=resid_post(range(4), last())).recovery(accuracy)
     after = effect(PAIRS)
     sentence = "1 of its 2 pairs were seen by the sweep recorded (4 sites)"
     assert (before.measured.seen, after.measured.seen, effect(other).measured.seen) == ((), (sentence,), ())
     assert (after - before).measured.seen == (sentence,)
-    assert before == after, "what was seen is no number"
+    assert effect(PAIRS, 3).measured.seen == (), "it was asked before the sweep"
+    assert after == lab.backend.measure(after.question), "what was seen is no number"  # type: ignore[arg-type]
     assert f"exploratory: {sentence}" in judge(after, at_least(0.1)).notes
     assert not any("exploratory" in note for note in judge(before, at_least(0.1)).notes)
     assert len(lab.seen) == 1, "the same sweep is noted once"
