@@ -183,7 +183,6 @@ class Suite:
         name = self.swaps.get(name, name)
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
-            self.log.watch(lab)
             # for power no model is opened, not even by a fixture
             self._labs[name] = lab.rehearsal() if self.powers_only else lab
         return self._labs[name]
@@ -284,10 +283,7 @@ class Suite:
 
         @functools.wraps(original)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            try:
-                returned = original(*args, **kwargs)
-            finally:
-                self.log.note(a for a in item.funcargs.values() if isinstance(a, Lab))
+            returned = original(*args, **kwargs)
             if isinstance(returned, Effect):
                 raise ClaimError(
                     f"{item.name} returned an Effect without @claim, so nobody would judge it. Decorate it with "

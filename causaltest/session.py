@@ -31,7 +31,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     judged = judged_by(claim, arguments, known, rehearsed)
     kept = all(kept_to(promised, effect) for promised, effect in judged.parts)
     log = SeenLog(None) if log is None else log
-    seen = list(dict.fromkeys(label for _, effect in judged.parts for label in log.label(labs, effect)))
+    seen = log.label(labs, [effect for _, effect in judged.parts])
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),

@@ -16,8 +16,8 @@ from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric, accuracy, logit
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.portions import Portioned
-from causaltest.asking.questions import looked_at, seen_by, swept_over, told
 from causaltest.asking.settings import Settings
+from causaltest.asking.sightings import measured, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.stopping import Stopping
 from causaltest.asking.sweeps import Search, Sweep
@@ -165,7 +165,7 @@ class Lab:
     @property
     def seen(self) -> tuple[Seen, ...]:
         """The sweeps and searches of this lab so far, in order: what they looked at is no longer new."""
-        return tuple(self._seen)
+        return tuple(seen for seen in self._seen if seen.kind != "claim")
 
     @property
     def named(self) -> bool:
@@ -288,16 +288,22 @@ class Lab:
     def _measure(self, experiment: Experiment) -> Effect:
         self._experiments.append(experiment)
         effect = self.backend.measure(experiment)
-        # Only this one's: the backend may give the same effect again, when more was seen.
-        labels = told(looked_at(experiment), [*seen_by(experiment), *self._seen])
-        if effect.numbers is None or not labels:
+        if effect.numbers is None:
             return effect
-        return replace(effect, numbers=replace(effect.numbers, seen=labels))
+        look = measured(experiment)
+        labels = told(look, [*seen_by(experiment), *self._seen])
+        self._seen.setdefault(look)
+        # Not the backend's own, which is given again when more was seen.
+        return replace(effect, numbers=replace(effect.numbers, seen=labels)) if labels else effect
 
     def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str], kind: Kind) -> SweepMap:
         made = self.backend.sweep(cells, rows, columns)
         seen = swept_over(cells[0], kind, f"{made.summary} ({len(cells)} sites)")
-        self._seen.setdefault(seen)
+        if seen not in self._seen:
+            from causaltest.recording.seen import usual_log  # a late door: docs/decisions/0002
+
+            self._seen[seen] = None
+            usual_log().note(self)
         return replace(made, seen=seen)
 
 

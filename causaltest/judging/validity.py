@@ -158,7 +158,7 @@ def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
 
 def exploratory(numbers: Numbers) -> tuple[str, ...]:
     """A claim about pairs that suggested it proves nothing new: the best of many null sites looks like an effect."""
-    return tuple(f"exploratory: {seen}" for seen in numbers.seen)
+    return tuple(f"exploratory: {seen}" for seen in dict.fromkeys(numbers.seen))
 
 
 def more_than_its_whole(numbers: Numbers) -> tuple[str, ...]:

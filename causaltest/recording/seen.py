@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from causaltest.asking.lab import Lab
 from causaltest.asking.pair import PAIR_DIGITS
-from causaltest.asking.questions import looked_at, seen_by, told
+from causaltest.asking.sightings import looked_at, seen_by, told
 from causaltest.effects import Measured
 from causaltest.kept import cache_folder
 from causaltest.seen import Kind, Seen
@@ -41,28 +41,27 @@ class SeenLog:
         """The pairs of each digest, which stand in the first line that names it."""
         self._kept: dict[Entry, Seen] = {}
         self._unkept: dict[Entry, Seen] = {}
-        self._watched: dict[Lab, None] = {}
 
-    def watch(self, lab: Lab) -> None:
-        """Takes up what this lab sweeps and searches from now on, whenever the log is asked or told something."""
-        self._watched.setdefault(lab)
+    def note(self, lab: Lab) -> None:
+        """Takes up the sweeps and searches of a lab: those that could not be kept, too."""
+        for seen in lab.seen:
+            # Objects have only the name of their class, which is another model's tomorrow.
+            self.add(seen, keep=lab.named)
 
-    def note(self, labs: Iterable[Lab] = ()) -> None:
-        """Takes up the sweeps and searches of these labs, and of those that are watched."""
-        for lab in dict.fromkeys([*self._watched, *labs]):
-            for seen in lab.seen:
-                # Objects have only the name of their class, which is another model's tomorrow.
-                self.add(seen, keep=lab.named)
+    def label(self, labs: Iterable[Lab], effects: Iterable[Measured | None]) -> list[str]:
+        """What a claim must say of what was seen before it, a sentence each; then the claim itself is noted.
 
-    def label(self, labs: Iterable[Lab], effect: Measured | None) -> list[str]:
-        """What a claim must say of what was seen before it, a sentence each; then the claim itself is noted."""
+        A claim that is measured in several variants has several effects.
+        """
         labs = list(labs)
-        self.note(labs)
-        claim = None if effect is None else looked_at(effect.question)
-        if claim is None or effect is None:
-            return []
-        labels = told(claim, [*seen_by(effect.question), *self.looks()])
-        self.add(claim, keep=all(lab.named for lab in labs))
+        for lab in labs:
+            self.note(lab)
+        questions = [effect.question for effect in effects if effect is not None]
+        claims = [seen for question in questions if (seen := looked_at(question)) is not None]
+        before = [*(seen for question in questions for seen in seen_by(question)), *self.looks()]
+        labels = dict.fromkeys(sentence for claim in claims for sentence in told(claim, before, beside=claims))
+        for claim in claims:
+            self.add(claim, keep=all(lab.named for lab in labs))
         return list(labels)
 
     def looks(self) -> list[Seen]:

@@ -19,6 +19,7 @@ from causaltest.asking.sites import Site, embed, head, neuron, resid_post
 from causaltest.effect import Difference, Effect, SelfPatch
 from causaltest.errors import ClaimError, MeasurementError, RehearsalRead, SiteError
 from causaltest.judging.judge import judge
+from causaltest.recording.seen import usual_log
 from causaltest.sweep import SweepMap
 
 PAIR = Pair(clean="2 ducks", corrupt="3 ducks", answer="2", corrupt_answer="3", cluster="a")
@@ -245,20 +246,41 @@ def test_a_search_takes_one_site(lab: Lab) -> None:
 def test_an_effect_on_swept_pairs_carries_it_and_the_judge_says_so(lab: Lab) -> None:
     other = Pairs([Pair(clean="8 ducks", corrupt="9 ducks", answer="8", cluster="z")])
 
-    def effect(pairs: Pairs) -> Effect:
-        return lab.denoise(pairs, at=SITE).recovery(accuracy)
+    def effect(pairs: Pairs, layer: int = 6) -> Effect:
+        return lab.denoise(pairs, at=resid_post(layer, thought(0))).recovery(accuracy)
 
-    before = effect(PAIRS)
+    before = effect(PAIRS, 3)
     lab.sweep(PAIRS[:1], at=resid_post(range(4), last())).recovery(accuracy)
     lab.sweep(PAIRS[:1], at=resid_post(range(4), last())).recovery(accuracy)
     after = effect(PAIRS)
     sentence = "1 of its 2 pairs were seen by the sweep recorded (4 sites)"
     assert (before.measured.seen, after.measured.seen, effect(other).measured.seen) == ((), (sentence,), ())
     assert (after - before).measured.seen == (sentence,)
-    assert before == after, "what was seen is no number"
+    assert effect(PAIRS, 3).measured.seen == (), "it was asked before the sweep"
+    assert after == lab.backend.measure(after.question), "what was seen is no number"  # type: ignore[arg-type]
     assert f"exploratory: {sentence}" in judge(after, at_least(0.1)).notes
     assert not any("exploratory" in note for note in judge(before, at_least(0.1)).notes)
     assert len(lab.seen) == 1, "the same sweep is noted once"
+
+
+def test_looking_again_with_more_pairs_is_told_in_a_script_too(lab: Lab) -> None:
+    def notes(pairs: Pairs, site: Site = SITE) -> tuple[str, ...]:
+        return judge(lab.denoise(pairs, at=site).recovery(accuracy), at_least(0.1)).notes
+
+    assert not any("looked at before" in note for note in notes(PAIRS[:1]) + notes(PAIRS[:1]))
+    assert any(
+        note.startswith("exploratory: looked at before with 1 of these 2 pairs, in a sample of 1: ")
+        for note in notes(PAIRS)
+    )
+    assert not any("looked at before" in note for note in notes(PAIRS, resid_post(1, last())))
+
+
+def test_a_sweep_outside_of_pytest_is_logged(backend: Recorder) -> None:
+    assert usual_log().looks() == []
+    for lab in (Lab(name="m", backend=backend), Lab(backend=backend)):  # type: ignore[arg-type]
+        lab.sweep(PAIRS, at=SITE).recovery(accuracy)
+    (kept,) = usual_log().looks()
+    assert (kept.kind, kept.models, kept.each) == ("sweep", ("m",), PAIRS.each)
 
 
 def test_a_found_site_tells_another_lab_of_the_same_model(backend: Recorder) -> None:

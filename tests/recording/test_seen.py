@@ -13,7 +13,7 @@ from causaltest.asking.metrics import accuracy
 from causaltest.asking.pair import Pair
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import last
-from causaltest.asking.questions import looked_at, swept_over
+from causaltest.asking.sightings import looked_at, swept_over
 from causaltest.asking.sites import resid_post
 from causaltest.effect import Effect
 from causaltest.kept import FOLDER_VARIABLE
@@ -49,21 +49,34 @@ def file(tmp_path: Path) -> Path:
 def test_what_was_seen_is_known_in_the_next_run(file: Path) -> None:
     SeenLog(file).add(sweep(SOME))
     assert SeenLog(file).looks() == [sweep(SOME)]
-    assert SeenLog(file).label([], claimed(MORE)) == ["4 of its 8 pairs were seen by the sweep a map (72 sites)"]
+    assert SeenLog(file).label([], [claimed(MORE)]) == ["4 of its 8 pairs were seen by the sweep a map (72 sites)"]
 
 
 def test_a_claim_is_noted_after_its_label(file: Path) -> None:
-    assert SeenLog(file).label([], claimed(SOME)) == []
+    assert SeenLog(file).label([], [claimed(SOME)]) == []
     assert SeenLog(file).looks() == [looked_at(asked(SOME))]
-    assert SeenLog(file).label([], claimed(SOME)) == [], "a reproduction"
-    (told,) = SeenLog(file).label([], claimed(MORE))
+    assert SeenLog(file).label([], [claimed(SOME)]) == [], "a reproduction"
+    (told,) = SeenLog(file).label([], [claimed(MORE)])
     assert told.startswith("looked at before with 4 of these 8 pairs, in a sample of 8: ")
-    assert SeenLog(file).label([], claimed(MORE)) == [told], "a label stays"
+    assert SeenLog(file).label([], [claimed(MORE)]) == [told], "a label stays"
+
+
+def test_the_variants_of_a_claim_do_not_label_each_other(file: Path) -> None:
+    """Declared together, they are one look, in this run and in the next."""
+    variants = [claimed(SOME), claimed(MORE)]
+    for _ in range(2):
+        assert SeenLog(file).label([], variants) == []
+    (told,) = SeenLog(file).label([], [claimed(pairs(0, 1))])
+    assert told.startswith("looked at before with 2 of these 2 pairs")
+    other = SeenLog(None)
+    other.add(sweep(pairs(0)))
+    other.add(sweep(pairs(11), "another"))
+    assert len(other.label([], variants)) == 2, "each tells what has seen its pairs"
 
 
 def test_what_gave_no_effect_or_asked_no_model_is_not_noted(file: Path) -> None:
     log = SeenLog(file)
-    assert log.label([], None) == log.label([], Effect.from_values([1], kind="binary", iid=True)) == []
+    assert log.label([], [None, Effect.from_values([1], kind="binary", iid=True)]) == log.label([], []) == []
     assert log.looks() == [] and not file.exists()
 
 
@@ -74,7 +87,7 @@ def test_the_same_look_is_kept_once_and_the_hashes_of_pairs_once(file: Path) -> 
         SeenLog(file).add(sweep(SOME))
     one = file.stat().st_size
     for layer in range(10):
-        log.label([], claimed(SOME, layer))
+        log.label([], [claimed(SOME, layer)])
     assert len(log.looks()) == len(SeenLog(file).looks()) == 11
     assert file.stat().st_size < one + 10 * 400, "eight hashes of sixteen digits stand there once"
     assert file.read_text().count(next(iter(SOME.each))) == 1
@@ -88,7 +101,7 @@ def test_no_prompt_is_kept(file: Path) -> None:
 def test_a_log_without_a_file_lasts_as_long_as_the_run() -> None:
     log = SeenLog(None)
     log.add(sweep(SOME))
-    assert log.label([], claimed(MORE)) and log.problem() is None
+    assert log.label([], [claimed(MORE)]) and log.problem() is None
     assert SeenLog(None).looks() == []
 
 
@@ -97,7 +110,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     for place in (tmp_path / "a file" / "seen.jsonl", Path("/proc/nowhere/seen.jsonl"), tmp_path):
         log = SeenLog(place)
         log.add(sweep(SOME))
-        assert log.looks() == [sweep(SOME)] and log.label([], claimed(MORE))
+        assert log.looks() == [sweep(SOME)] and log.label([], [claimed(MORE)])
         assert SeenLog(place).looks() == []
 
 
@@ -196,10 +209,7 @@ class Swept:
 
 def test_the_sweeps_of_labs_are_taken_up(file: Path) -> None:
     log = SeenLog(file)
-    watched = Swept()
-    log.watch(watched)  # type: ignore[arg-type]
-    watched.seen = (sweep(SOME),)
-    assert log.label([Swept(sweep(MORE))], claimed(pairs(11, 99))) == [  # type: ignore[list-item]
+    assert log.label([Swept(sweep(SOME)), Swept(sweep(MORE))], [claimed(pairs(11, 99))]) == [  # type: ignore[list-item]
         "1 of its 2 pairs were seen by the sweep a map (72 sites)"
     ]
     assert SeenLog(file).looks()[:2] == [sweep(SOME), sweep(MORE)]
@@ -208,8 +218,8 @@ def test_the_sweeps_of_labs_are_taken_up(file: Path) -> None:
 def test_a_model_given_as_an_object_is_known_in_this_run_alone(file: Path) -> None:
     """Its name is that of its class, which another model may have tomorrow."""
     lab, log = Swept(sweep(SOME), named=False), SeenLog(file)
-    assert log.label([lab], claimed(MORE))  # type: ignore[list-item]
-    assert log.label([lab], claimed(SOME))  # type: ignore[list-item]
+    assert log.label([lab], [claimed(MORE)])  # type: ignore[list-item]
+    assert log.label([lab], [claimed(SOME)])  # type: ignore[list-item]
     assert SeenLog(file).looks() == []
     assert Lab.load("organism:planted").named and not Lab("model", "tokenizer").named
 

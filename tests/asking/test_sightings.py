@@ -13,7 +13,7 @@ from causaltest.asking.metrics import accuracy, logit_diff
 from causaltest.asking.pair import Pair
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import last
-from causaltest.asking.questions import looked_at, seen_by, swept_over, told
+from causaltest.asking.sightings import looked_at, seen_by, swept_over, told
 from causaltest.asking.sites import Site, resid_post
 from causaltest.effect import Difference
 from causaltest.seen import Found, Seen
