@@ -8,6 +8,7 @@ import pytest
 
 from causaltest.asking.predictions import at_least, at_most, greater_than, negligible
 from causaltest.effect import Controls, Effect, Elsewhere, Waived
+from causaltest.errors import JudgementError
 from causaltest.judging.judge import judge
 from causaltest.verdict import Outcome
 
@@ -101,8 +102,12 @@ def test_a_number_that_is_none_makes_the_claim_invalid():
 
 def test_a_difference_is_weighed_against_the_difference_elsewhere():
     first = effect(ONES * 2, {"layer 2": [1] * 24})
-    second = effect([0] * 24, {"layer 2": [0] * 24})
-    verdict = judge(first - second, greater_than(0.1))
+    second = effect([0] * 24, {"layer 2": [1, 0, 0] * 8})
+    (place,) = (first - second).measured.controls.elsewhere
+    assert place.values == (0.0, 1.0, 1.0) * 8
+    with pytest.raises(JudgementError, match=r"different wrong places \(layer 2 in one only\)"):
+        first - effect([0] * 24, {})
+    verdict = judge(first - effect([0] * 24, {"layer 2": [0] * 24}), greater_than(0.1))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "at layer 2 does as much: it gives 1" in verdict.reason
 

@@ -132,6 +132,14 @@ def test_the_whole_component_stands_beside_a_part() -> None:
     assert "full component" not in section(judged(controls=given | {"full_component": None}))
 
 
+def test_wrong_places_and_waivers_stand_among_the_controls() -> None:
+    given = {"placebo": 0.5, "elsewhere": {"layer 2": 0.031, "index 3": -0.25}, "positive": "waived: seen before"}
+    line = line_of(section(judged(controls=given | {"distance": 3.0})), "controls")
+    assert line == (
+        "placebo 0.500 · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 · patch distance 3"
+    )
+
+
 def test_an_invalid_claim_says_why_and_shows_no_empty_brackets() -> None:
     invalid = judged(verdict="INVALID", lower=None, upper=None, procedures=[], p_value=None, reason="NaN in 'p1'.")
     text = section(invalid)
