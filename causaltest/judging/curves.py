@@ -24,7 +24,7 @@ from causaltest.judging.settings import TAIL_RESAMPLES, Asked
 from causaltest.judging.supposing import Truth, supposed
 from causaltest.verdict import Outcome
 
-USUAL, USUAL_SIMULATIONS = (0.8, 0.05), 500
+USUAL, USUAL_SIMULATIONS = (0.8, 0.05), 400
 """The power and alpha at which so many samples are drawn."""
 FEWEST_RESAMPLES = 4_000
 """All samples share their resamples: with fewer, the luck of these would be as large as that of the samples."""
