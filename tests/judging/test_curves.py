@@ -1,5 +1,6 @@
 """Power that is simulated, against formulas that are exact for the same case."""
 
+import itertools
 import math
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_power_grows_with_pairs(design, gap, predicts, seed):
     curve = power_curve(
         predicts(0.4), design, n=[60, 120, 240], effect=0.4 + gap, assumptions=Assumptions(simulations=100), seed=seed
     )
-    assert all(later >= earlier - 0.05 for earlier, later in zip(curve.power, curve.power[1:], strict=False))
+    assert all(later >= earlier - 0.05 for earlier, later in itertools.pairwise(curve.power))
     assert curve.power[-1] > curve.power[0] or curve.power[0] > 0.95
 
 

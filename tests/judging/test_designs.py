@@ -81,6 +81,14 @@ def test_a_foreseen_design_is_that_of_the_numbers():
             assert getattr(foreseen, name) == getattr(found, name), (promised, name)
 
 
+def test_controls_that_are_left_out_or_added(lab):
+    run = lab.denoise(CLUSTERED, at=SITE)
+    assert design_of(run.recovery(accuracy, placebo=Waived("a test"))).placebo == "waived"
+    wrong = run.recovery(accuracy, wrong_layer=[2, 3])
+    assert design_of(wrong).wrong_places == 2 and design_of(wrong).placebo == "measured"
+    assert design_of(wrong - wrong).wrong_places == 2
+
+
 def test_values_that_were_given_tell_their_spread():
     given = Effect.from_values([1.0, 3.0, 5.0], kind="continuous", clusters=["a", "a", "b"], placebo=Waived("x"))
     design = design_of(given)

@@ -1,5 +1,7 @@
 """Imagined samples have the truth that they were drawn from, and the first of them are the same in a larger sample."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,21 @@ def test_a_larger_sample_begins_with_the_smaller(name):
     more, _, placebos = columns(DESIGNS[name], truth(0.5, icc=0.2), units=90, samples=5)
     assert (more[:, : fewer.shape[1]] == fewer).all()
     assert (placebos[:, : fewer.shape[1]] == few_placebos).all()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_wrong_place_does_as_much_as_the_placebo_and_spreads_more(name):
+    design = replace(DESIGNS[name], wrong_places=2)
+    effects = imagined(design, truth(0.6, placebo=0.2), units=60, samples=200, seed=3)
+    numbers = [effect.measured for effect in effects]
+    first, second = (np.array([n.controls.elsewhere[place].values for n in numbers]) for place in (0, 1))
+    placebo = np.array([n.controls.placebo for n in numbers])
+    below = np.ones_like(first) if numbers[0].denominators is None else np.array([n.denominators for n in numbers])
+    level = 0.0 if design.arms else 0.2
+    for place in (first, second):
+        assert place.sum() / below.sum() == pytest.approx(level, abs=0.02)
+        assert (place / below).std() > 1.5 * (placebo / below).std()
+    assert not (first == second).all()
 
 
 def test_a_seed_decides_everything():

@@ -105,6 +105,15 @@ def test_a_placebo_that_keeps_up_takes_the_pairs():
     assert equal.pairs is None and equal.how == "the placebo is supposed to do as much as the patch"
 
 
+def test_a_wrong_place_must_be_beaten_too():
+    design = Design("binary", (1,) * 30, (0.0, 1.0), 1.0, placebo="waived", wrong_places=1)
+    assert needs_of(at_least(0.5, expecting=0.7), design).pairs == 37
+    assumed = Assumptions(placebo=0.5)
+    assert needs_of(at_least(0.5, expecting=0.7), design, assumptions=assumed).pairs > 60
+    without = Design("binary", (1,) * 30, (0.0, 1.0), 1.0, placebo="waived")
+    assert needs_of(at_least(0.5, expecting=0.7), without, assumptions=assumed).pairs == 37
+
+
 def test_a_claim_that_expects_nothing_has_no_number_unless_its_range_has_a_middle():
     assert needs_of(at_least(0.5), SHARES) is None
     assert needs_of(at_least(0.5), SHARES, effect=0.6).pairs == 158
