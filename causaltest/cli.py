@@ -95,7 +95,7 @@ def plan(arguments: tuple[str, ...]) -> None:
 @click.option("--icc", type=float, help="correlation of two pairs of one cluster (default: 0.1)")
 @click.option("--placebo", type=float, help="the true effect of the placebo")
 @click.option(
-    "--simulations", type=int, help="samples drawn for one number of pairs (default: 400 or fewer, as needed)"
+    "--simulations", type=int, help="samples drawn for one number of pairs (default: 400, or fewer where they do)"
 )
 @click.option("--json", "path", metavar="FILE", help="write the numbers and power curves to this file")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

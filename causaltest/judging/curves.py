@@ -26,6 +26,8 @@ from causaltest.verdict import Outcome
 
 USUAL, USUAL_SIMULATIONS = (0.8, 0.05), 400
 """The power and alpha at which so many samples are drawn."""
+FEWEST_RESAMPLES = 4_000
+"""All samples share their resamples: with fewer, the luck of these would be as large as that of the samples."""
 BAND = 0.05
 """What the Monte Carlo bands leave out, both sides together."""
 
@@ -156,9 +158,9 @@ def enumerated(asked: Question, pairs: int) -> float:
 
 
 def supported(asked: Question, units: int, samples: int) -> int:
-    """How many imagined samples the judge finds SUPPORTED, with the fewest resamples that its rule allows."""
+    """How many imagined samples the judge finds SUPPORTED, with fewer resamples than it takes for one verdict."""
     effects = imagined(asked.design, asked.truth, units=units, samples=samples, seed=asked.seed)
-    resamples = math.ceil(TAIL_RESAMPLES / asked.alpha)
+    resamples = max(FEWEST_RESAMPLES, math.ceil(TAIL_RESAMPLES / asked.alpha))
     judged = Asked(asked.family_size, asked.seed, resamples, minimum_units=None)
     layouts: Layouts = {}
     every = [case_of(effect, asked.prediction, judged, layouts) for effect in effects]

@@ -30,8 +30,15 @@ class Design:
     arms: Literal["binary", "other"] | None = None
     """What is subtracted, where the effect is a difference of two."""
     placebo: Placebo = "measured"
+    wrong_places: int = 0
+    """At how many other places the same patch must be beaten too."""
     sd: float | None = None
     """Of one pair's effect, where numbers were given."""
+
+    @property
+    def must_be_beaten(self) -> bool:
+        """Whether a placebo or a wrong place was asked for, which a claim that something matters must beat."""
+        return self.placebo == "measured" or self.wrong_places > 0
 
     @property
     def iid(self) -> bool:
@@ -73,7 +80,7 @@ def of_question(question: Question | None) -> Design:
 
 
 def of_experiment(experiment: Experiment) -> Design:
-    metric, pairs = experiment.metric, experiment.patching.pairs
+    metric, pairs, checks = experiment.metric, experiment.patching.pairs, experiment.checks
     share = experiment.quantity != "change"
     kind: Kind = (
         ("binary" if share else "continuous") if metric.kind == "binary" else "ratio" if share else "continuous"
@@ -86,7 +93,8 @@ def of_experiment(experiment: Experiment) -> Design:
         # a difference of two values of the metric, but where right and wrong are counted
         range=(0.0, 1.0) if kind == "binary" else None if width is None else (-width, width),
         width=width,
-        placebo="measured" if experiment.placebo_draws else "none",
+        placebo="waived" if checks.waiver("placebo") else "measured" if experiment.placebo_draws else "none",
+        wrong_places=len(checks.wrong_places),
     )
 
 
@@ -108,6 +116,7 @@ def of_difference(first: Design, second: Design) -> Design:
         arms="binary" if first.kind == "binary" else "other",
         # where an arm has no placebo, the other arm is the control
         placebo="measured" if both else "waived",
+        wrong_places=min(first.wrong_places, second.wrong_places),
     )
 
 
@@ -127,6 +136,7 @@ def of_numbers(numbers: Numbers) -> Design:
         range=numbers.range,
         arms=None if sample.arms is None else "binary" if binary_arms else "other",
         placebo="measured" if isinstance(given, tuple) else "waived" if isinstance(given, Waived) else "none",
+        wrong_places=len(numbers.controls.elsewhere),
         sd=spread if numbers.kind != "binary" and not binary_arms and spread > 0 else None,
     )
 

@@ -8,12 +8,13 @@ a small one: power at two numbers of pairs then differs by what the pairs do, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special
 
-from causaltest.effect import Controls, Effect, Numbers, Waived
+from causaltest.effect import Controls, Effect, Elsewhere, Numbers, Waived
 from causaltest.judging.designs import Design
 from causaltest.judging.sample import Floats
 from causaltest.judging.supposing import DENOMINATOR_SPREAD, Truth
@@ -30,6 +31,8 @@ class Columns:
     values: Floats
     denominators: Floats | None = None
     placebo: Floats | None = None
+    elsewhere: Floats | None = None
+    """[sample, pair, wrong place]"""
     first: Floats | None = None
     second: Floats | None = None
 
@@ -58,11 +61,21 @@ def effect_of(
         kind=design.kind,
         range=design.range,
         denominators=None if drawn.denominators is None else column(drawn.denominators),
-        controls=Controls(self_patch=waived, placebo=placebo, positive=waived),
+        controls=Controls(
+            self_patch=waived,
+            placebo=placebo,
+            positive=waived,
+            elsewhere=() if drawn.elsewhere is None else places_of(drawn.elsewhere[row]),
+        ),
         pairs_total=len(ids),
         references={} if drawn.first is None else {"first": column(drawn.first), "second": column(drawn.second)},
     )
     return Effect(None, numbers)
+
+
+def places_of(drawn: Floats) -> tuple[Elsewhere, ...]:
+    """Of a sample's [pair, wrong place]."""
+    return tuple(Elsewhere(f"wrong place {i}", tuple(drawn[:, i].tolist()), ()) for i in range(drawn.shape[1]))
 
 
 def columns_of(design: Design, truth: Truth, sizes: tuple[int, ...], samples: int, seed: int) -> Columns:
@@ -80,7 +93,7 @@ def columns_of(design: Design, truth: Truth, sizes: tuple[int, ...], samples: in
 
     values = joined("values")
     assert values is not None  # every block has values
-    return Columns(values, joined("denominators"), joined("placebo"), joined("first"), joined("second"))
+    return Columns(values, *(joined(name) for name in ("denominators", "placebo", "elsewhere", "first", "second")))
 
 
 def block_of(design: Design, truth: Truth, sizes: tuple[int, ...], rng: np.random.Generator, samples: int) -> Columns:
@@ -89,17 +102,22 @@ def block_of(design: Design, truth: Truth, sizes: tuple[int, ...], rng: np.rando
     table = Table(samples, max(design.sizes), unit_of, places_in(sizes), truth.icc, rng)
     if design.kind == "binary":
         values = table.outcomes(truth.effect, draws=1)
-        return Columns(values, placebo=placebo_of(design, table, truth))
+        return with_controls(Columns(values), design, lambda draws: table.outcomes(truth.placebo, draws=draws))
     if design.arms == "binary":
         first, second = (table.outcomes(share, draws=1) for share in truth.arms())
-        ours, theirs = (placebo_of(design, table, truth) for _ in range(2))
-        placebo = None if ours is None or theirs is None else ours - theirs
-        return Columns(first - second, placebo=placebo, first=first, second=second)
+
+        def control(draws: int) -> Floats:
+            return table.outcomes(truth.placebo, draws=draws) - table.outcomes(truth.placebo, draws=draws)
+
+        return with_controls(Columns(first - second, first=first, second=second), design, control)
     return continuous(design, truth, table)
 
 
-def placebo_of(design: Design, table: Table, truth: Truth) -> Floats | None:
-    return table.outcomes(truth.placebo, draws=PLACEBO_DRAWS) if design.placebo == "measured" else None
+def with_controls(columns: Columns, design: Design, control: Callable[[int], Floats]) -> Columns:
+    """A placebo is the mean of its draws; a wrong place is patched once, and is supposed to do no more than it."""
+    placebo = control(PLACEBO_DRAWS) if design.placebo == "measured" else None
+    places = [control(1) for _ in range(design.wrong_places)]
+    return replace(columns, placebo=placebo, elsewhere=np.stack(places, axis=2) if places else None)
 
 
 def continuous(design: Design, truth: Truth, table: Table) -> Columns:
@@ -110,12 +128,15 @@ def continuous(design: Design, truth: Truth, table: Table) -> Columns:
     else:
         denominators, low_high = denominators_of(design, truth, table)
         values = table.amounts(truth.effect, truth.sd, low_high, draws=1) * denominators
-    placebo = None
-    if design.placebo == "measured":
-        placebo = table.amounts(truth.placebo, truth.sd, low_high, draws=PLACEBO_DRAWS)
-        placebo = placebo if denominators is None else placebo * denominators
-    arms = {} if design.arms is None else {"first": values, "second": np.zeros_like(values)}
-    return Columns(values, denominators, placebo, **arms)
+    columns = Columns(values, denominators)
+    if design.arms is not None:
+        columns = replace(columns, first=values, second=np.zeros_like(values))
+
+    def control(draws: int) -> Floats:
+        amounts = table.amounts(truth.placebo, truth.sd, low_high, draws=draws)
+        return amounts if denominators is None else amounts * denominators
+
+    return with_controls(columns, design, control)
 
 
 def denominators_of(design: Design, truth: Truth, table: Table) -> tuple[Floats, tuple[float, float] | None]:

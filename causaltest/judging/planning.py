@@ -180,8 +180,8 @@ def power_there(asked: Question, tried: Sequence[Point], most: int) -> Point:
 def fewest_judged(asked: Question) -> int:
     """Below which the judge's rule decides nothing."""
     fewest = rule_for(pilot(asked), asked.prediction).minimum_units
-    placebo = asked.prediction.needs_placebo and asked.design.placebo == "measured"
-    fewest = max(2, fewest, units_needed_for(asked.alpha) if placebo or asked.design.arms else 0)
+    beats = asked.prediction.needs_placebo and asked.design.must_be_beaten
+    fewest = max(2, fewest, units_needed_for(asked.alpha) if beats or asked.design.arms else 0)
     return max(fewest, fewest_units(asked.prediction, asked.alpha)) if asked.design.kind == "binary" else fewest
 
 
@@ -216,15 +216,16 @@ def unit_spread(asked: Question) -> float:
 
 
 def placebo_units(asked: Question, power: float) -> int | None:
-    """Of the paired test against the placebo, by the t formula; 0 where there is none, None where it is hopeless."""
+    """Of the paired test against a control, by the t formula; 0 where there is none, None where it is hopeless."""
     design, truth = asked.design, asked.truth
-    if not (asked.prediction.needs_placebo and design.placebo == "measured"):
+    if not (asked.prediction.needs_placebo and design.must_be_beaten):
         return 0
     sign = -1 if asked.prediction.ceiling < 0 else 1
     other = 0.0 if design.arms is not None else truth.placebo
     sd = unit_spread(asked)
     if design.kind == "binary":
-        variance = truth.effect * (1 - truth.effect) + other * (1 - other) / PLACEBO_DRAWS
+        draws = 1 if design.wrong_places else PLACEBO_DRAWS
+        variance = truth.effect * (1 - truth.effect) + other * (1 - other) / draws
         sd = math.sqrt(variance * design_effect(design, truth.icc) / design.pairs_per_unit)
     units = student_units(gap=sign * (truth.effect - other), spread=sd, alpha=asked.alpha, power=power)
     return None if units is None else max(units, units_needed_for(asked.alpha))

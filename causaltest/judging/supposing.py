@@ -96,8 +96,8 @@ def supposed(design: Design, prediction: Prediction, assumptions: Assumptions, e
     words = [said] if said else []
     if not design.iid:
         words.append(f"pairs of one cluster correlate by {assumptions.icc:g} (--icc)")
-    if prediction.needs_placebo and design.placebo == "measured":
-        words.append(control)
+    if prediction.needs_placebo and design.must_be_beaten:
+        words += [control, *(["no more at the wrong places"] if design.wrong_places else [])]
     truth = Truth(effect, sd, 0.0 if design.iid else assumptions.icc, placebo, tuple(words))
     if design.arms == "binary":
         first, second = truth.arms()
