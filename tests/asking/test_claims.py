@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, claim
 from causaltest.asking.predictions import at_least
+from causaltest.asking.stopping import stopping_of
 from causaltest.effect import Effect
 from causaltest.errors import ClaimError
 
@@ -85,3 +86,25 @@ def test_a_hypothesis_test_around_a_claim_can_still_be_told_and_never_passes() -
     assert declared(test_law.hypothesis.inner_test).sentence == "Ducks matter."  # type: ignore[attr-defined]
     with pytest.raises(ClaimError, match="called without the causaltest plugin"):
         test_law()
+
+
+@pytest.mark.parametrize(
+    ("rule", "looks", "message"),
+    [
+        (None, 4, "looks=4 needs a rule that pays for them"),
+        ("pocock", None, "stopping='pocock' is not known; it is one of obrien-fleming, anytime"),
+        ("obrien-fleming", 1, "looks=1 must be a whole number from 2 to 20"),
+        ("obrien-fleming", 21, "looks=21 must be a whole number from 2 to 20"),
+        ("anytime", 2.0, "looks=2.0 must be a whole number from 2 to 1000"),
+        ("anytime", True, "looks=True must be a whole number"),
+    ],
+)
+def test_a_stopping_rule_that_means_nothing_is_refused(rule: Any, looks: Any, message: str) -> None:
+    with pytest.raises(ClaimError, match=message):
+        claim("It matters.", at_least(0.5), stopping=rule, looks=looks)(lambda: None)  # type: ignore[arg-type, return-value]
+
+
+def test_the_usual_looks_of_a_rule() -> None:
+    assert str(stopping_of("obrien-fleming", None)) == "obrien-fleming, 4 looks"
+    assert str(stopping_of("anytime", None)) == "anytime, 20 looks"
+    assert stopping_of(None, None) is None
