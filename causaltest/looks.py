@@ -37,7 +37,7 @@ def in_looks(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged
 
     Raises ClaimError for a body that cannot be looked at in portions, or whose pairs are too few for them.
     """
-    plan = plan_of(claim, arguments)
+    plan = plan_of(claim, arguments, known)
     seen, looks = Seen(), list[Look]()
     for number, portion in enumerate(plan.portions):
         here = in_portion(arguments, plan.stopping, number)
@@ -70,6 +70,8 @@ class Plan:
     largest: int
     """Pairs in the largest of them."""
     labs: tuple[Lab, ...]
+    alpha: float
+    """What all looks spend together: the family's share."""
 
     def told(self, taken: int, looks: list[Look]) -> dict[str, Any]:
         """What a report says of the looks, as plain data."""
@@ -79,6 +81,7 @@ class Plan:
                 "rule": self.stopping.rule,
                 "taken": taken,
                 "planned": self.stopping.looks,
+                "alpha": self.alpha,
                 "alpha_here": looks[-1].verdict.alpha if looks else None,
                 "passed": {str(k): look.passed for k, look in enumerate(looks, start=1) if look.passed},
                 "planned_runs": sum(runs),
@@ -96,7 +99,7 @@ class Plan:
         )
 
 
-def plan_of(claim: Claim, arguments: Mapping[str, Any]) -> Plan:
+def plan_of(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Plan:
     """The portions of the pairs that the body is about. Raises ClaimError where it has none."""
     assert claim.stopping is not None  # the session asks only then
     if not isinstance(claim.prediction, Prediction):
@@ -122,6 +125,7 @@ def plan_of(claim: Claim, arguments: Mapping[str, Any]) -> Plan:
         order=tuple(play_order(pairs, seed)),
         largest=max(Counter(pairs.clusters or pairs.ids).values()),
         labs=labs_of(arguments),
+        alpha=claim.prediction.alpha / known.family.size,
     )
 
 

@@ -316,7 +316,7 @@ def test_a_metric_without_a_range_is_refused_before_anything_is_measured() -> No
 def test_more_looks_than_pairs_of_clusters_are_refused() -> None:
     backend = Simulated()
     with pytest.raises(ClaimError, match=r"looks=50 needs 100 clusters.*have 80\. Write looks=40 or fewer"):
-        decided(backend, at_least(0.5), pairs=CLUSTERED, looks=50)
+        decided(backend, at_least(0.5), pairs=CLUSTERED, rule="anytime", looks=50)
     assert backend.asked == []
 
 

@@ -10,6 +10,8 @@ from causaltest.errors import ClaimError
 StoppingRule = Literal["obrien-fleming", "anytime"]
 
 USUAL_LOOKS: dict[StoppingRule, int] = {"obrien-fleming": 4, "anytime": 20}
+MOST_LOOKS: dict[StoppingRule, int] = {"obrien-fleming": 20, "anytime": 1000}
+"""More looks of O'Brien-Fleming hardly stop earlier, and each of them asks more of the pairs."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def stopping_of(rule: StoppingRule | None, looks: int | None) -> Stopping | None
     if rule not in get_args(StoppingRule):
         raise ClaimError(f"stopping={rule!r} is not known; it is one of {', '.join(get_args(StoppingRule))}.")
     looks = USUAL_LOOKS[rule] if looks is None else looks
-    if type(looks) is not int or not 2 <= looks <= 1000:
-        raise ClaimError(f"looks={looks!r} must be a whole number from 2 to 1000; without a rule there is one look.")
+    most = MOST_LOOKS[rule]
+    if type(looks) is not int or not 2 <= looks <= most:
+        raise ClaimError(f"looks={looks!r} must be a whole number from 2 to {most}; without a rule there is one look.")
     return Stopping(rule, looks)

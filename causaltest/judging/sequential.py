@@ -42,6 +42,8 @@ REACH = 6.5
 PANEL, POINTS = 2.0, 8
 # the C of no alpha: crossed by almost every path, and by none that a double can count
 LOWEST, HIGHEST = -6.0, 37.0
+# within which the C of a p-value is looked for first
+NEAR = 0.05
 
 
 def judge_look(
@@ -130,11 +132,18 @@ def overall_alpha(p: float, looks: int, units: Mapping[int, int]) -> float:
     def beyond(constant: float) -> float:
         return math.log(nominal(spent_at(constant, looks), units)) - math.log(max(p, SMALLEST_P))
 
-    if beyond(LOWEST) <= 0:
+    # Where looks are even, it is this one.
+    near = -float(special.ndtri(max(p, SMALLEST_P))) * math.sqrt(max(units) / looks)
+    low, high = max(LOWEST, near - NEAR), min(HIGHEST, near + NEAR)
+    if low >= high or beyond(low) < 0:
+        low = LOWEST
+    if beyond(low) <= 0:
         return 1.0
-    if beyond(HIGHEST) >= 0:
+    if low >= high or beyond(high) > 0:
+        high = HIGHEST
+    if beyond(high) >= 0:
         return max(p, SMALLEST_P)
-    constant = optimize.brentq(beyond, LOWEST, HIGHEST, xtol=1e-8)
+    constant = optimize.brentq(beyond, low, high, xtol=1e-8)
     return min(1.0, max(p, math.fsum(spent_at(constant, looks))))
 
 

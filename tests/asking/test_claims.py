@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, Claim, claim
 from causaltest.asking.orderings import top
 from causaltest.asking.predictions import at_least
+from causaltest.asking.stopping import stopping_of
 from causaltest.effect import Effect
 from causaltest.errors import ClaimError
 
@@ -92,3 +93,25 @@ def test_an_order_is_judged_once() -> None:
     claim("One layer is best.", top(1, 9))
     with pytest.raises(ClaimError, match=r"is about an order of effects \(9 in the top 1\), which is judged once"):
         claim("One layer is best.", top(1, 9), stopping="anytime")
+
+
+@pytest.mark.parametrize(
+    ("rule", "looks", "message"),
+    [
+        (None, 4, "looks=4 needs a rule that pays for them"),
+        ("pocock", None, "stopping='pocock' is not known; it is one of obrien-fleming, anytime"),
+        ("obrien-fleming", 1, "looks=1 must be a whole number from 2 to 20"),
+        ("obrien-fleming", 21, "looks=21 must be a whole number from 2 to 20"),
+        ("anytime", 2.0, "looks=2.0 must be a whole number from 2 to 1000"),
+        ("anytime", True, "looks=True must be a whole number"),
+    ],
+)
+def test_a_stopping_rule_that_means_nothing_is_refused(rule: Any, looks: Any, message: str) -> None:
+    with pytest.raises(ClaimError, match=message):
+        claim("It matters.", at_least(0.5), stopping=rule, looks=looks)(lambda: None)  # type: ignore[arg-type, return-value]
+
+
+def test_the_usual_looks_of_a_rule() -> None:
+    assert str(stopping_of("obrien-fleming", None)) == "obrien-fleming, 4 looks"
+    assert str(stopping_of("anytime", None)) == "anytime, 20 looks"
+    assert stopping_of(None, None) is None

@@ -23,7 +23,7 @@ from causaltest import (
 )
 from causaltest.asking.checks import Checks
 from causaltest.asking.experiment import Experiment
-from causaltest.errors import MeasurementError
+from causaltest.errors import MeasurementError, NothingEligible
 from causaltest.measuring.eligibility import exclusion, reasons
 from causaltest.measuring.prompts import token_pair
 from causaltest.organisms import ducks as organism
@@ -126,6 +126,9 @@ def test_none_eligible_lists_every_reason_and_how_often(ducks, mixed):
     assert message.startswith("None of the 3 pairs is eligible:")
     for why in (SAME, CLEAN_WRONG, CORRUPT_RIGHT):
         assert f"1 because {why}" in message
+    assert isinstance(told.value, NothingEligible)
+    assert {pair for pair, _ in told.value.excluded} == set(mixed[4:].ids)
+    assert {why for _, why in told.value.excluded} == {SAME, CLEAN_WRONG, CORRUPT_RIGHT}
 
 
 def test_who_counts_is_the_same_whatever_is_patched(ducks, mixed):

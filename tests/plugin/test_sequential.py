@@ -63,7 +63,7 @@ def test_sequential_claims_take_fewer_patched_runs_and_say_the_same(claims, pyte
         assert 0 < looks["saved_runs"] < looks["planned_runs"], name
     assert got["whole"]["looks"] == {} and got["whole"]["n"] == 90
     row = re.search(
-        r"looks +(\d) of 4 \(O'Brien-Fleming, alpha [\d.e-]+ at this look\); (\d+) of 9\d\d", result.stdout.str()
+        r"looks +(\d) of 4 \(O'Brien-Fleming, alpha [\d.e-]+ of .01 at this look\); (\d+) of 9\d\d", result.stdout.str()
     )
     assert row, "the report has its row"
 

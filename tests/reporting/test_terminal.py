@@ -387,3 +387,31 @@ def test_a_number_has_three_decimals_or_three_digits(value: float | None, words:
 @pytest.mark.parametrize(("p", "words"), [(0.5, "0.500"), (0.001, "0.001"), (0.00012, "1.2e-04"), (0.0, "0.0e+00")])
 def test_a_small_p_value_is_not_rounded_to_zero(p: float, words: str) -> None:
     assert p_number(p) == words
+
+
+LOOKS = {
+    "rule": "obrien-fleming",
+    "taken": 2,
+    "planned": 4,
+    "alpha": 0.05,
+    "alpha_here": 0.00713,
+    "passed": {"1": "12 units, where 20 are needed"},
+    "planned_runs": 1024,
+    "saved_runs": 512,
+    "price": "",
+}
+
+
+def test_a_sequential_claim_says_how_far_it_went_and_what_that_saved() -> None:
+    text = section(judged(looks=LOOKS))
+    assert line_of(text, "looks") == (
+        "2 of 4 (O'Brien-Fleming, alpha .0071 of .05 at this look); 512 of 1 024 patched runs saved; "
+        "look 1 could not decide (12 units, where 20 are needed)"
+    )
+    assert "at this look" in line_of(text, "observed")
+    assert "  looks" not in section(judged()), "a claim that is looked at once has no such row"
+
+
+def test_the_price_of_looking_at_any_time_is_printed() -> None:
+    anytime = {**LOOKS, "rule": "anytime", "passed": {}, "planned_runs": 0, "price": "it costs pairs"}
+    assert line_of(section(judged(looks=anytime)), "looks") == "2 of 4 (betting e-process, at any time); it costs pairs"
