@@ -80,10 +80,9 @@ class SweepMap:
 
     def site(self, cell: int) -> Any:
         """The site of a cell, counted row by row; it remembers where it was found."""
-        site = self.sites[cell]
-        return (
-            site if self.seen is None else replace(site, found=Found(self.seen, len(self.sites), self.estimates[cell]))
-        )
+        if self.seen is None:
+            return self.sites[cell]
+        return replace(self.sites[cell], found=Found(self.seen, len(self.sites), self.estimates[cell]))
 
     def survivors(
         self, alpha: float = 0.05, *, two_sided: bool = False, flips: int | None = None, seed: int = 0
