@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from causaltest.asking.metrics import exact_match as exact_match
     from causaltest.asking.metrics import logit as logit
     from causaltest.asking.metrics import logit_diff as logit_diff
+    from causaltest.asking.metrics import probability as probability
     from causaltest.asking.pairs import Pair as Pair
     from causaltest.asking.pairs import Pairs as Pairs
     from causaltest.asking.positions import every as every
@@ -76,7 +77,7 @@ _HOMES = {
     "asking.features": ("SAE",),
     "asking.interventions": ("add", "gaussian", "mean", "replace", "resample", "scale", "zero"),
     "asking.lab": ("Lab",),
-    "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff"),
+    "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff", "probability"),
     "asking.pairs": ("Pair", "Pairs"),
     "asking.positions": ("every", "first", "index", "last", "nth", "span", "step", "thought"),
     "asking.predictions": ("Prediction", "at_least", "at_most", "greater_than", "negligible"),
