@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from causaltest.asking.metrics import exact_match as exact_match
     from causaltest.asking.metrics import logit as logit
     from causaltest.asking.metrics import logit_diff as logit_diff
+    from causaltest.asking.metrics import probability as probability
     from causaltest.asking.orderings import monotone as monotone
     from causaltest.asking.orderings import top as top
     from causaltest.asking.pairs import Pair as Pair
@@ -81,7 +82,7 @@ _HOMES = {
     "asking.features": ("SAE",),
     "asking.interventions": ("add", "gaussian", "mean", "replace", "resample", "scale", "zero"),
     "asking.lab": ("Lab",),
-    "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff"),
+    "asking.metrics": ("accuracy", "exact_match", "logit", "logit_diff", "probability"),
     "asking.orderings": ("monotone", "top"),
     "asking.pairs": ("Pair", "Pairs"),
     "asking.positions": ("every", "first", "index", "last", "nth", "span", "step", "thought"),

@@ -95,6 +95,11 @@ class Experiment:
                 f"method={method.name!r} follows a metric's slope, and {self.metric} is right or wrong and has none. "
                 "Screen with logit_diff or logit, then measure the site found: drop method=."
             )
+        if method.estimates and self.metric.name == "probability":
+            raise ClaimError(
+                f"method={method.name!r} follows a metric that is a sum of logits, and probability is none. Screen "
+                "with logit_diff or logit, then measure the site found: drop method=."
+            )
         if method.estimates and (self.controls or self.placebo_draws):
             raise ClaimError(
                 f"method={method.name!r} gives an estimate, which has no controls: controls=False, placebo_draws=0."

@@ -15,7 +15,7 @@ from causaltest.errors import ClaimError
 class Metric:
     """A number per run. Call it to set options: `logit(first_token=True)`."""
 
-    name: Literal["accuracy", "exact_match", "logit", "logit_diff"]
+    name: Literal["accuracy", "exact_match", "logit", "logit_diff", "probability"]
     kind: Literal["binary", "continuous"]
     range: tuple[float, float] | None = None
     """The values that count; what lies outside is clipped, and the share clipped is reported."""
@@ -31,6 +31,7 @@ class Metric:
             "exact_match": ("extract", "max_new_tokens"),
             "logit": ("first_token", "range"),
             "logit_diff": ("first_token", "range"),
+            "probability": ("first_token",),
         }[self.name]
         unknown = sorted(set(options) - set(known))
         if unknown:
@@ -64,3 +65,6 @@ logit = Metric("logit", "continuous")
 """The raw logit of `answer` where the answer is predicted."""
 logit_diff = Metric("logit_diff", "continuous")
 """The logit of `answer` minus that of `corrupt_answer` where the answer is predicted."""
+probability = Metric("probability", "continuous", range=(0.0, 1.0))
+"""The probability of `answer` among all tokens where it is predicted. It saturates, so that a logit may move far and
+this not at all: beside it, read logit_diff. It needs the logits of every token, as accuracy does."""

@@ -24,7 +24,7 @@ from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
 from causaltest.measuring.references import SIDES, ChunkRuns, References, Side
-from causaltest.measuring.scores import Floats, chooses_tokens, score
+from causaltest.measuring.scores import Floats, chooses_tokens, reads_total, score
 from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
 
@@ -146,9 +146,14 @@ class Batch:
 
     @property
     def chooses(self) -> bool:
-        """Whether any metric reads a patched run's tokens; else the answers' logits alone are computed."""
+        """Whether any metric reads a patched run's tokens, or all logits; else the answers' alone are computed."""
         read = (metric for arm in range(len(self.arms)) for metric in self.metrics[arm])
-        return self.new_tokens > 1 or any(map(chooses_tokens, read))
+        return self.new_tokens > 1 or any(chooses_tokens(metric) or reads_total(metric) for metric in read)
+
+    @property
+    def reads_total(self) -> bool:
+        """Whether any metric reads a patched run's probabilities."""
+        return any(map(reads_total, (metric for arm in range(len(self.arms)) for metric in self.metrics[arm])))
 
     @property
     def patched_runs(self) -> int:
@@ -235,7 +240,7 @@ class Batch:
     def run_arms(self, number: int, runs: ChunkRuns, readings: Readings, tick: Callable[[int, int], None]) -> None:
         """Runs the arms of a chunk, wave after wave."""
         chunk = self.chunks[number]
-        columns = Columns(self.references.columns(self.pairs).ids, all_computed=self.chooses)
+        columns = Columns(self.references.columns(self.pairs).ids, all_computed=self.chooses, total=self.reads_total)
         buffers = Buffers()
         for planned in self._plan_chunk(number):
             count = planned.new_tokens

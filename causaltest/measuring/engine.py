@@ -72,6 +72,8 @@ class Columns:
 
     ids: Tensor
     all_computed: bool
+    total: bool = False
+    """Whether the log-sum-exp over all of them is kept, which a probability needs; only where all are computed."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class References:
     def columns(self, pairs: Pairs) -> Columns:
         """The logits that any metric reads: those of every token of an answer."""
         answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
-        return Columns(torch.tensor(sorted(answers), device=self._model.device), all_computed=True)
+        return Columns(torch.tensor(sorted(answers), device=self._model.device), all_computed=True, total=True)
 
     def get(
         self,
@@ -133,6 +133,8 @@ def read_alike(runs: ChunkRuns, chunk: Chunk, *, causal: bool) -> None:
     if bool(whole.any()):
         pairs = [(runs.clean.activations[place], there) for place, there in runs.corrupt.activations.items()]
         pairs += [(getattr(runs.clean, name), getattr(runs.corrupt, name)) for name in ("tokens", "logits", "finite")]
+        if runs.clean.total is not None and runs.corrupt.total is not None:
+            pairs.append((runs.clean.total, runs.corrupt.total))
         pairs += [*zip(sum(runs.clean.keys, ()), sum(runs.corrupt.keys, ()), strict=True)]
         for source, target in pairs:
             target[whole] = source[whole]

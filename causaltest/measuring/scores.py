@@ -41,6 +41,11 @@ def chooses_tokens(metric: Metric) -> bool:
     return metric.name in ("accuracy", "exact_match")
 
 
+def reads_total(metric: Metric) -> bool:
+    """Whether a metric needs the logits of all tokens, because they share what it reads."""
+    return metric.name == "probability"
+
+
 def score(metric: Metric, model: LoadedModel, run: Run, columns: Tensor, pairs: Sequence[TokenPair]) -> Floats:
     """The metric of each row, which are those of `pairs`, without the metric's range. [row]
 
@@ -52,6 +57,13 @@ def score(metric: Metric, model: LoadedModel, run: Run, columns: Tensor, pairs: 
     if metric.name == "exact_match":
         return exact_match(metric, model, run, pairs)
     logits = run.logits[:, 0].double().cpu().numpy()
+    if metric.name == "probability":
+        assert run.total is not None  # kept for every batch that reads it
+        ((_, tokens),) = answer_tokens(metric, pairs)
+        given = np.exp(logits_of(logits, columns, tokens) - run.total.double().cpu().numpy())
+        # Above 1 by rounding alone.
+        likely: Floats = np.minimum(given, 1.0)
+        return likely
     parts = [sign * logits_of(logits, columns, tokens) for sign, tokens in answer_tokens(metric, pairs)]
     total: Floats = np.sum(parts, axis=0)
     return total
@@ -85,7 +97,7 @@ def answer_tokens(metric: Metric, pairs: Sequence[TokenPair]) -> list[tuple[floa
     Raises ClaimError when a pair lacks what the metric reads.
     """
     right = [one_token(metric, pair, pair.answer) for pair in pairs]
-    if metric.name == "logit":
+    if metric.name in ("logit", "probability"):
         return [(1.0, right)]
     wrong = []
     for pair in pairs:

@@ -50,6 +50,8 @@ class Run:
     tupled: frozenset[int] = frozenset()
     """Blocks that return a tuple."""
     forwards: int = 0
+    total: Tensor | None = None
+    """[row]: the log-sum-exp over all tokens where the first of the answer is predicted; None where nobody asked."""
 
     def part(self, rows: slice) -> Run:
         """Some rows with all that was recorded, without a copy."""
@@ -58,13 +60,15 @@ class Run:
             tokens=self.tokens[rows],
             logits=self.logits[rows],
             finite=self.finite[rows],
+            total=None if self.total is None else self.total[rows],
             activations={place: tensor[rows] for place, tensor in self.activations.items()},
             keys=tuple((keys[rows], values[rows]) for keys, values in self.keys),
         )
 
     def at(self, rows: Tensor) -> Run:
         """Some rows' tokens and logits."""
-        return Run(self.tokens[rows], self.logits[rows], self.finite[rows])
+        total = None if self.total is None else self.total[rows]
+        return Run(self.tokens[rows], self.logits[rows], self.finite[rows], total=total)
 
 
 @torch.inference_mode()
@@ -110,6 +114,7 @@ def run_wave(
         state.kept.full() if keep_keys and state.kept is not None else (),
         frozenset(recorder.tupled) if recorder else frozenset(),
         len(wave.steps),
+        state.total,
     )
 
 
@@ -156,6 +161,10 @@ class State:
             # Until a row begins, it is the unpatched run.
             self.tokens = list(base.tokens[self.pairs, :answers].T.clone())
             self.logits = list(base.logits[self.pairs, :answers].transpose(0, 1).clone())
+        self.total: Tensor | None = None
+        if columns.total:
+            known = None if base is None else base.total
+            self.total = torch.zeros(rows, device=self.device) if known is None else known[self.pairs].clone()
         self.so_far: list[Tensor] = []
 
     def advance(self, step: Step, shortcuts: Shortcuts) -> None:
@@ -242,6 +251,8 @@ class State:
             self.logits[number][slots] = logits
             return
         self.logits[number][slots] = logits[:, self.columns.ids]
+        if self.total is not None and number == 0:
+            self.total[slots] = logits.float().logsumexp(-1)
         if self.never:
             logits = logits.clone()
             logits[:, self.never] = -torch.inf
