@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 BENCH_VENV ?= build/bench-venv
 BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: claims test check format bench models clean
+.PHONY: claims test check format bench models calibration clean
 
 # The worked example: measure and judge the claims about the shipped model.
 claims: $(VENV)/.claims
@@ -40,6 +40,10 @@ bench: $(BENCH_VENV)/.bench
 models: $(VENV)/.dev
 	CAUSALTEST_WRITE_MODELS=1 $(BIN)/python -m pytest -q -p no:xdist tests/measuring/families/test_families.py
 	$(BIN)/python tests/measuring/families/table.py
+
+# The judge where the truth is known, ten minutes long: writes docs/calibration.md. PARTS="5 6" runs these only.
+calibration: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m calibration $(PARTS)
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) causaltest-report

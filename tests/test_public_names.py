@@ -16,8 +16,8 @@ PUBLIC = [
     "Prediction", "SAE", "Site", "SweepMap", "Verdict", "Waived", "accuracy", "add", "at_least", "at_most", "attn_out",
     "between", "claim", "direction", "edge", "embed", "every", "exact_match", "final_norm", "first", "gaussian",
     "greater_than", "head", "index", "judge", "k", "last", "logit", "logit_diff", "logits", "mean", "mlp_out",
-    "monotone", "negligible", "neuron", "nth", "pattern", "probability", "q", "replace", "resample", "resid_mid", "resid_post",
-    "resid_pre", "scale", "span", "step", "thought", "top", "unchanged", "v", "zero",
+    "monotone", "negligible", "neuron", "nth", "pattern", "probability", "q", "replace", "resample", "resid_mid",
+    "resid_post", "resid_pre", "scale", "span", "step", "thought", "top", "unchanged", "v", "zero",
 ]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "scipy", "safetensors", "tokenizers", "matplotlib", "pyarrow")
 

@@ -6,16 +6,13 @@ Neighbouring sites go together, as layers and positions do, and all of them shar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import false_discovery_control
 
+from calibration.row import Row, at_fault, level
 from causaltest.judging.max_t import max_t
 from causaltest.judging.sample import Floats
-
-if TYPE_CHECKING:
-    from calibration.row import Row
 
 SITES, TRUE, CLUSTERS = 192, 30, 30
 NEIGHBOURS, SHARED = 0.8, 0.5
@@ -26,7 +23,7 @@ FLIPS, FINE_FLIPS = 199, 1_999
 
 
 def rows() -> list[Row]:
-    return measured(2_000, 500)
+    return measured(1_000, 250)
 
 
 def long_rows() -> list[Row]:
@@ -35,8 +32,6 @@ def long_rows() -> list[Row]:
 
 def measured(repeats: int, fewer: int) -> list[Row]:
     """`fewer` repeats for discoveries, which need finer p-values."""
-    from calibration.row import Row, at_fault, level
-
     normal, heavy = family_wise(repeats), family_wise(repeats, seed=3, heavy=True)
     best, named = selection(repeats), discovered(fewer)
     where, true = f"{SITES} correlated null sites", f"{TRUE} of {SITES} sites true"

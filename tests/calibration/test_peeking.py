@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import peeking
 import pytest
+
+from calibration import peeking
 
 # the 99.9 % band of a rate of .05 in 2 000 repeats
 LOWER, UPPER = 0.0345, 0.0665
