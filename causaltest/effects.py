@@ -78,6 +78,7 @@ class Effects:
             controls=reduce(worse_controls, every[1:], every[0]).controls,
             clipped=max(numbers.clipped for numbers in every),
             rounding=max(numbers.rounding for numbers in every),
+            seen=tuple(dict.fromkeys(label for numbers in every for label in numbers.seen)),
         )
         waived = Waived("the control of a comparison is its other members")
         numbers = dataclasses.replace(numbers, controls=dataclasses.replace(numbers.controls, placebo=waived))

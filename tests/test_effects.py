@@ -94,3 +94,11 @@ def test_the_joint_effect_shows_the_worst_control():
         assert controls.distance == (3.0, 1.0, 3.0)
         assert controls.full == whole
         assert controls.placebo == Waived("the control of a comparison is its other members")
+
+
+def test_the_joint_effect_has_seen_what_any_member_has():
+    seen = [
+        dataclasses.replace(effect().measured, seen=labels) for labels in (("a sweep",), (), ("a search", "a sweep"))
+    ]
+    joint = Effects({i: Effect(None, numbers) for i, numbers in enumerate(seen)}).joint
+    assert joint.measured.seen == ("a sweep", "a search")

@@ -117,6 +117,7 @@ def verdict_on(
             *found.notes,
             *wording.small_notes(outcome, prediction, found.bound),
             *still_notes(members.effects),
+            *unused_notes(members.effects),
             *control_notes(members.effects.joint.measured, settings.prediction),
         ),
         needed={} if at_estimate is None else {f"if {found.shown} is {found.estimate:.3f}": at_estimate},
@@ -152,6 +153,13 @@ def still_notes(effects: Effects) -> tuple[str, ...]:
         f"{', '.join(still)}: in some pairs the patched vectors equal those that they replace (distance 0), so the "
         "effect there is zero by construction",
     )
+
+
+def unused_notes(effects: Effects) -> tuple[str, ...]:
+    """Controls that were asked for, and that an order has no use for."""
+    if not any(effect.measured.controls.elsewhere for effect in effects.members.values()):
+        return ()
+    return ("the wrong places that were asked for are no part of this verdict: an order compares its members",)
 
 
 def invalid(effects: Effects, prediction: Ordering, settings: Settings, reason: str) -> Verdict:

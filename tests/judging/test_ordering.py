@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from causaltest.asking.orderings import monotone, top
 from causaltest.asking.predictions import greater_than
-from causaltest.effect import Effect, PositiveControl, SelfPatch
+from causaltest.effect import Effect, Elsewhere, PositiveControl, SelfPatch
 from causaltest.errors import RehearsalRead
 from causaltest.judging.judge import judge, judge_family
 from causaltest.judging.paired import MCNEMAR, SIGN_FLIP
@@ -192,7 +192,7 @@ def test_in_rehearsal_there_is_no_verdict():
 
 def changed(effects, name, **changes):
     effect = effects[name]
-    controls = {key: changes.pop(key) for key in ("self_patch", "positive", "distance") if key in changes}
+    controls = {key: changes.pop(key) for key in ("self_patch", "positive", "distance", "elsewhere") if key in changes}
     controls = dataclasses.replace(effect.measured.controls, **controls)
     numbers = dataclasses.replace(effect.measured, controls=controls, **changes)
     return {**effects, name: Effect(None, numbers)}
@@ -236,6 +236,15 @@ def test_a_member_that_was_not_moved_is_told():
     verdict = judge(effects, top(1, 6))
     assert verdict.outcome is SUPPORTED
     assert any(note.startswith("0: in some pairs the patched vectors equal") for note in verdict.notes)
+
+
+def test_a_wrong_place_is_no_part_of_an_order():
+    effects = mapping((0.0, 0.5, 0.8))
+    place = Elsewhere("resid_post L1", (0.0,) * 160, (1.0,) * 160)
+    asked = {name: changed(effects, name, elsewhere=(place,))[name] for name in effects}
+    told = "the wrong places that were asked for are no part of this verdict: an order compares its members"
+    assert told in judge(asked, top(1, 6)).notes
+    assert told not in judge(effects, top(1, 6)).notes
 
 
 def test_few_units_decide_nothing():
