@@ -29,6 +29,10 @@ from causaltest.once import Judged, judging_seed, labs_of, rehearse, returned_ef
 from causaltest.results import Known
 from causaltest.verdict import Look, Outcome
 
+PARTNERLESS = (
+    "some pair has no other with as many patched positions in its portion, and so no placebo: plan fewer looks, or "
+    "name one position"
+)
 DECIDED = (Outcome.SUPPORTED, Outcome.REFUTED)
 
 
@@ -223,8 +227,9 @@ def look_at(claim: Claim, plan: Plan, seen: Seen, known: Known) -> Look:
     effect, seed = seen.effect, judging_seed(known.seed)
     if effect is None:
         return Look(unmeasured(claim, known.family, seen.why_nothing), "no pair counts")
+    lonely = PARTNERLESS if claim.prediction.needs_placebo and effect.measured.controls.placebo is None else ""
     if plan.stopping.rule == "obrien-fleming":
-        return judge_look(
+        look = judge_look(
             effect,
             plan.prediction,
             looks=plan.stopping.looks,
@@ -232,6 +237,7 @@ def look_at(claim: Claim, plan: Plan, seen: Seen, known: Known) -> Look:
             family_size=known.family.size,
             seed=seed,
         )
+        return Look(look.verdict, look.passed or lonely)
     return Look(
         judge_anytime(
             effect,
@@ -240,7 +246,8 @@ def look_at(claim: Claim, plan: Plan, seen: Seen, known: Known) -> Look:
             largest=plan.largest,
             family_size=known.family.size,
             seed=seed,
-        )
+        ),
+        lonely,
     )
 
 

@@ -224,6 +224,16 @@ def test_looks_that_cannot_decide_are_passed_and_said() -> None:
     assert result.verdict == "SUPPORTED"
 
 
+@pytest.mark.parametrize("rule", ["obrien-fleming", "anytime"])
+def test_a_portion_without_placebo_supports_nothing_and_says_what_to_do(rule: str) -> None:
+    backend = Simulated(0.95)
+    backend.controls = {"placebo": None}
+    result = decided(backend, at_least(0.5), rule=rule, looks=4)
+    assert result.verdict == "INCONCLUSIVE"
+    assert "plan fewer looks" in result.looks["passed"]["4"]
+    assert decided(backend, at_most(0.98), rule=rule).looks["passed"] == {}, "not every claim needs one"
+
+
 def test_a_portion_in_which_no_pair_counts_is_no_failure() -> None:
     portions = [set(e.patching.pairs.ids) for e in asked_by(Simulated(0.5, seed="border"))]
     result = decided(Simulated(0.5, seed="border", left_out=lambda p: p in portions[0] | portions[3]), at_least(0.5))
