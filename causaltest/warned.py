@@ -32,12 +32,14 @@ def told(caution: Caution, claim: Claim) -> dict[str, str]:
 def cautioned(claim: Claim, judged: Judged, known: Known) -> Cautioned:
     from causaltest.judging.cautions import Cautioned
 
+    # Several effects by name, for a claim about their order, are told of by what they share.
+    shown = getattr(judged.effect, "joint", judged.effect)
     effects = [rehearsed if effect is None else effect for rehearsed, effect in judged.parts]
     return Cautioned(
         sentence=claim.sentence,
         prediction=claim.prediction,
         experiments=tuple(e for effect in effects if effect is not None for e in experiments_of(effect.question)),
-        numbers=None if judged.effect is None else judged.effect.measured,
+        numbers=None if shown is None else shown.measured,
         verdict=judged.verdict,
         metrics_at=known.metrics_at,
         claims_in_run=known.claims_in_run,
