@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.questions import experiments_of
-from causaltest.effect import Numbers
-from causaltest.effects import Effects, Measured
 from causaltest.once import Judged, judging_seed
 from causaltest.results import Known
 from causaltest.verdict import Outcome
@@ -34,12 +32,14 @@ def told(caution: Caution, claim: Claim) -> dict[str, str]:
 def cautioned(claim: Claim, judged: Judged, known: Known) -> Cautioned:
     from causaltest.judging.cautions import Cautioned
 
+    # Several effects by name, for a claim about their order, are told of by what they share.
+    shown = getattr(judged.effect, "joint", judged.effect)
     effects = [rehearsed if effect is None else effect for rehearsed, effect in judged.parts]
     return Cautioned(
         sentence=claim.sentence,
         prediction=claim.prediction,
         experiments=tuple(e for effect in effects if effect is not None for e in experiments_of(effect.question)),
-        numbers=None if judged.effect is None else shared_numbers(judged.effect),
+        numbers=None if shown is None else shown.measured,
         verdict=judged.verdict,
         metrics_at=known.metrics_at,
         claims_in_run=known.claims_in_run,
@@ -60,8 +60,3 @@ def judged_in(size: int, claim: Claim, judged: Judged, known: Known) -> Outcome 
         return None
     again = judge(judged.effect, claim.prediction, family_size=size * part, seed=judging_seed(known.seed))
     return again.outcome
-
-
-def shared_numbers(effect: Measured) -> Numbers:
-    """An effect's numbers; of several, the pairs that they share and the worst of their controls."""
-    return effect.joint.measured if isinstance(effect, Effects) else effect.measured

@@ -76,7 +76,7 @@ def test_reader(lab, pairs, metric):
 
 
 FAMILIES = """
-@claim("Forty of sixty.", at_least(0.54), family="{family}")
+@claim("Forty of sixty.", at_least({least}), family="{family}")
 @pytest.mark.parametrize("n", range({size}))
 def test_{family}(n):
     return given(VALUES)
@@ -84,7 +84,7 @@ def test_{family}(n):
 
 
 def test_verdicts_that_one_family_would_change_say_so_however_they_are_selected(claims, pytester):
-    body = FAMILIES.format(family="one", size=1) + FAMILIES.format(family="many", size=9)
+    body = FAMILIES.format(family="one", least=0.5, size=1) + FAMILIES.format(family="many", least=0.34, size=9)
     for selection in ([], ["-k", "test_one"], ["test_claims.py::test_one"]):
         claims(body, "--causal-json=out.json", *selection)
         one = written(pytester)["test_one[0]"]
@@ -97,8 +97,8 @@ def test_verdicts_that_one_family_would_change_say_so_however_they_are_selected(
 
 
 def test_claims_of_another_file_count_too(claims, pytester):
-    claims(FAMILIES.format(family="many", size=9), name="test_other")
-    claims(FAMILIES.format(family="one", size=1), "--causal-json=out.json")
+    claims(FAMILIES.format(family="many", least=0.34, size=9), name="test_other")
+    claims(FAMILIES.format(family="one", least=0.5, size=1), "--causal-json=out.json")
     assert [w["name"] for w in written(pytester)["test_one[0]"]["warnings"]] == ["one-family"]
 
 

@@ -17,7 +17,7 @@ MIXED = """
 @claim("The value is held.", at_least(0.5), id="mixed")
 def test_mixed(lab, pairs, where):
     position = last() if where == "reader" else span("value")
-    return lab.denoise(pairs, at=resid_post(1, position)).recovery(accuracy)
+    return lab.denoise(pairs, at=resid_post(3, position)).recovery(accuracy)
 """
 
 
@@ -58,12 +58,11 @@ def test_variants_are_planned_together(claims, pytester):
     runs = written(pytester)["reader"]["runs"]
     assert runs["reference_runs"] == 2 * 45, "four variants on the same pairs share their clean and corrupt runs"
     alone = 0
-    for metric in ("logit_diff(range=(-20, 20))", "accuracy"):
-        for layer in (1, 2):
-            one = READER.replace("logit_diff(range=(-20, 20)), accuracy", metric).replace("[1, 2]", f"[{layer}]")
-            claims(one, "--causal-json=one.json")
-            alone += written(pytester, "one.json")["reader"]["runs"]["forwards"]
-    assert runs["forwards"] < alone / 2
+    for layer in (1, 2):
+        one = READER.replace("logit_diff(range=(-20, 20)), accuracy", "accuracy").replace("[1, 2]", f"[{layer}]")
+        claims(one, "--causal-json=one.json")
+        alone += written(pytester, "one.json")["reader"]["runs"]["forwards"]
+    assert runs["forwards"] < alone, "four variants take fewer forwards than two of them alone"
 
 
 def test_a_claim_of_one_file_is_planned_with_its_neighbours(claims, pytester):
