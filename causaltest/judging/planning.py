@@ -154,7 +154,7 @@ def settled(asked: Question) -> Need:
     if last.units == fewest and last.power >= asked.prediction.power:
         how = "the fewest that this kind of claim can be judged on"
         return told(asked, fewest, there, how, tried=tuple(tried))
-    units = max(fewest, crossing(asked, tried, last.power))
+    units = max(fewest, crossing(asked, tried))
     band = max(fewest, min(units, beside(asked, last, last.high))), max(units, beside(asked, last, last.low))
     return told(asked, units, there, how, band=band, tried=tuple(tried))
 
