@@ -227,7 +227,7 @@ def look_at(claim: Claim, plan: Plan, seen: Seen, known: Known) -> Look:
     effect, seed = seen.effect, judging_seed(known.seed)
     if effect is None:
         return Look(unmeasured(claim, known.family, seen.why_nothing), "no pair counts")
-    lonely = PARTNERLESS if claim.prediction.needs_placebo and effect.measured.controls.placebo is None else ""
+    lonely = PARTNERLESS if plan.prediction.needs_placebo and effect.measured.controls.placebo is None else ""
     if plan.stopping.rule == "obrien-fleming":
         look = judge_look(
             effect,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.questions import experiments_of
+from causaltest.effects import Effects
 from causaltest.once import Judged, judging_seed
 from causaltest.results import Known
 from causaltest.verdict import Outcome
@@ -33,7 +34,7 @@ def cautioned(claim: Claim, judged: Judged, known: Known) -> Cautioned:
     from causaltest.judging.cautions import Cautioned
 
     # Several effects by name, for a claim about their order, are told of by what they share.
-    shown = getattr(judged.effect, "joint", judged.effect)
+    shown = judged.effect.joint if isinstance(judged.effect, Effects) else judged.effect
     effects = [rehearsed if effect is None else effect for rehearsed, effect in judged.parts]
     return Cautioned(
         sentence=claim.sentence,
