@@ -110,7 +110,7 @@ def test_misuse_is_told_in_a_sentence(claims):
 def test_map(lab, pairs):
     return lab.sweep(pairs, at=resid_post(range(3), last())).recovery(accuracy)
 
-@claim("Too many looks.", at_least(0.3), stopping="obrien-fleming", looks=30)
+@claim("Too many looks.", at_least(0.3), stopping="anytime", looks=30)
 def test_many(lab, pairs):
     return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
 """
