@@ -70,8 +70,14 @@ def test_sequential_claims_take_fewer_patched_runs_and_say_the_same(claims, pyte
 
 def test_nothing_beyond_the_portions_looked_at_is_measured(claims, pytester):
     """Also in company: the claims of a run are announced beforehand, each with its first portion alone."""
-    claims(ON_PATH, "--causal-json=out.json", "-k", "looks or decoy")
+    goes_on = """
+@claim("Almost always.", at_least(0.99), id="goes on", stopping="obrien-fleming", looks=4)
+def test_goes_on(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(2, last())).recovery(accuracy)
+"""
+    claims(ON_PATH + goes_on, "--causal-json=out.json", "-k", "decoy or goes_on")
     got = written(pytester)
+    assert {name: c["looks"]["taken"] for name, c in got.items()} == {"decoy": 2, "goes on": 4}
     spent = sum(c["runs"]["patched_runs"] for c in got.values())
     told = sum(c["looks"]["planned_runs"] - c["looks"]["saved_runs"] for c in got.values())
     # A self-patch is made in few pairs of a plan, so two claims in one plan have as many as each alone.
@@ -110,7 +116,7 @@ def test_misuse_is_told_in_a_sentence(claims):
 def test_map(lab, pairs):
     return lab.sweep(pairs, at=resid_post(range(3), last())).recovery(accuracy)
 
-@claim("Too many looks.", at_least(0.3), stopping="obrien-fleming", looks=30)
+@claim("Too many looks.", at_least(0.3), stopping="anytime", looks=30)
 def test_many(lab, pairs):
     return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
 """
