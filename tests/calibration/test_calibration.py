@@ -42,7 +42,7 @@ def test_every_line_of_the_page_lies_within_its_limits():
 
 
 def test_a_page_that_is_read_and_written_again_is_the_same():
-    assert page.half_of("\n".join(page.sections(page.read()[0]))) == page.read()[0]
+    assert page.half_of("\n" + "\n".join(page.sections(page.read()[0]))) == page.read()[0]
 
 
 def test_bands_are_those_of_the_99_9_percent():
