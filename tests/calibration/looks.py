@@ -23,6 +23,7 @@ def long_rows() -> list[Row]:
                 price,
                 1.0,
                 1.27,
+                repeats=4_000,
             )
             for x, truth, price in prices
         ),

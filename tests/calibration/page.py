@@ -91,7 +91,7 @@ def page(short: Half, long: Half, seconds: Mapping[int, float]) -> str:
     return "\n".join(
         [
             HEAD,
-            f"Written with {versions}. Processor time of what the tests measure: {took}.\n",
+            f"Written with {versions}. Processor time of what the tests measure:\n{took}.\n",
             f"## {SHORT}\n",
             *sections(short),
             f"## {LONG}\n",

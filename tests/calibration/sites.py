@@ -27,7 +27,7 @@ def rows() -> list[Row]:
 
 
 def long_rows() -> list[Row]:
-    return measured(10_000, 2_000)
+    return measured(4_000, 1_000)
 
 
 def measured(repeats: int, fewer: int) -> list[Row]:
