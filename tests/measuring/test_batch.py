@@ -105,10 +105,13 @@ def test_logits_of_the_answers_alone_are_computed_where_no_token_is_chosen(tiny_
     batch = Batch(
         tiny_gpt2.backend.loaded, References(tiny_gpt2.backend.loaded, tiny_gpt2.backend.references.budget), pairs
     )
+    text = exact_match(max_new_tokens=1)
+    batch.metrics["clean"][text] = None
+    assert not batch.chooses  # of the unpatched runs all logits are computed, whoever reads them
+    arm = Arm("corrupt", (), None, 1)
+    batch.arm("one", lambda: arm, (logit,))
     assert not batch.chooses
-    batch.metrics["clean"][logit] = None
-    assert not batch.chooses
-    batch.metrics["clean"][exact_match(max_new_tokens=1)] = None
+    batch.arm("one", lambda: arm, (text,))
     assert batch.chooses
 
 
