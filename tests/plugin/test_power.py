@@ -47,9 +47,8 @@ def test_given():
 def test_every_claim_is_answered_or_named_with_its_reason(claims, pytester):
     result = claims(BODY, "--causal-power", "--causal-json=power.json")
     said = result.stdout.str()
-    told = {
-        claim["id"].split("::")[-1]: claim for claim in json.loads((pytester.path / "power.json").read_text())["claims"]
-    }
+    written = json.loads((pytester.path / "power.json").read_text())
+    told = {claim["id"].split("::")[-1]: claim for claim in written["claims"]}
     assert {name: claim["reason"] and claim["reason"][:35] for name, claim in told.items()} == {
         "test_shares[0]": None,
         "test_shares[1]": None,
@@ -130,7 +129,12 @@ def test_a(lab):
 """
     )
     pytester.makeconftest(
-        "import sys\ndef pytest_unconfigure():\n    print('LOADED', [n for n in ('torch', 'transformers') if n in sys.modules])"
+        """
+import sys
+
+def pytest_unconfigure():
+    print("LOADED", [name for name in ("torch", "transformers") if name in sys.modules])
+"""
     )
     environment = dict(os.environ) | {"PYTHONPATH": str(Path(causaltest.__file__).parents[1])}
     run = subprocess.run(
