@@ -110,6 +110,19 @@ def test_looks(lab, pairs):
     assert "no placebo is measured, and without one this claim is never SUPPORTED" in said
 
 
+def test_a_claim_of_several_variants_is_named(claims):
+    said = claims(
+        """
+@claim("Either way.", at_least(0.5, expecting=0.7))
+@claim.multiverse(layer=[0, 1])
+def test_variants(lab, pairs, layer):
+    return lab.denoise(pairs, at=resid_post(layer, last())).recovery(accuracy)
+""",
+        "--causal-power",
+    ).stdout.str()
+    assert "this claim declares several (multiverse)" in " ".join(said.split())
+
+
 def test_the_command_needs_neither_torch_nor_a_model(pytester):
     """In a process of its own; the model named does not even exist."""
     pytester.makepyfile(
