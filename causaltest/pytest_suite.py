@@ -19,7 +19,7 @@ from causaltest.asking.assumptions import assumptions_of
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
-from causaltest.asking.questions import experiments_of
+from causaltest.asking.portions import in_portion
 from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
@@ -52,7 +52,6 @@ class Suite:
         self._families: dict[str, set[str]] = {}
         self._ids: dict[str, set[str]] = {}
         self._labs: dict[str, Lab] = {}
-        self._metrics: dict[tuple[str, str], frozenset[str]] = {}
         self.settings = settings_of(config)
         self.log = usual_log()
         self.verbose = config.option.verbose > 0
@@ -69,10 +68,7 @@ class Suite:
     def rehearse(self, item: pytest.Function) -> None:
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
         arguments = self.arguments(claim, item)
-        effects = announce(bound(claim, item), arguments, self.known(claim, item), all_looks=self.plans_only)
-        for experiment in (e for effect in effects for e in experiments_of(effect.question)):
-            place = (experiment.patching.model, experiment.site)
-            self._metrics[place] = self._metrics.get(place, frozenset()) | {str(experiment.metric)}
+        announce(bound(claim, item), arguments, self.known(claim, item))
 
     def write_plan(self, reporter: pytest.TerminalReporter) -> None:
         """What measuring takes, model by model, and the pairs that the claims need. Nothing is measured."""
@@ -115,6 +111,10 @@ class Suite:
 
         whole, arguments, name = bound(claim, item), self.arguments(claim, item), claim_id(item, claim)
         if claim.multiverse is None:
+            if claim.stopping is not None:
+                # The most that may be measured is every portion, and no portion shares runs with another.
+                announce(whole, arguments, self.known(claim, item), all_looks=True)
+                arguments = in_portion(arguments, claim.stopping, 0)
             effect, why = foresee(whole, arguments)
             self._foreseen[item.nodeid] = Foreseen(name, item.nodeid, claim, family, effect, why)
             return
@@ -247,7 +247,6 @@ class Suite:
             self.seed,
             lab=self.lab,
             claims_in_run=sum(map(len, self._families.values())),
-            metrics_at=self._metrics,
         )
 
     def family(self, item: pytest.Item, claim: Claim) -> Family:

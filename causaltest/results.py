@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -109,8 +109,6 @@ class Known:
     """The lab of a model by its name; None outside of pytest."""
     claims_in_run: int = 1
     """The claims of all files that were collected, whichever of them run."""
-    metrics_at: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
-    """By model and site: the metrics that the claims of this run read there."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:

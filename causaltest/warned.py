@@ -42,7 +42,6 @@ def cautioned(claim: Claim, judged: Judged, known: Known) -> Cautioned:
         experiments=tuple(e for effect in effects if effect is not None for e in experiments_of(effect.question)),
         numbers=None if shown is None else shown.measured,
         verdict=judged.verdict,
-        metrics_at=known.metrics_at,
         claims_in_run=known.claims_in_run,
         as_one_family=lambda size: judged_in(size, claim, judged, known),
     )

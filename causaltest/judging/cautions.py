@@ -6,8 +6,8 @@ A caution changes no verdict. It is printed with the claim, accepted or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from causaltest.asking.experiment import Experiment
 from causaltest.asking.orderings import Ordering
@@ -51,8 +51,6 @@ class Cautioned:
     """Of all variants; none where values were given."""
     numbers: Numbers | None
     verdict: Verdict
-    metrics_at: Mapping[Place, frozenset[str]] = field(default_factory=dict)
-    """The metrics that claims of this run read at each site."""
     claims_in_run: int = 1
     as_one_family: Callable[[int], Outcome | None] = lambda _: None
     """The outcome if so many claims were one family; None where it cannot be said."""
@@ -64,17 +62,14 @@ def cautions_of(case: Cautioned) -> tuple[Caution, ...]:
 
 
 def accuracy_only(case: Cautioned) -> Iterator[Caution]:
-    alone = [
-        e
-        for e in case.experiments
-        if (case.metrics_at.get(place_of(e), frozenset()) | metrics_beside(e, case)) <= set(RIGHT_OR_WRONG)
-    ]
+    alone = [e for e in case.experiments if metrics_beside(e, case) <= set(RIGHT_OR_WRONG)]
     if alone:
         metric = str(alone[0].metric)
         yield Caution(
             "accuracy-only",
-            f"{metric} is the only metric of this run's claims at {alone[0].site}: right or wrong jumps at a "
-            "threshold, and shows nothing of what stays on one side of it. Measure logit_diff there as well",
+            f"{metric} is the claim's only metric at {alone[0].site}: right or wrong jumps at a threshold, and shows "
+            "nothing of what stays on one side of it. Measure logit_diff there as well, as in "
+            "@claim.multiverse(metric=[...])",
             f"{HOW_TO}; {BEST_PRACTICES}",
         )
 

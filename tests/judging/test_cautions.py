@@ -72,21 +72,18 @@ HERE = ("any", str(HERE_AT))
 
 
 @pytest.mark.parametrize(
-    ("experiments", "elsewhere", "warned"),
+    ("experiments", "warned"),
     [
-        (asked(accuracy), {}, True),
-        (asked(exact_match), {}, True),
-        (asked(accuracy) + asked(exact_match), {}, True),
-        (asked(accuracy) + asked(logit_diff), {}, False),
-        (asked(accuracy), {HERE: frozenset({"accuracy", "logit_diff"})}, False),
-        (asked(accuracy), {("other", HERE[1]): frozenset({"logit_diff"})}, True),
-        (asked(accuracy), {("any", "resid_post L2 @ last()"): frozenset({"logit_diff"})}, True),
-        (asked(accuracy) + asked(logit_diff, resid_post(2, last())), {}, True),
-        (asked(logit_diff), {}, False),
+        (asked(accuracy), True),
+        (asked(exact_match), True),
+        (asked(accuracy) + asked(exact_match), True),
+        (asked(accuracy) + asked(logit_diff), False),
+        (asked(accuracy) + asked(logit_diff, resid_post(2, last())), True),
+        (asked(logit_diff), False),
     ],
 )
-def test_accuracy_alone_at_a_site(experiments: tuple[Experiment, ...], elsewhere: Any, warned: bool) -> None:
-    told = cautions_of(case(experiments=experiments, metrics_at=elsewhere))
+def test_accuracy_alone_at_a_site(experiments: tuple[Experiment, ...], warned: bool) -> None:
+    told = cautions_of(case(experiments=experiments))
     assert names(told) == (["accuracy-only"] if warned else [])
 
 

@@ -136,7 +136,8 @@ def test_wrong_places_and_waivers_stand_among_the_controls() -> None:
     given = {"placebo": 0.5, "elsewhere": {"layer 2": 0.031, "index 3": -0.25}, "positive": "waived: seen before"}
     line = line_of(section(judged(controls=given | {"distance": 3.0})), "controls")
     assert line == (
-        "placebo 0.500 · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 · patch distance 3"
+        "placebo 0.500: not beaten · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 · "
+        "patch distance 3"
     )
 
 
