@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -345,8 +346,13 @@ class ModelBackend:
             "dtype": str(model.dtype).removeprefix("torch."),
             "device": devices_of(self.loaded),
             "layers": str(len(self.loaded.blocks)),
+            "attention": str(getattr(model.config, "_attn_implementation", None)),
+            "patched": experiment.site,
+            "by": str(experiment.patching.intervention),
+            "effect": "along the named edges alone" if experiment.patching.edges else "total, by all paths",
             "seed": experiment.seed,
             "experiment": experiment.digest,
+            "causaltest": version("causaltest"),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "python": platform.python_version(),

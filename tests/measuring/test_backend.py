@@ -558,3 +558,10 @@ def test_pairs_of_one_cluster_still_get_a_placebo(lab):
     )
     controls = lab.denoise(pairs, at=resid_post(0, index(1))).change(logit_diff).measured.controls
     assert all(abs(p) > 0 for p in controls.placebo)
+
+
+def test_what_was_patched_and_how_is_recorded(lab, tiny_gpt2):
+    told = lab.ablate(tiny_gpt2.pairs, at=resid_post(1, last()), by=zero).drop(logit_diff).measured.provenance
+    assert told["patched"] == str(resid_post(1, last())) and told["by"] == "zero"
+    assert told["effect"] == "total, by all paths" and told["attention"] in ("eager", "sdpa")
+    assert told["torch"] == torch.__version__ and told["causaltest"]
