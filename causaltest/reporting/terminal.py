@@ -39,7 +39,7 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         *(("note", note) for note in result.notes),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
-        *(("seen", f"exploratory: {seen}") for seen in result.seen),
+        *(("seen", f"exploratory: {seen}") for seen in result.seen if seen != result.status_reason),
     ]
     return "\n".join(
         [

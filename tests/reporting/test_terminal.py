@@ -136,7 +136,8 @@ def test_wrong_places_and_waivers_stand_among_the_controls() -> None:
     given = {"placebo": 0.5, "elsewhere": {"layer 2": 0.031, "index 3": -0.25}, "positive": "waived: seen before"}
     line = line_of(section(judged(controls=given | {"distance": 3.0})), "controls")
     assert line == (
-        "placebo 0.500 · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 · patch distance 3"
+        "placebo 0.500: not beaten · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 "
+        "· patch distance 3"
     )
 
 
@@ -342,8 +343,12 @@ def test_too_few_units_are_told_with_the_minimum() -> None:
 
 
 def test_pairs_seen_before_are_exploratory() -> None:
-    line = line_of(section(judged(seen=["9 of its 9 pairs were seen by a sweep"])), "seen")
-    assert line == "exploratory: 9 of its 9 pairs were seen by a sweep"
+    sweep, search = "9 of its 9 pairs were seen by a sweep", "9 of its 9 pairs were seen by a search"
+    text = section(judged(seen=[sweep, search], status_reason=sweep))
+    assert text.startswith(f"CLAIM pilot  INCONCLUSIVE  [exploratory: {sweep}]")
+    assert text.count(sweep) == 1, "it is said once"
+    assert line_of(text, "seen") == f"exploratory: {search}"
+    assert line_of(section(judged(seen=[sweep])), "seen") == f"exploratory: {sweep}", "the head has another reason"
 
 
 def variant(name: str, verdict: str = "SUPPORTED", *, shown: bool = False) -> dict[str, Any]:
