@@ -21,12 +21,10 @@ from scipy import optimize, special
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
 from causaltest.judging import wording
-from causaltest.judging.bca import BCA
 from causaltest.judging.bounds import SMALLEST_P
+from causaltest.judging.finding import resampled
 from causaltest.judging.judge import Case, case_of, judge
 from causaltest.judging.multiplicity import bonferroni
-from causaltest.judging.paired import SIGN_FLIP
-from causaltest.judging.resampling import ENUMERATED_UNITS
 from causaltest.judging.sample import Floats
 from causaltest.judging.settings import DEFAULT_RESAMPLES, TAIL_RESAMPLES, Asked
 from causaltest.verdict import Look, Outcome
@@ -96,15 +94,9 @@ def too_early(case: Case, wanted: int, *, feasible: bool) -> str:
     """Why a look could not decide anything, or nothing."""
     if case.sample.units < case.rule.minimum_units:
         return f"{case.sample.units} units, where {case.rule.minimum_units} are needed"
-    if not feasible and resampled(case):
+    if not feasible and resampled(case.rule, case.sample, contested=case.wanted.contest is not None):
         return f"its alpha of {case.settings.alpha:.1g} wants {wanted:.1g} resamples"
     return ""
-
-
-def resampled(case: Case) -> bool:
-    """Whether any number rests on random resamples; few units are enumerated instead."""
-    flipped = SIGN_FLIP in case.rule.procedures or case.wanted.contest is not None
-    return BCA in case.rule.procedures or (flipped and case.sample.units > ENUMERATED_UNITS)
 
 
 def boundaries(alpha: float, looks: int) -> tuple[float, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,11 +11,13 @@ from causaltest.asking.interventions import mean
 from causaltest.asking.lab import Lab
 from causaltest.asking.metrics import accuracy, logit_diff
 from causaltest.asking.pairs import Pair, Pairs
-from causaltest.asking.portions import experiments_of, in_portion, play_order, portions_of
+from causaltest.asking.portions import in_portion, play_order, portions_of
 from causaltest.asking.positions import last
+from causaltest.asking.questions import experiments_of
 from causaltest.asking.sites import resid_post
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect, Numbers
+from causaltest.effects import Effects
 from causaltest.errors import ClaimError
 
 
@@ -135,9 +135,4 @@ def test_the_experiments_of_an_expression_are_found_however_it_nests() -> None:
     questions = [one.question, two.question, three.question]
     assert list(experiments_of(((one - two) - three).question)) == questions
     assert list(experiments_of(None)) == []
-
-    @dataclasses.dataclass(frozen=True)
-    class Several:
-        parts: tuple[object, ...]
-
-    assert list(experiments_of(Several((one.question, (two - three).question)))) == questions
+    assert list(experiments_of(Effects({"one": one, "rest": two - three}).question)) == questions
