@@ -105,6 +105,26 @@ def boundaries(alpha: float, looks: int) -> tuple[float, ...]:
     return tuple(constant / math.sqrt(k / looks) for k in range(1, looks + 1))
 
 
+def inflation(alpha: float, looks: int, power: float) -> float:
+    """How many times the pairs of one look are to be planned for, so that `looks` even ones have its power.
+
+    Of a one-sided test with a normal sum (Jennison and Turnbull 2000, Group Sequential Methods, section 2.3; their
+    table 2.4 is of twice the alpha).
+    """
+    fixed = float(special.ndtri(power) - special.ndtri(alpha))
+    if fixed <= 0:
+        return 1.0  # such a power is had without pairs
+    boundary = constant_of(alpha, looks)
+    information = [k / looks for k in range(1, looks + 1)]
+
+    def lacking(drift: float) -> float:
+        # Without its drift the sum is the one that `walk` follows, towards a boundary that comes nearer.
+        return power - math.fsum(walk(information, [boundary - drift * t for t in information]).spent)
+
+    needed = optimize.brentq(lacking, fixed, 2 * fixed, xtol=1e-8)
+    return float((needed / fixed) ** 2)
+
+
 def nominal_alpha(alpha: float, looks: int, units: Mapping[int, int]) -> float:
     """The alpha at which the last look is judged, when all looks together spend `alpha`.
 

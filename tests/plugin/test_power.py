@@ -103,10 +103,16 @@ def test_a_stopping_rule_and_a_missing_placebo_are_noted(claims):
 @claim("In looks.", at_least(0.5, expecting=0.7), stopping="obrien-fleming")
 def test_looks(lab, pairs):
     return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy, placebo=False)
+
+@claim("At any time.", at_least(0.5, expecting=0.7), stopping="anytime", looks=5)
+def test_anytime(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
 """,
         "--causal-power",
     ).stdout.str()
-    assert "counted for one look at all pairs" in said
+    told = " ".join(said.split())
+    assert "counted for one look at all pairs (obrien-fleming, 4 looks): plan for about 2.4 % more" in told
+    assert "counted for one look at all pairs (anytime, 5 looks): looking at any time costs about" in told
     assert "no placebo is measured, and without one this claim is never SUPPORTED" in said
 
 
