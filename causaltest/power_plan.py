@@ -26,7 +26,6 @@ READS_A_NUMBER = "the body reads a number before it has chosen its experiment, s
 AN_ORDER = (
     "the pairs needed are worked out for one effect beside a threshold, and this claim is about an order of several"
 )
-VARIANTS = "pairs are counted for one way of measuring, and this claim declares several (multiverse)"
 NO_SCALE = (
     "it expects no effect, and without a range of the metric there is no scale to try some on: give the prediction "
     "expecting=..., or --effect and --sd"
@@ -83,8 +82,6 @@ class PowerPlan:
 
 def foresee(claim: Claim, arguments: Mapping[str, Any]) -> tuple[Effect | None, str]:
     """The effect that the body promises when it is rehearsed without a model, or the reason why it promises none."""
-    if claim.multiverse is not None:
-        return None, VARIANTS
     stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
         returned = returned_effect(claim, claim.body(**stand_ins))

@@ -19,6 +19,7 @@ from causaltest.asking.assumptions import assumptions_of
 from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, given_message
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
+from causaltest.asking.portions import in_portion
 from causaltest.asking.questions import experiments_of
 from causaltest.asking.settings import Settings, memory_bytes
 from causaltest.asking.stopping import Stopping
@@ -69,7 +70,7 @@ class Suite:
     def rehearse(self, item: pytest.Function) -> None:
         claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
         arguments = self.arguments(claim, item)
-        effects = announce(bound(claim, item), arguments, self.known(claim, item), all_looks=self.plans_only)
+        effects = announce(bound(claim, item), arguments, self.known(claim, item))
         for experiment in (e for effect in effects for e in experiments_of(effect.question)):
             place = (experiment.patching.model, experiment.site)
             self._metrics[place] = self._metrics.get(place, frozenset()) | {str(experiment.metric)}
@@ -115,6 +116,10 @@ class Suite:
 
         whole, arguments, name = bound(claim, item), self.arguments(claim, item), claim_id(item, claim)
         if claim.multiverse is None:
+            if claim.stopping is not None:
+                # It is measured in portions, so its pairs are never announced whole.
+                announce(whole, arguments, self.known(claim, item), all_looks=True)
+                arguments = in_portion(arguments, claim.stopping, 0)
             effect, why = foresee(whole, arguments)
             self._foreseen[item.nodeid] = Foreseen(name, item.nodeid, claim, family, effect, why)
             return

@@ -116,17 +116,18 @@ def test_anytime(lab, pairs):
     assert "no placebo is measured, and without one this claim is never SUPPORTED" in said
 
 
-def test_a_claim_of_several_variants_is_named(claims):
+def test_each_variant_is_counted_at_the_alpha_at_which_it_is_judged(claims):
     said = claims(
         """
-@claim("Either way.", at_least(0.5, expecting=0.7))
-@claim.multiverse(layer=[0, 1])
+@claim("Either way.", at_least(0.5, expecting=0.7), id="either")
+@claim.multiverse(layer=[0, 1], share=0.5)
 def test_variants(lab, pairs, layer):
     return lab.denoise(pairs, at=resid_post(layer, last())).recovery(accuracy)
 """,
         "--causal-power",
     ).stdout.str()
-    assert "this claim declares several (multiverse)" in " ".join(said.split())
+    assert "either: layer=0\neither: layer=1\n" in said
+    assert "alpha .05/2 (family test_claims.py, 1 of 2 variants, 2 claims)" in said
 
 
 def test_the_command_needs_neither_torch_nor_a_model(pytester):
