@@ -9,12 +9,15 @@ from typing import Any
 from causaltest.asking.assumptions import Assumptions
 from causaltest.asking.claims import Claim
 from causaltest.asking.predictions import Prediction
+from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, RehearsalRead
+from causaltest.judging.anytime import PRICE
 from causaltest.judging.curves import PowerCurve
 from causaltest.judging.designs import Design, design_of
 from causaltest.judging.multiplicity import bonferroni
 from causaltest.judging.planning import Need, curve_around, needs_of
+from causaltest.judging.sequential import inflation
 from causaltest.judging.supposing import effects_to_try, expected_by
 from causaltest.once import judging_seed, returned_effect
 from causaltest.results import Family
@@ -30,7 +33,7 @@ NO_SCALE = (
 NO_PLACEBO = "no placebo is measured, and without one this claim is never SUPPORTED"
 SIMULATIONS_TO_TRY = 150
 """Where several effects are tried because none is expected."""
-ONE_LOOK = "counted for one look at all pairs; stopping early takes more pairs at the most, and fewer on average"
+ONE_LOOK = "counted for one look at all pairs"
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Planning:
         key = (prediction, size, design)
         if key not in self.known:
             self.known[key] = self.answered(PowerRow((foreseen,), design), prediction, size, design)
-        return replace(self.known[key], notes=notes_on(foreseen.claim, prediction, design))
+        return replace(self.known[key], notes=notes_on(foreseen, prediction, design))
 
     def answered(self, row: PowerRow, prediction: Prediction, family_size: int, design: Design) -> PowerRow:
         assumptions = self.assumptions
@@ -166,7 +169,16 @@ class Planning:
         )
 
 
-def notes_on(claim: Claim, prediction: Prediction, design: Design) -> tuple[str, ...]:
+def notes_on(foreseen: Foreseen, prediction: Prediction, design: Design) -> tuple[str, ...]:
     unmeasured = prediction.needs_placebo and design.placebo == "none"
-    stops = claim.stopping is not None
-    return (*((NO_PLACEBO,) if unmeasured else ()), *((f"{ONE_LOOK} ({claim.stopping})",) if stops else ()))
+    stopping, alpha = foreseen.claim.stopping, bonferroni(prediction.alpha, foreseen.family.size)
+    looks = () if stopping is None else (price_of_looks(stopping, alpha, prediction.power),)
+    return (*((NO_PLACEBO,) if unmeasured else ()), *looks)
+
+
+def price_of_looks(stopping: Stopping, alpha: float, power: float) -> str:
+    """What a claim that may stop early needs beyond the pairs that are counted."""
+    if stopping.rule == "anytime":
+        return f"{ONE_LOOK} ({stopping}): {PRICE}, and fewer on average"
+    more = 100 * (inflation(alpha, stopping.looks, power) - 1)
+    return f"{ONE_LOOK} ({stopping}): plan for about {more:.1f} % more, of which stopping early leaves some unmeasured"

@@ -179,8 +179,7 @@ def effect_fields(effect: Measured) -> dict[str, Any]:
 
 def counted_if(question: Question | None) -> str:
     """The rule by which pairs count, in a report's words; empty where all do, or where nobody said."""
-    right_or_wrong = any(e.metric.kind == "binary" for e in experiments_of(question))
-    return "clean right, corrupt wrong, answers differ" if right_or_wrong else ""
+    return "; ".join(dict.fromkeys(filter(None, (e.checks.counted_if(e.metric) for e in experiments_of(question)))))
 
 
 def control_fields(numbers: Numbers) -> dict[str, Any]:

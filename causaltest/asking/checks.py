@@ -62,6 +62,14 @@ class Checks:
         """The metric that says which pairs count."""
         return metric if self.eligible is None else self.eligible
 
+    def counted_if(self, metric: Metric) -> str:
+        """What a pair must be to count, in a report's words; empty where all pairs do."""
+        if self.rule(metric).kind != "binary":
+            return ""
+        corrupt = "corrupt gives its own answer" if self.both_right else "corrupt wrong"
+        by = "" if self.eligible is None else f"by {self.eligible}: "
+        return f"{by}clean right, {corrupt}, answers differ"
+
 
 AS_USUAL = Checks()
 

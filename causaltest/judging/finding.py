@@ -77,7 +77,8 @@ def obstacle_to(evidence: Evidence, settings: Settings) -> Finding | None:
     sample, rule, wanted = evidence.sample, evidence.rule, settings.resamples_wanted
     if not rule.procedures:
         return Finding(Outcome.INCONCLUSIVE, wording.without_spread(sample, settings.prediction))
-    if resampled(evidence) and settings.resamples < wanted:
+    contested = evidence.placebo_p is not None or bool(evidence.elsewhere)
+    if resampled(evidence.rule, evidence.sample, contested=contested) and settings.resamples < wanted:
         few = wording.too_few_resamples(settings.resamples, wanted, alpha=settings.alpha_in_words)
         return Finding(Outcome.INCONCLUSIVE, few)
     if sample.units < rule.minimum_units:
@@ -103,10 +104,13 @@ def out_of_reach(evidence: Evidence, settings: Settings) -> str:
     return wording.out_of_reach(sample, fewest, alpha=alpha) if sample.units < fewest else ""
 
 
-def resampled(evidence: Evidence) -> bool:
-    """Whether any number rests on random resamples; few units are enumerated instead."""
-    flipped = SIGN_FLIP in evidence.rule.procedures or evidence.placebo_p is not None or evidence.elsewhere
-    return BCA in evidence.rule.procedures or bool(flipped and evidence.sample.units > ENUMERATED_UNITS)
+def resampled(rule: Rule, sample: Sample, *, contested: bool) -> bool:
+    """Whether any number rests on random resamples; few units are enumerated instead.
+
+    `contested`: whether it is also tested against a placebo or a wrong place.
+    """
+    flipped = SIGN_FLIP in rule.procedures or contested
+    return BCA in rule.procedures or (flipped and sample.units > ENUMERATED_UNITS)
 
 
 def unbeaten(evidence: Evidence, settings: Settings) -> str:

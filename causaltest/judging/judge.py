@@ -15,7 +15,6 @@ judge_family -> case_of         per claim:
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -38,7 +37,7 @@ from causaltest.judging.power import Plan, needed_pairs, normal_two_sided
 from causaltest.judging.rules import Drawn, Rule, bounds_by, rule_for
 from causaltest.judging.sample import Layouts, Sample, sample_of
 from causaltest.judging.settings import Asked, Settings, settings_for
-from causaltest.judging.validity import control_notes, positive_control_failed, weak_denominators, why_invalid
+from causaltest.judging.validity import control_notes, invalid, positive_control_failed, weak_denominators, why_invalid
 from causaltest.judging.wrong_places import contests_elsewhere
 from causaltest.verdict import Outcome, Verdict
 
@@ -153,11 +152,11 @@ def case_of(
     settings = settings_for(prediction, asked)
     broken = why_invalid(numbers, prediction)
     if broken is not None:
-        return invalid(effect, settings, broken)
+        return invalid(numbers, prediction, settings, broken, estimate=effect.estimate)
     sample = sample_of(numbers, layouts)
     weak = weak_denominators(sample)
     if weak is not None:
-        return invalid(effect, settings, weak)
+        return invalid(numbers, prediction, settings, weak, estimate=effect.estimate)
     rule = rule_for(sample, prediction)
     if asked.minimum_units is not None:
         rule = dataclasses.replace(rule, minimum_units=asked.minimum_units)
@@ -180,8 +179,11 @@ def verdict_of(case: Case, drawn: Drawn) -> Verdict:
 def concluded(case: Case, evidence: Evidence) -> Verdict:
     verdict = told(case, evidence)
     dead = positive_control_failed(case.numbers) if verdict.outcome is Outcome.REFUTED else None
+    if dead is None:
+        return verdict
     # Where not even the positive control has an effect, a lack of one refutes nothing.
-    return verdict if dead is None else invalid(case.effect, case.settings, dead)
+    settings = case.settings
+    return invalid(case.numbers, settings.prediction, settings, dead, estimate=case.effect.estimate)
 
 
 def weigh(case: Case, drawn: Drawn) -> Evidence:
@@ -259,27 +261,3 @@ def pairs_needed(evidence: Evidence, settings: Settings) -> tuple[int | None, Ma
 
 def at_estimate(needed: Mapping[str, int | None]) -> int | None:
     return next((pairs for label, pairs in needed.items() if label != PUBLISHED), None)
-
-
-def invalid(effect: Effect, settings: Settings, reason: str) -> Verdict:
-    """A verdict without bounds: the numbers were not judged."""
-    numbers, prediction = effect.measured, settings.prediction
-    clusters = numbers.clusters if numbers.clusters is not None else numbers.pair_ids
-    return Verdict(
-        outcome=Outcome.INVALID,
-        reason=reason,
-        estimate=effect.estimate,
-        lower=-math.inf,
-        upper=math.inf,
-        alpha=settings.alpha,
-        n=effect.n,
-        units=len(set(clusters)),
-        p_value=1.0,
-        p_adjusted=1.0,
-        family_size=settings.family_size,
-        needed_n=None,
-        prediction=str(prediction),
-        procedures=(),
-        notes=control_notes(numbers, prediction),
-        seed=settings.seed,
-    )

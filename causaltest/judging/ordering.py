@@ -10,7 +10,6 @@ The number shown is the smallest step along the order, or the lead over the k-th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from causaltest.asking.orderings import Monotone, Name, Ordering, Top
@@ -26,6 +25,7 @@ from causaltest.judging.settings import Asked, Settings, settings_for
 from causaltest.judging.topmost import pairs_for_lead, place_found
 from causaltest.judging.validity import (
     control_notes,
+    invalid,
     nothing_was_moved,
     positive_control_failed,
     weak_denominators,
@@ -48,7 +48,7 @@ def judge_ordering(effects: Effects, prediction: Ordering, asked: Asked, layouts
             samples[name] = sample_of(effect.measured, layouts)
             broken = weak_denominators(samples[name])
         if broken is not None:
-            return invalid(effects, prediction, settings, f"Of the effects, {name}: {broken}")
+            return invalid(effects.joint.measured, prediction, settings, f"Of the effects, {name}: {broken}")
     members = Members(effects, samples, settings, asked, layouts)
     if isinstance(prediction, Monotone):
         rise = rise_found(members, prediction)
@@ -160,26 +160,3 @@ def unused_notes(effects: Effects) -> tuple[str, ...]:
     if not any(effect.measured.controls.elsewhere for effect in effects.members.values()):
         return ()
     return ("the wrong places that were asked for are no part of this verdict: an order compares its members",)
-
-
-def invalid(effects: Effects, prediction: Ordering, settings: Settings, reason: str) -> Verdict:
-    """A verdict without bounds: the numbers were not judged."""
-    numbers = effects.joint.measured
-    return Verdict(
-        outcome=Outcome.INVALID,
-        reason=reason,
-        estimate=math.nan,
-        lower=-math.inf,
-        upper=math.inf,
-        alpha=settings.alpha,
-        n=len(numbers.values),
-        units=len(set(numbers.clusters if numbers.clusters is not None else numbers.pair_ids)),
-        p_value=1.0,
-        p_adjusted=1.0,
-        family_size=settings.family_size,
-        needed_n=None,
-        prediction=str(prediction),
-        procedures=(),
-        notes=control_notes(numbers, settings.prediction),
-        seed=settings.seed,
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from causaltest.asking.assumptions import FEWEST_SIMULATIONS, Assumptions
 from causaltest.asking.predictions import Prediction
@@ -51,7 +51,6 @@ class Need:
     """The power of the pairs that the claim has."""
     lasting: int | None = None
     """Pairs from which on an exact test keeps its power, which saws."""
-    tried: tuple[Point, ...] = field(default=(), repr=False)
 
     @property
     def effect(self) -> float:
@@ -131,11 +130,10 @@ def told(
     *,
     lasting: int | None = None,
     band: tuple[int, int] | None = None,
-    tried: tuple[Point, ...] = (),
 ) -> Need:
     pairs = None if units is None else sum(asked.design.sizes_of(units))
     low, high = (pairs, pairs) if band is None else (sum(asked.design.sizes_of(end)) for end in band)
-    return Need(asked, units, pairs, low, high, how, there, lasting, tried)
+    return Need(asked, units, pairs, low, high, how, there, lasting)
 
 
 def settled(asked: Question) -> Need:
@@ -150,24 +148,24 @@ def settled(asked: Question) -> Need:
     there = power_there(asked, tried, most)
     last, how = tried[-1], f"simulated, {asked.simulations} samples"
     if last.units == most and last.high < asked.prediction.power:
-        return beyond(asked, there, most, start, tuple(tried))
+        return beyond(asked, there, most, start)
     if last.units == fewest and last.power >= asked.prediction.power:
         how = "the fewest that this kind of claim can be judged on"
-        return told(asked, fewest, there, how, tried=tuple(tried))
+        return told(asked, fewest, there, how)
     units = max(fewest, crossing(asked, tried))
     band = max(fewest, min(units, beside(asked, last, last.high))), max(units, beside(asked, last, last.low))
-    return told(asked, units, there, how, band=band, tried=tuple(tried))
+    return told(asked, units, there, how, band=band)
 
 
-def beyond(asked: Question, there: Point, most: int, start: int, tried: tuple[Point, ...]) -> Need:
+def beyond(asked: Question, there: Point, most: int, start: int) -> Need:
     """More than is simulated: the formula's number where there is one that can be trusted that far."""
     if start > most and (asked.design.kind == "binary" or asked.design.range is None):
-        return told(asked, start, there, "by the normal formula: too many to simulate", tried=tried)
+        return told(asked, start, there, "by the normal formula: too many to simulate")
     pairs = sum(asked.design.sizes_of(most))
     how = (
         f"more than {pairs:,} pairs, beyond which nothing is simulated: a narrower range or a larger effect needs less"
     )
-    return told(asked, None, there, how, tried=tried)
+    return told(asked, None, there, how)
 
 
 def power_there(asked: Question, tried: Sequence[Point], most: int) -> Point:

@@ -21,12 +21,10 @@ from scipy import optimize, special
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
 from causaltest.judging import wording
-from causaltest.judging.bca import BCA
 from causaltest.judging.bounds import SMALLEST_P
+from causaltest.judging.finding import resampled
 from causaltest.judging.judge import Case, case_of, judge
 from causaltest.judging.multiplicity import bonferroni
-from causaltest.judging.paired import SIGN_FLIP
-from causaltest.judging.resampling import ENUMERATED_UNITS
 from causaltest.judging.sample import Floats
 from causaltest.judging.settings import DEFAULT_RESAMPLES, TAIL_RESAMPLES, Asked
 from causaltest.verdict import Look, Outcome
@@ -96,21 +94,35 @@ def too_early(case: Case, wanted: int, *, feasible: bool) -> str:
     """Why a look could not decide anything, or nothing."""
     if case.sample.units < case.rule.minimum_units:
         return f"{case.sample.units} units, where {case.rule.minimum_units} are needed"
-    if not feasible and resampled(case):
+    if not feasible and resampled(case.rule, case.sample, contested=case.wanted.contest is not None):
         return f"its alpha of {case.settings.alpha:.1g} wants {wanted:.1g} resamples"
     return ""
-
-
-def resampled(case: Case) -> bool:
-    """Whether any number rests on random resamples; few units are enumerated instead."""
-    flipped = SIGN_FLIP in case.rule.procedures or case.wanted.contest is not None
-    return BCA in case.rule.procedures or (flipped and case.sample.units > ENUMERATED_UNITS)
 
 
 def boundaries(alpha: float, looks: int) -> tuple[float, ...]:
     """The z of each of `looks` equally spaced looks, one-sided: for .05 and four looks 3.46, 2.45, 2.00 and 1.73."""
     constant = constant_of(alpha, looks)
     return tuple(constant / math.sqrt(k / looks) for k in range(1, looks + 1))
+
+
+def inflation(alpha: float, looks: int, power: float) -> float:
+    """How many times the pairs of one look are to be planned for, so that `looks` even ones have its power.
+
+    Of a one-sided test with a normal sum (Jennison and Turnbull 2000, Group Sequential Methods, section 2.3; their
+    table 2.4 is of twice the alpha).
+    """
+    fixed = float(special.ndtri(power) - special.ndtri(alpha))
+    if fixed <= 0:
+        return 1.0  # such a power is had without pairs
+    boundary = constant_of(alpha, looks)
+    information = [k / looks for k in range(1, looks + 1)]
+
+    def lacking(drift: float) -> float:
+        # Without its drift the sum is the one that `walk` follows, towards a boundary that comes nearer.
+        return power - math.fsum(walk(information, [boundary - drift * t for t in information]).spent)
+
+    needed = optimize.brentq(lacking, fixed, 2 * fixed, xtol=1e-8)
+    return float((needed / fixed) ** 2)
 
 
 def nominal_alpha(alpha: float, looks: int, units: Mapping[int, int]) -> float:

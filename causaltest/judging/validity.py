@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from causaltest.asking.orderings import Ordering
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.judging.sample import Sample, rounding_of
+from causaltest.judging.settings import Settings
 from causaltest.judging.student import differ, t_above_zero
+from causaltest.verdict import Outcome, Verdict
 
 DENOMINATOR_ALPHA = 0.05
 WORTH_A_NOTE = 1e-3
@@ -26,6 +29,30 @@ def why_invalid(numbers: Numbers, prediction: Prediction) -> str | None:
         or nothing_counted(numbers)
         or outside_range(numbers)
         or hook_may_be_dead(numbers, prediction)
+    )
+
+
+def invalid(
+    numbers: Numbers, prediction: Prediction | Ordering, settings: Settings, reason: str, *, estimate: float = math.nan
+) -> Verdict:
+    """A verdict without bounds: the numbers were not judged."""
+    return Verdict(
+        outcome=Outcome.INVALID,
+        reason=reason,
+        estimate=estimate,
+        lower=-math.inf,
+        upper=math.inf,
+        alpha=settings.alpha,
+        n=len(numbers.values),
+        units=len(set(numbers.clusters if numbers.clusters is not None else numbers.pair_ids)),
+        p_value=1.0,
+        p_adjusted=1.0,
+        family_size=settings.family_size,
+        needed_n=None,
+        prediction=str(prediction),
+        procedures=(),
+        notes=control_notes(numbers, settings.prediction),
+        seed=settings.seed,
     )
 
 

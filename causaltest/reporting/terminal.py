@@ -39,7 +39,7 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         *(("note", note) for note in result.notes),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
-        *(("seen", f"exploratory: {seen}") for seen in result.seen),
+        *(("seen", f"exploratory: {seen}") for seen in result.seen if seen != result.status_reason),
     ]
     return "\n".join(
         [
@@ -116,7 +116,7 @@ def alpha(result: ClaimResult) -> str:
     if result.alpha is None:
         return ""
     if result.looks:
-        return f"alpha {result.alpha:.2g} at this look"
+        return f"alpha {short(result.alpha)} at this look"
     if result.family_size == 1:
         return f"alpha {short(result.alpha)}"
     whole = result.alpha * result.family_size
@@ -143,17 +143,12 @@ def looks(result: ClaimResult) -> str:
     rule = {"obrien-fleming": "O'Brien-Fleming", "anytime": "betting e-process, at any time"}[given["rule"]]
     here = ""
     if given["rule"] == "obrien-fleming" and given["alpha_here"] is not None:
-        here = f", alpha {share(given['alpha_here'])} of {share(given['alpha'])} at this look"
+        here = f", alpha {short(given['alpha_here'])} of {short(given['alpha'])} at this look"
     passed = "".join(f"; look {look} could not decide ({why})" for look, why in given["passed"].items())
     count = f"; {given['saved_runs']:,} of {given['planned_runs']:,} patched runs saved".replace(",", " ")
     saved = count if given["planned_runs"] else ""
     price = f"; {given['price']}" if given["price"] else ""
     return f"{given['taken']} of {given['planned']} ({rule}{here}){saved}{passed}{price}"
-
-
-def share(alpha: float) -> str:
-    """Write an alpha with two digits and without its leading zero."""
-    return f"{alpha:.2g}".removeprefix("0")
 
 
 def eligible(result: ClaimResult) -> str:

@@ -25,7 +25,9 @@ from causaltest import (
 )
 from causaltest.asking.checks import AS_USUAL
 from causaltest.asking.lab import Rehearsal
+from causaltest.effect import Difference
 from causaltest.errors import ClaimError, JudgementError
+from causaltest.results import counted_if
 
 PAIRS = Pairs([Pair(clean="2 ducks", corrupt="3 ducks", answer="2", corrupt_answer="3", cluster="a")])
 SITE = resid_post(6, index(1))
@@ -127,3 +129,29 @@ def test_an_unknown_check_is_no_check():
 def test_a_waiver_without_a_reason_is_refused():
     with pytest.raises(JudgementError, match="needs a reason"):
         asked(positive=Waived(" "))
+
+
+@pytest.mark.parametrize(
+    ("metric", "more", "told"),
+    [
+        (accuracy, {}, "clean right, corrupt wrong, answers differ"),
+        (accuracy, {"both_right": True}, "clean right, corrupt gives its own answer, answers differ"),
+        (logit_diff, {}, ""),
+        (logit_diff, {"eligible": accuracy}, "by accuracy: clean right, corrupt wrong, answers differ"),
+        (
+            logit_diff,
+            {"eligible": exact_match, "both_right": True},
+            "by exact_match: clean right, corrupt gives its own answer, answers differ",
+        ),
+    ],
+)
+def test_who_counts_is_told_by_the_rule_that_decides(metric, more, told):
+    assert counted_if(asked(metric=metric, **more)) == told
+
+
+def test_who_counts_is_told_once_where_two_arms_have_one_rule():
+    one, other = asked(), asked(at=resid_post(1, last()))
+    twins = asked(both_right=True)
+    assert counted_if(Difference(one, other)) == counted_if(one)
+    assert counted_if(Difference(one, twins)) == f"{counted_if(one)}; {counted_if(twins)}"
+    assert counted_if(None) == ""

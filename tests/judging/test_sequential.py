@@ -13,7 +13,7 @@ from scipy import special, stats
 from causaltest.asking.predictions import at_least, at_most
 from causaltest.effect import Effect, Waived
 from causaltest.judging.judge import judge
-from causaltest.judging.sequential import boundaries, judge_look, nominal_alpha, overall_alpha
+from causaltest.judging.sequential import boundaries, inflation, judge_look, nominal_alpha, overall_alpha
 from causaltest.verdict import Outcome
 
 EVEN = {1: 25, 2: 50, 3: 75, 4: 100}
@@ -35,6 +35,24 @@ def test_the_published_boundaries_of_four_looks() -> None:
     # Jennison and Turnbull 2000, table 2.3: one-sided .025, where C is 2.024 for four looks and 1.977 for two
     assert boundaries(0.025, 4)[-1] == pytest.approx(2.024, abs=5e-4)
     assert boundaries(0.025, 2)[-1] == pytest.approx(1.977, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("power", "published"),
+    [(0.8, {2: 1.008, 3: 1.017, 4: 1.024, 5: 1.028, 10: 1.040}), (0.9, {2: 1.007, 3: 1.016, 4: 1.022, 5: 1.026})],
+)
+def test_the_published_inflation_of_the_pairs(power: float, published: dict[int, float]) -> None:
+    # Jennison and Turnbull 2000, table 2.4: two-sided .05, which is .025 on the side of the effect
+    found = {looks: inflation(0.025, looks, power) for looks in published}
+    assert found == pytest.approx(published, abs=6e-4)
+
+
+def test_the_inflated_number_of_pairs_has_the_power_of_one_look() -> None:
+    z, information = boundaries(0.05, 4), [0.25, 0.5, 0.75, 1.0]
+    drift = (stats.norm.isf(0.05) + stats.norm.ppf(0.8)) * math.sqrt(inflation(0.05, 4, 0.8))
+    reached = [bound - drift * math.sqrt(t) for bound, t in zip(z, information, strict=True)]
+    assert crossing_by_scipy(reached, information) == pytest.approx(0.8, abs=1e-5)
+    assert inflation(0.05, 1, 0.8) == pytest.approx(1) and inflation(0.05, 4, 0.04) == 1
 
 
 def test_one_look_is_the_fixed_test() -> None:

@@ -103,25 +103,31 @@ def test_a_stopping_rule_and_a_missing_placebo_are_noted(claims):
 @claim("In looks.", at_least(0.5, expecting=0.7), stopping="obrien-fleming")
 def test_looks(lab, pairs):
     return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy, placebo=False)
+
+@claim("At any time.", at_least(0.5, expecting=0.7), stopping="anytime", looks=5)
+def test_anytime(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
 """,
         "--causal-power",
     ).stdout.str()
-    assert "counted for one look at all pairs" in said
+    told = " ".join(said.split())
+    assert "counted for one look at all pairs (obrien-fleming, 4 looks): plan for about 2.4 % more" in told
+    assert "counted for one look at all pairs (anytime, 5 looks): looking at any time costs about" in told
     assert "no placebo is measured, and without one this claim is never SUPPORTED" in said
 
 
-def test_a_claim_of_several_variants_is_named(claims):
+def test_each_variant_is_counted_at_the_alpha_at_which_it_is_judged(claims):
     said = claims(
         """
-@claim("Either way.", at_least(0.5, expecting=0.7))
-@claim.multiverse(layer=[0, 1])
+@claim("Either way.", at_least(0.5, expecting=0.7), id="either")
+@claim.multiverse(layer=[0, 1], share=0.5)
 def test_variants(lab, pairs, layer):
     return lab.denoise(pairs, at=resid_post(layer, last())).recovery(accuracy)
 """,
         "--causal-power",
     ).stdout.str()
-    assert "test_variants: layer=0" in said and "test_variants: layer=1" in said
-    assert "no number" not in said, "each variant has its own"
+    assert "either: layer=0\neither: layer=1\n" in said
+    assert "alpha .05/2 (family test_claims.py, 1 of 2 variants, 2 claims)" in said
 
 
 def test_the_command_needs_neither_torch_nor_a_model(pytester):

@@ -343,8 +343,12 @@ def test_too_few_units_are_told_with_the_minimum() -> None:
 
 
 def test_pairs_seen_before_are_exploratory() -> None:
-    line = line_of(section(judged(seen=["9 of its 9 pairs were seen by a sweep"])), "seen")
-    assert line == "exploratory: 9 of its 9 pairs were seen by a sweep"
+    sweep, search = "9 of its 9 pairs were seen by a sweep", "9 of its 9 pairs were seen by a search"
+    text = section(judged(seen=[sweep, search], status_reason=sweep))
+    assert text.startswith(f"CLAIM pilot  INCONCLUSIVE  [exploratory: {sweep}]")
+    assert text.count(sweep) == 1, "it is said once"
+    assert line_of(text, "seen") == f"exploratory: {search}"
+    assert line_of(section(judged(seen=[sweep])), "seen") == f"exploratory: {sweep}", "the head has another reason"
 
 
 def variant(name: str, verdict: str = "SUPPORTED", *, shown: bool = False) -> dict[str, Any]:
@@ -406,7 +410,7 @@ LOOKS = {
 def test_a_sequential_claim_says_how_far_it_went_and_what_that_saved() -> None:
     text = section(judged(looks=LOOKS))
     assert line_of(text, "looks") == (
-        "2 of 4 (O'Brien-Fleming, alpha .0071 of .05 at this look); 512 of 1 024 patched runs saved; "
+        "2 of 4 (O'Brien-Fleming, alpha .00713 of .05 at this look); 512 of 1 024 patched runs saved; "
         "look 1 could not decide (12 units, where 20 are needed)"
     )
     assert "at this look" in line_of(text, "observed")
