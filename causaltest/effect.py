@@ -419,6 +419,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             full=larger_excess(first.controls.full, second.controls.full),
             elsewhere=elsewhere_of_difference(first.controls.elsewhere, second.controls.elsewhere, order),
         ),
+        clipped=max(first.clipped, second.clipped),
         rounding=rounding,
         pairs_total=first.pairs_total,
         excluded=first.excluded,
