@@ -465,7 +465,8 @@ def worse_positive(
 ) -> PositiveControl | Waived | None:
     """The arm whose control is further from what it needs."""
     if isinstance(first, PositiveControl) and isinstance(second, PositiveControl):
-        return first if first.estimate - first.needed <= second.estimate - second.needed else second
+        # one that is no number has not passed, and compares with nothing
+        return min(first, second, key=lambda control: (control.passed, control.estimate - control.needed))
     return first if isinstance(first, PositiveControl) else second
 
 
@@ -488,7 +489,7 @@ def larger_excess(first: FullComponent | None, second: FullComponent | None) -> 
 def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waived | None) -> SelfPatch | Waived | None:
     """The arm that moved more, so that a difference cannot hide it."""
     if isinstance(first, SelfPatch) and isinstance(second, SelfPatch):
-        return first if first.moved - first.tolerance >= second.moved - second.tolerance else second
+        return max(first, second, key=lambda own: (not own.neutral, own.moved - own.tolerance))
     return first if isinstance(first, SelfPatch) else second
 
 
