@@ -419,6 +419,7 @@ def paired_difference(first: Numbers, second: Numbers) -> Numbers:
             full=larger_excess(first.controls.full, second.controls.full),
             elsewhere=elsewhere_of_difference(first.controls.elsewhere, second.controls.elsewhere, order),
         ),
+        clipped=max(first.clipped, second.clipped),
         rounding=rounding,
         pairs_total=first.pairs_total,
         excluded=first.excluded,
@@ -464,7 +465,8 @@ def worse_positive(
 ) -> PositiveControl | Waived | None:
     """The arm whose control is further from what it needs."""
     if isinstance(first, PositiveControl) and isinstance(second, PositiveControl):
-        return first if first.estimate - first.needed <= second.estimate - second.needed else second
+        # one that is no number has not passed, and compares with nothing
+        return min(first, second, key=lambda control: (control.passed, control.estimate - control.needed))
     return first if isinstance(first, PositiveControl) else second
 
 
@@ -487,7 +489,7 @@ def larger_excess(first: FullComponent | None, second: FullComponent | None) -> 
 def worse_self_patch(first: SelfPatch | Waived | None, second: SelfPatch | Waived | None) -> SelfPatch | Waived | None:
     """The arm that moved more, so that a difference cannot hide it."""
     if isinstance(first, SelfPatch) and isinstance(second, SelfPatch):
-        return first if first.moved - first.tolerance >= second.moved - second.tolerance else second
+        return max(first, second, key=lambda own: (not own.neutral, own.moved - own.tolerance))
     return first if isinstance(first, SelfPatch) else second
 
 

@@ -24,7 +24,8 @@ class Verdict:
 
     `lower` and `upper` are one-sided bounds, each at `alpha` (already divided by the family
     size), the widest of the procedures used: they cannot contradict the outcome. `p_value` is
-    the largest of the procedures' p-values, before the family; `p_adjusted` is after it.
+    the largest of the procedures' p-values, before the family; `p_adjusted` is after it. At a look of several, both
+    are of all looks.
     """
 
     outcome: Outcome

@@ -20,6 +20,7 @@ from causaltest.effect import (
     PositiveControl,
     SelfPatch,
     Waived,
+    worse_positive,
     worse_self_patch,
 )
 from causaltest.errors import ClaimError, JudgementError, RehearsalRead
@@ -283,6 +284,10 @@ def test_only_effects_are_subtracted_from_effects(other: Any) -> None:
 def test_a_difference_carries_the_self_patch_that_moved_more() -> None:
     quiet, loud = SelfPatch(0.0, 0.0), SelfPatch(2.0, 0.5)
     assert worse_self_patch(quiet, loud) == worse_self_patch(loud, quiet) == loud
+    odd, dead = SelfPatch(math.nan, 1.0), PositiveControl(math.nan, 0.5, "x")
+    assert worse_self_patch(odd, quiet) is worse_self_patch(quiet, odd) is odd, "no number is not neutral"
+    fine = PositiveControl(0.9, 0.5, "x")
+    assert worse_positive(dead, fine) is worse_positive(fine, dead) is dead
     assert worse_self_patch(None, quiet) == worse_self_patch(Waived("x"), quiet) == quiet
     assert worse_self_patch(SelfPatch(1.0, 1.0), SelfPatch(0.5, 0.0)) == SelfPatch(0.5, 0.0), "beyond its tolerance"
     difference = measured((1.0,), controls=Controls(quiet)) - measured((1.0,), controls=Controls(loud))

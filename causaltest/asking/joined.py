@@ -5,9 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from causaltest.effect import Effect, Elsewhere, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effect import (
+    Effect,
+    Elsewhere,
+    FullComponent,
+    Numbers,
+    PositiveControl,
+    SelfPatch,
+    Waived,
+    worse_positive,
+    worse_self_patch,
+)
+from causaltest.errors import ClaimError
 
 SHARED = ("kind", "range", "estimated_by")
 """What is the same in every portion, as the experiment is."""
@@ -18,7 +30,15 @@ def joined(effects: Sequence[Effect]) -> Effect:
 
     What is given per pair follows each other. Of what is measured once per portion, a share or an estimate becomes
     that of all pairs, and of a check the worst counts.
+
+    Raises ClaimError where a portion answers another question than the first.
     """
+    asked = [None if effect.question is None else effect.question.canonical() for effect in effects]
+    if any(one != asked[0] for one in asked):
+        raise ClaimError(
+            "The claim's body measured another experiment at a later look than at the first, and the two make no one "
+            "effect. Name one experiment, whichever look it is."
+        )
     parts = [effect.measured for effect in effects]
     if len(parts) == 1:
         return effects[0]
@@ -52,11 +72,14 @@ def joined_values(given: Sequence[Any], weights: Sequence[float]) -> Any:
     first = given[0]
     if any(one is None for one in given):
         return None
+    if any(isinstance(one, SelfPatch) for one in given):
+        return reduce(worse_self_patch, given)
+    if any(isinstance(one, PositiveControl) for one in given) and any(isinstance(one, Waived) for one in given):
+        # a portion that is its own control must not hide what the others measured
+        return reduce(worse_positive, given)
     waived = next((one for one in given if isinstance(one, Waived)), None)
     if waived is not None:
         return waived
-    if isinstance(first, SelfPatch):
-        return max(given, key=lambda own: own.moved - own.tolerance)
     if isinstance(first, PositiveControl):
         return dataclasses.replace(first, estimate=mean([one.estimate for one in given], weights))
     if isinstance(first, FullComponent):

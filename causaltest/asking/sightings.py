@@ -16,7 +16,7 @@ from causaltest.asking.questions import experiments_of
 from causaltest.effect import Question
 from causaltest.seen import Kind, Seen
 
-LEFT_OUT = frozenset({"pairs", "seed", "controls", "placebo_draws"})
+LEFT_OUT = frozenset({"pairs", "seed", "controls", "placebo_draws", "waived", "wrong"})
 """What does not make it another question: the pairs it is asked of, the draws, and what is measured beside it."""
 
 

@@ -13,11 +13,13 @@ from causaltest.judging.bounds import SMALLEST_P, Bound, Thresholds, agreed
 from causaltest.judging.sample import RELATIVE_ROUNDING, Sample
 
 IDENTICAL = "identical within rounding"
+FINE = 0.1
+"""Rounding that is a larger share of the margin is too coarse to tell the same computation from a similar one."""
 
 
 def is_identical(sample: Sample, prediction: Prediction) -> bool:
     """Whether a claim of no change is settled by the pairs themselves, without any test."""
-    if prediction.relation != "unchanged" or sample.binary_arms:
+    if prediction.relation != "unchanged" or sample.coarse_arms:
         return False
     alike = bool((np.abs(sample.values) <= rounding_of_arms(sample)).all())
     return alike and sample.estimate - reach(sample) >= prediction.floor
@@ -34,6 +36,11 @@ def identical(sample: Sample, thresholds: Thresholds) -> Bound:
         above=SMALLEST_P,
         below=SMALLEST_P if sample.estimate + slack <= thresholds.ceiling else 1.0,
     )
+
+
+def is_fine(sample: Sample, prediction: Prediction) -> bool:
+    """Whether rounding is so small beside the margin that a single pair can show what is claimed."""
+    return reach(sample) <= FINE * prediction.threshold
 
 
 def rounding_of_arms(sample: Sample) -> float:

@@ -207,7 +207,9 @@ def weigh(case: Case, drawn: Drawn) -> Evidence:
 def told(case: Case, evidence: Evidence) -> Verdict:
     numbers, settings = case.numbers, case.settings
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
-    p = max(p_of(prediction, bound), evidence.placebo_p or 0.0, *evidence.elsewhere)
+    # a test that is needed and was not made has shown nothing, and whoever corrects p for a family must know
+    placebo_p = 1.0 if evidence.placebo is None else evidence.placebo_p or 0.0
+    p = max(p_of(prediction, bound), placebo_p, *evidence.elsewhere)
     finding = finding_of(evidence, settings, numbers)
     needed_n, needed = pairs_needed(evidence, settings)
     if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:

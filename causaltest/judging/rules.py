@@ -15,7 +15,7 @@ from causaltest.asking.predictions import Prediction
 from causaltest.judging.bca import BCA, Replicates, bca
 from causaltest.judging.betting import BETTING, betting
 from causaltest.judging.bounds import Bound, Thresholds
-from causaltest.judging.drift import IDENTICAL, identical, is_identical
+from causaltest.judging.drift import IDENTICAL, identical, is_fine, is_identical
 from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, Flips, mcnemar, sign_flip
 from causaltest.judging.proportion import EXACT, KORN_GRAUBARD, exact_binomial, korn_graubard
 from causaltest.judging.sample import Sample
@@ -41,7 +41,7 @@ def rule_for(sample: Sample, prediction: Prediction) -> Rule:
     if is_identical(sample, prediction):
         return Rule(
             (IDENTICAL,),
-            0,
+            0 if is_fine(sample, prediction) else FEWEST_UNITS,
             ("the same within rounding in every pair that was measured: nothing is inferred from a sample",),
         )
     if sample.arms is not None and prediction.is_about_zero:

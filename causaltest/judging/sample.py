@@ -54,6 +54,8 @@ class Sample:
     """[pair] each: the same patch at the wrong places"""
     measured_rounding: float = 0.0
     """The same as it was measured on unpatched runs; 0.0 where nothing was, and the values are taken as exact."""
+    clipped: bool = False
+    """Whether some value lay outside the metric's range: equal values may then stand for different ones."""
 
     @property
     def n(self) -> int:
@@ -72,6 +74,12 @@ class Sample:
     def binary_arms(self) -> bool:
         """Whether the effect is the difference of two right-or-wrong arms."""
         return self.arms is not None and all(bool(np.isin(arm, (0.0, 1.0)).all()) for arm in self.arms)
+
+    @property
+    def coarse_arms(self) -> bool:
+        """Whether equal values are no sign of equal runs: they were clipped, or are right-or-wrong, or their change."""
+        counted = self.arms is not None and all(bool(np.isin(arm, (-1.0, 0.0, 1.0)).all()) for arm in self.arms)
+        return self.clipped or counted
 
     def residuals(self, threshold: float) -> Floats:
         """[unit], `sum(value - threshold * denominator)`: mean zero when the effect is the threshold.
@@ -148,6 +156,7 @@ def sample_of(numbers: Numbers, layouts: Layouts | None = None) -> Sample:
         rounding=rounding_of(numbers),
         elsewhere=tuple(column(place.values, order) for place in numbers.controls.elsewhere),
         measured_rounding=numbers.rounding,
+        clipped=numbers.clipped > 0,
     )
 
 

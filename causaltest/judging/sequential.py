@@ -24,7 +24,7 @@ from causaltest.judging import wording
 from causaltest.judging.bounds import SMALLEST_P
 from causaltest.judging.finding import resampled
 from causaltest.judging.judge import Case, case_of, judge
-from causaltest.judging.multiplicity import bonferroni
+from causaltest.judging.multiplicity import adjusted, bonferroni
 from causaltest.judging.sample import Floats
 from causaltest.judging.settings import DEFAULT_RESAMPLES, TAIL_RESAMPLES, Asked
 from causaltest.verdict import Look, Outcome
@@ -57,7 +57,8 @@ def judge_look(
     """The verdict on what was measured so far, by the procedures of `judge` at the alpha of this look.
 
     `units` as in `nominal_alpha`, of `looks` that were planned; all spend prediction.alpha / family_size together. Both
-    sides are judged at the look's alpha. `p_adjusted` is `overall_alpha` of the p-value, by the size of the family.
+    sides are judged at the look's alpha. `p_value` is `overall_alpha` of the procedures' own, so that it means what it
+    means of a claim that is looked at once; `p_adjusted` is that by the size of the family.
     """
     alpha = bonferroni(prediction.alpha, family_size)
     here = nominal_alpha(alpha, looks, units)
@@ -72,13 +73,15 @@ def judge_look(
         resamples=max(DEFAULT_RESAMPLES, wanted) if feasible else 1,
         minimum_units=minimum_units,
     )
-    overall = min(1.0, family_size * overall_alpha(verdict.p_value, looks, units))
-    supported = verdict.outcome is Outcome.SUPPORTED
+    overall = overall_alpha(verdict.p_value, looks, units)
+    if verdict.outcome is Outcome.SUPPORTED:
+        # Found by a search, whose last digit must not contradict the verdict.
+        overall = min(overall, alpha)
     verdict = dataclasses.replace(
         verdict,
         family_size=family_size,
-        # Found by a search, whose last digit must not contradict the verdict.
-        p_adjusted=min(overall, prediction.alpha) if supported else overall,
+        p_value=overall,
+        p_adjusted=adjusted(overall, family_size),
     )
     passed, whole = "", wording.alpha_in_words(prediction.alpha, family_size)
     if verdict.outcome is Outcome.INCONCLUSIVE:

@@ -176,6 +176,8 @@ def control_notes(numbers: Numbers, prediction: Prediction) -> tuple[str, ...]:
         "is the clipped metric",
     )
     told = (clipped if numbers.clipped else ()) + more_than_its_whole(numbers) + exploratory(numbers)
+    if numbers.controls.elsewhere and not prediction.needs_placebo:
+        told += ("the wrong places that were asked for are no part of this verdict: a claim of no effect beats none",)
     return told + tuple(
         f"{name} waived: {control.why}" if isinstance(control, Waived) else f"{name} not measured"
         for name, control in wanted.items()

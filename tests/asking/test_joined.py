@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causaltest.asking.joined import joined
-from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
+from causaltest.effect import (
+    Controls,
+    Difference,
+    Effect,
+    Exclusion,
+    FullComponent,
+    Numbers,
+    PositiveControl,
+    SelfPatch,
+    Waived,
+)
+from causaltest.errors import ClaimError
 
 
 def part(values: list[float], name: str, **more) -> Effect:
@@ -67,6 +78,23 @@ def test_of_a_check_the_worst_counts() -> None:
     whole = joined([part([1.0], "b", rounding=0.01), moved, part([1.0], "c", rounding=0.03)]).measured
     assert whole.controls.self_patch == SelfPatch(0.5, 0.1)
     assert whole.rounding == 0.03
+
+
+def test_what_is_no_number_is_the_worst_and_a_waiver_hides_nothing() -> None:
+    odd, fine = SelfPatch(math.nan, 0.1), part([1.0], "b")
+    for parts in ([with_controls(part([1.0], "a"), self_patch=odd), fine], [fine, with_controls(fine, self_patch=odd)]):
+        assert not joined(parts).measured.controls.self_patch.neutral  # type: ignore[union-attr]
+    dead = with_controls(part([1.0], "c"), positive=PositiveControl(0.0, 0.5, "x"))
+    own = with_controls(part([1.0], "d"), positive=Waived("it is its own"))
+    for parts in ([dead, own], [own, dead]):
+        assert joined(parts).measured.controls.positive == PositiveControl(0.0, 0.5, "x")
+
+
+def test_portions_that_answer_different_questions_are_refused() -> None:
+    here, there = (Difference(Difference(None, None), None), Difference(None, None))
+    parts = [Effect(here, part([1.0], "a").measured), Effect(there, part([1.0], "b").measured)]
+    with pytest.raises(ClaimError, match="another experiment at a later look"):
+        joined(parts)
 
 
 def test_estimates_are_those_of_all_pairs() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from causaltest.asking.checks import Checks
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.metrics import accuracy, logit_diff
 from causaltest.asking.pair import Pair
@@ -15,6 +16,7 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import last
 from causaltest.asking.sightings import looked_at, seen_by, swept_over, told
 from causaltest.asking.sites import Site, resid_post
+from causaltest.asking.wrong_places import wrong_layers
 from causaltest.effect import Difference
 from causaltest.seen import Found, Seen
 
@@ -131,7 +133,9 @@ def test_peeking_and_dropping_pairs_by_hand_are_told(before: tuple[int, int], no
 
 
 def test_another_seed_or_another_set_of_controls_is_no_other_question() -> None:
-    for change in ({"seed": "8"}, {"placebo_draws": 0}, {"controls": False}):
+    waived = {"checks": Checks(waived=(("self_patch", "slow"),))}
+    elsewhere = {"checks": Checks(wrong_places=wrong_layers((SITE,), (), 2))}
+    for change in ({"seed": "8"}, {"placebo_draws": 0}, {"controls": False}, waived, elsewhere):
         assert told(claim(MORE, **change), [claim(SOME, seed="7")])
 
 

@@ -96,6 +96,32 @@ def test_equal_right_or_wrong_outcomes_are_a_sample():
     assert judge(difference(0 * many, kind="binary", before=many), MARGIN).outcome is Outcome.SUPPORTED
 
 
+def test_equal_changes_of_right_or_wrong_outcomes_are_a_sample_too():
+    """A noising patch that breaks every answer changes each by -1, in two runs that need not be alike."""
+    lost = -np.ones(5)
+    few = judge(difference(0 * lost, before=lost, span=(-1, 1)), MARGIN)
+    assert (few.outcome, few.procedures) == (Outcome.INCONCLUSIVE, (BETTING,))
+
+
+def test_equal_clipped_scores_are_a_sample():
+    at_the_end = np.full(5, 5.0)
+    alike = difference(0 * at_the_end, before=at_the_end, span=(-5, 5))
+    assert judge(alike, MARGIN).procedures == (IDENTICAL,)
+    arms = [Effect.from_values(at_the_end, kind="continuous", iid=True, range=(-5, 5)) for _ in range(2)]
+    clipped = Effect(None, dataclasses.replace(arms[0].measured, clipped=0.4))
+    for difference_of in (clipped - arms[1], arms[0] - clipped):
+        assert difference_of.measured.clipped == 0.4
+        verdict = judge(difference_of, MARGIN)
+        assert (verdict.outcome, verdict.procedures) == (Outcome.INCONCLUSIVE, (BETTING,))
+        assert any("in 40% of the pairs" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize(("n", "outcome"), [(1, Outcome.INCONCLUSIVE), (19, Outcome.INCONCLUSIVE), (20, "SUPPORTED")])
+def test_coarse_rounding_takes_more_than_one_pair(n, outcome):
+    verdict = judge(difference(np.full(n, -0.05), rounding=0.04), unchanged(margin=0.15))
+    assert (verdict.outcome, verdict.procedures) == (outcome, (IDENTICAL,))
+
+
 def test_where_nothing_can_be_seen_nothing_holds():
     arm = difference(normal(0.0, 300))
     dead = Controls(SelfPatch(0, 0), Waived("a difference"), PositiveControl(0.0, 0.1, "everything"))

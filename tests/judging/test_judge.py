@@ -299,3 +299,12 @@ def test_pairs_are_counted_for_the_smallest_effect_of_interest():
     assert smallest.outcome is Outcome.INCONCLUSIVE
     assert f"{smallest.needed_n} if it is 0.55, the smallest effect of interest" in smallest.reason
     assert judge(subject, at_least(0.45, expecting=0.7, smallest=0.6)).needed_n < expected.needed_n
+
+
+def test_a_placebo_that_is_needed_and_missing_leaves_no_p_value():
+    """Holm, in the summary, must not count this claim as the strongest of its family."""
+    ones = Effect.from_values([1] * 40, kind="binary", iid=True)
+    verdict = judge(ones, at_least(0.5))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.p_value == verdict.p_adjusted == 1.0
+    assert judge(ones, at_most(0.5)).outcome is Outcome.REFUTED

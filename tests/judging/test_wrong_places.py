@@ -80,7 +80,13 @@ def test_a_negative_claim_must_lie_below_its_wrong_places():
 def test_a_null_needs_no_wrong_place():
     values = np.clip(np.random.default_rng(0).normal(0, 0.05, 60), -1, 1)
     one = effect(values, {"layer 2": values}, kind="continuous", iid=True, range=(-1, 1))
-    assert judge(one, negligible(within=0.2)).outcome is Outcome.SUPPORTED
+    null = judge(one, negligible(within=0.2))
+    assert null.outcome is Outcome.SUPPORTED
+    told = "the wrong places that were asked for are no part of this verdict: a claim of no effect beats none"
+    assert told in null.notes
+    assert told not in judge(one, at_least(-0.2)).notes
+    bare = effect(values, {}, kind="continuous", iid=True, range=(-1, 1))
+    assert told not in judge(bare, negligible(within=0.2)).notes
 
 
 def test_a_refuted_claim_stays_refuted_whatever_the_wrong_place_does():
