@@ -186,7 +186,7 @@ def controls(result: ClaimResult) -> str:
             parts.append(f"{name} {number(value)}")
         elif isinstance(value, str):
             parts.append(f"{name} {value}")
-    parts += [f"at {what} {number(value)}" for what, value in (given.get("elsewhere") or {}).items()]
+    parts += [f"at {what}: {number(value)}" for what, value in (given.get("elsewhere") or {}).items()]
     if given.get("full_component") is not None:
         parts.append(f"full component {number(given['full_component'])}")
     if given.get("distance") is not None:
