@@ -17,6 +17,7 @@ LABEL = 12
 PUBLISHED = "published"
 GLUE = "\0"
 """Stands for a space where no line may break."""
+SEEN_BEFORE = "pairs seen before"
 MOST_VARIANTS = MOST_PAIRS = 20
 """What a section lists; --causal-json has all."""
 
@@ -39,17 +40,35 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         *(("note", note) for note in result.notes),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
-        *(("seen", f"exploratory: {seen}") for seen in result.seen),
+        *(("seen", seen) for seen in result.seen),
     ]
     return "\n".join(
         [
-            f"CLAIM {result.id}  {result.verdict}  [{result.status}: {result.status_reason}]",
+            f"CLAIM {result.id}  {result.verdict}  [{result.status}: {why_exploratory(result)}]",
             f'  "{result.sentence}"',
-            f"  {result.question}  {result.prediction}",
+            *about(result),
             *(line for label, text in rows if text for line in row(label, text)),
             *variants(result),
             f"  {'reproduce':<{LABEL}}{command(result)}",
         ]
+    )
+
+
+def why_exploratory(result: ClaimResult) -> str:
+    """The reason of the status in a few words: what has seen the pairs stands in rows of its own."""
+    return SEEN_BEFORE if result.status_reason in result.seen else result.status_reason
+
+
+def about(result: ClaimResult) -> list[str]:
+    """What was asked and what was claimed; a long one is wrapped."""
+    told = "  ".join(part for part in (result.question, result.prediction) if part)
+    return textwrap.wrap(
+        told,
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -227,7 +246,7 @@ def needed(result: ClaimResult) -> str:
 
 def published(result: ClaimResult) -> list[str]:
     """The figure of the usual formula beside our own, with its name."""
-    if result.verdict in ("SUPPORTED", "REFUTED"):
+    if not needed(result):
         return []
     return [f"({count}: the {label})" for label, count in result.needed.items() if count and PUBLISHED in label]
 
@@ -304,7 +323,7 @@ def cells(result: ClaimResult, by_holm: float) -> tuple[str, ...]:
         "-" if result.estimate is None else number(result.estimate),
         bounds(result),
         result.prediction,
-        f"{result.n} ({units})",
+        f"{result.n} ({units})" if result.n else "-",
         "-" if result.p_adjusted is None else p_number(result.p_adjusted),
         "-" if result.p_value is None else p_number(by_holm),
         number(placebo) if isinstance(placebo, float) else "-" if placebo is None else "waived",

@@ -136,7 +136,8 @@ def test_wrong_places_and_waivers_stand_among_the_controls() -> None:
     given = {"placebo": 0.5, "elsewhere": {"layer 2": 0.031, "index 3": -0.25}, "positive": "waived: seen before"}
     line = line_of(section(judged(controls=given | {"distance": 3.0})), "controls")
     assert line == (
-        "placebo 0.500 · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 · patch distance 3"
+        "placebo 0.500: not beaten · positive control waived: seen before · at layer 2: 0.031 · at index 3: -0.250 · "
+        "patch distance 3"
     )
 
 
@@ -351,8 +352,28 @@ def test_too_few_units_are_told_with_the_minimum() -> None:
 
 
 def test_pairs_seen_before_are_exploratory() -> None:
-    line = line_of(section(judged(seen=["9 of its 9 pairs were seen by a sweep"])), "seen")
-    assert line == "exploratory: 9 of its 9 pairs were seen by a sweep"
+    by = "9 of its 9 pairs were seen by a sweep"
+    text = section(judged(seen=[by], status_reason=by))
+    assert text.splitlines()[0] == "CLAIM pilot  INCONCLUSIVE  [exploratory: pairs seen before]"
+    assert line_of(text, "seen") == by
+    assert text.count(by) == 1, "said once"
+
+
+def test_a_long_question_is_wrapped_and_one_that_was_not_asked_leaves_no_gap() -> None:
+    long = "recovery(logit_diff), denoise resid_post L1 @ last()  minus  " * 2
+    lines = section(judged(question=long)).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert " ".join(" ".join(lines[2:5]).split()).startswith(" ".join(f"{long} >= 0.5".split()))
+    assert section(BARE).splitlines()[2] == "  >= 0.5"
+
+
+def test_a_claim_that_was_not_measured_has_no_pairs_in_the_table() -> None:
+    assert cell_of(BARE, "n (clusters)") == "-"
+
+
+def test_the_published_figure_does_not_stand_alone() -> None:
+    alone = judged(needed={"published figure, two-sided normal formula, no family": 4}, needed_n=None)
+    assert "published" not in section(alone)
 
 
 def variant(name: str, verdict: str = "SUPPORTED", *, shown: bool = False) -> dict[str, Any]:
