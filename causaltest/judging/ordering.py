@@ -94,7 +94,7 @@ def verdict_on(
     if more_helps or outcome is not Outcome.INCONCLUSIVE:
         needed_n = None if prediction.assumed is None else pairs_for(prediction.assumed)
         at_estimate = pairs_for(found.estimate) if found.estimate > 0 else None
-    shared = "independent pairs" if sample.iid else f"pairs in {sample.units} clusters"
+    shared = "independent pairs" if sample.iid else f"pairs in {wording.counted(sample)}"
     reason = f"Observed over {sample.n} {shared}: {found.observed}; the bounds of "
     reason += f"{found.shown} are {wording.in_brackets(found.bound)}, and {why}."
     return Verdict(

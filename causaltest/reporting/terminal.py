@@ -37,7 +37,7 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         ("to decide", needed(result)),
         *(("", line) for line in published(result)),
         ("because", result.reason),
-        *(("note", note) for note in result.notes),
+        *(("note", note) for note in result.notes if note not in said_as_control(result)),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
         *(("seen", seen) for seen in result.seen),
@@ -128,7 +128,14 @@ def observed(result: ClaimResult) -> str:
     if result.kind == "binary" and 0 <= result.estimate <= 1:
         share = f"{round(result.estimate * result.n)}/{result.n} = "
     how = ", ".join(part for part in (*result.procedures, alpha(result)) if part)
-    return f"{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"
+    return f"{shown(result)}{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"
+
+
+def shown(result: ClaimResult) -> str:
+    """What the number of a claim about an order is; one about an effect shows that effect."""
+    if result.threshold is not None:
+        return ""
+    return "smallest step " if result.prediction.startswith("rising") else "lead "
 
 
 def alpha(result: ClaimResult) -> str:
@@ -179,7 +186,11 @@ def eligible(result: ClaimResult) -> str:
     if not result.pairs_total:
         return ""
     rule = f" ({result.counted_if})" if result.counted_if else ""
-    units = "declared independent" if result.clusters is None else f"{result.clusters} clusters"
+    units = (
+        "declared independent"
+        if result.clusters is None
+        else f"{result.clusters} cluster{'s' * (result.clusters != 1)}"
+    )
     few = (result.n if result.clusters is None else result.clusters) < result.minimum_units
     least = f", minimum {result.minimum_units}" if few else ""
     why = "".join(f"; {count} excluded: {reason}" for reason, count in result.excluded.items())
@@ -211,6 +222,12 @@ def controls(result: ClaimResult) -> str:
     if given.get("distance") is not None:
         parts.append(f"patch distance {given['distance']:.3g}")
     return " · ".join(parts)
+
+
+def said_as_control(result: ClaimResult) -> set[str]:
+    """Notes that repeat what stands among the controls: a control that was waived, and why."""
+    names = {"placebo": "placebo", "positive": "positive control"}
+    return {f"{name} {why}" for key, name in names.items() if isinstance(why := result.controls.get(key), str)}
 
 
 def placebo(result: ClaimResult) -> str | None:

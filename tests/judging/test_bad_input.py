@@ -131,6 +131,8 @@ def test_fewer_clusters_than_can_ever_reach_alpha():
     assert "Whatever they give, 30 clusters cannot reach alpha .05: at least 49 are needed" in told.reason
     fewer = judge(effect([1] * 300, "binary", clusters=np.arange(300) % 10), at_least(0.94))
     assert "10 clusters are too few, the minimum for this kind of claim is 49" in fewer.reason
+    alone = judge(effect([1] * 300, "binary", clusters=[0] * 300), at_least(0.94))
+    assert "300 of 300 pairs in 1 cluster (1): 1 cluster is too few" in alone.reason
     enough = judge(effect([1] * 300, "binary", clusters=np.arange(300) % 49), at_least(0.94))
     assert enough.outcome is SUPPORTED
 

@@ -367,6 +367,22 @@ def test_a_long_question_is_wrapped_and_one_that_was_not_asked_leaves_no_gap() -
     assert section(BARE).splitlines()[2] == "  >= 0.5"
 
 
+def test_a_control_that_was_waived_is_told_once() -> None:
+    text = section(judged(controls={"placebo": "waived: no time"}, notes=["placebo waived: no time", "another"]))
+    assert text.count("waived: no time") == 1
+    assert line_of(text, "note") == "another"
+
+
+@pytest.mark.parametrize(("prediction", "word"), [("rising 1 < 2 < 3", "smallest step"), ("1 in the top 1", "lead")])
+def test_the_number_of_a_claim_about_an_order_says_what_it_is(prediction: str, word: str) -> None:
+    ordered = judged(threshold=None, prediction=prediction, kind="continuous")
+    assert line_of(section(ordered), "observed").startswith(f"{word} 0.556 ")
+
+
+def test_one_cluster_is_no_plural() -> None:
+    assert ", 1 cluster, minimum" in line_of(section(judged(clusters=1, minimum_units=20)), "eligible")
+
+
 def test_a_claim_that_was_not_measured_has_no_pairs_in_the_table() -> None:
     assert cell_of(BARE, "n (clusters)") == "-"
 
@@ -425,7 +441,7 @@ LOOKS = {
     "planned": 4,
     "alpha": 0.05,
     "alpha_here": 0.00713,
-    "passed": {"1": "12 units, where 20 are needed"},
+    "passed": {"1": "12 clusters, where 20 are needed"},
     "planned_runs": 1024,
     "saved_runs": 512,
     "price": "",
@@ -436,7 +452,7 @@ def test_a_sequential_claim_says_how_far_it_went_and_what_that_saved() -> None:
     text = section(judged(looks=LOOKS))
     assert line_of(text, "looks") == (
         "2 of 4 (O'Brien-Fleming, alpha .0071 of .05 at this look); 512 of 1 024 patched runs saved; "
-        "look 1 could not decide (12 units, where 20 are needed)"
+        "look 1 could not decide (12 clusters, where 20 are needed)"
     )
     assert "at this look" in line_of(text, "observed")
     assert "  looks" not in section(judged()), "a claim that is looked at once has no such row"
