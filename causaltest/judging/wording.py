@@ -112,8 +112,8 @@ def too_few_resamples(resamples: int, wanted: int, *, alpha: str) -> str:
 def too_few_units(sample: Sample, minimum: int) -> str:
     unit = units_of(sample)
     return (
-        f"Observed {observed(sample)}: {counted(sample)} {'is' if sample.units == 1 else 'are'} too few, the minimum for this kind "
-        f"of claim is {minimum}. Add {unit}{'' if sample.iid else ', not pairs to the same clusters'}."
+        f"Observed {observed(sample)}: {counted(sample)} {'is' if sample.units == 1 else 'are'} too few, the minimum "
+        f"for this kind of claim is {minimum}. Add {unit}{'' if sample.iid else ', not pairs to the same clusters'}."
     )
 
 

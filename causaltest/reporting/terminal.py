@@ -292,7 +292,7 @@ def holm_by_family(results: Sequence[ClaimResult]) -> list[float]:
 
 
 def whole_p(result: ClaimResult) -> float:
-    """A claim's p-value before its family, with what its looks cost; 1 where it has none, or where that is not known."""
+    """A claim's p-value before its family, with what its looks cost; 1 where it has none or it is cut off."""
     if result.p_value is None:
         return 1.0
     if not result.looks:
