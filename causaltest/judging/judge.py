@@ -205,7 +205,7 @@ def weigh(case: Case, drawn: Drawn) -> Evidence:
 def told(case: Case, evidence: Evidence) -> Verdict:
     numbers, settings = case.numbers, case.settings
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
-    p = max(p_of(prediction, bound), evidence.placebo_p or 0.0, *evidence.elsewhere)
+    p = float(max(p_of(prediction, bound), evidence.placebo_p or 0.0, *evidence.elsewhere))
     finding = finding_of(evidence, settings, numbers)
     needed_n, needed = pairs_needed(evidence, settings)
     if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:
@@ -233,7 +233,7 @@ def told(case: Case, evidence: Evidence) -> Verdict:
         ),
         needed=needed,
         seed=settings.seed,
-        placebo_p=evidence.placebo_p,
+        placebo_p=None if evidence.placebo_p is None else float(evidence.placebo_p),
         minimum_units=rule.minimum_units,
     )
 

@@ -299,3 +299,9 @@ def test_pairs_are_counted_for_the_smallest_effect_of_interest():
     assert smallest.outcome is Outcome.INCONCLUSIVE
     assert f"{smallest.needed_n} if it is 0.55, the smallest effect of interest" in smallest.reason
     assert judge(subject, at_least(0.45, expecting=0.7, smallest=0.6)).needed_n < expected.needed_n
+
+
+def test_a_verdicts_numbers_are_plain():
+    verdict = judge(Effect.from_values([1] * 30, kind="binary", iid=True, placebo=[0] * 30), at_least(0.5))
+    assert (type(verdict.p_value), type(verdict.placebo_p)) == (float, float)
+    assert "np." not in repr(verdict)
