@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -65,6 +67,10 @@ class Survivors:
         kept = [i for i, p in enumerate(self.p_adjusted) if p <= self.level]
         kept.sort(key=lambda i: (self.p_adjusted[i], self.p_values[i], -abs(self.sweep.estimates[i])))
         return tuple(self.sweep.site(i) for i in kept)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The sites that survive."""
+        return iter(self.sites)
 
     def __len__(self) -> int:
         """How many sites survive."""

@@ -218,7 +218,7 @@ def test_two_sided_claims_stop_when_both_sides_are_in() -> None:
 def test_looks_that_cannot_decide_are_passed_and_said() -> None:
     result = decided(Simulated(0.9), at_least(0.2), metric=logit_diff(range=(-1, 1)), looks=10)
     passed = result.looks["passed"]
-    assert passed["1"] == "16 units, where 20 are needed"
+    assert passed["1"] == "16 pairs, where 20 are needed"
     assert "resamples" in passed["2"]
     assert str(result.looks["taken"]) not in passed
     assert result.verdict == "SUPPORTED"

@@ -104,6 +104,14 @@ def checks_of(
     )
 
 
+def refuse_unknown(reading: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ClaimError for a keyword that a reading does not have."""
+    known = sorted(known)
+    odd = next((name for name in given if name not in known), None)
+    if odd is not None:
+        raise ClaimError(f"{reading}(metric, {odd}=...) is not known; beside the metric it takes {', '.join(known)}.")
+
+
 def refuse_unfit(checks: Checks, metric: Metric, pairs: Pairs) -> None:
     """Raises ClaimError for a rule of eligibility that does not fit the metric or the pairs."""
     rule = checks.eligible

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
-from causaltest.asking.checks import Beside, Checks, checks_of, refuse_unfit
+from causaltest.asking.checks import Beside, Checks, checks_of, refuse_unfit, refuse_unknown
 from causaltest.asking.costs import Cost
 from causaltest.asking.edges import Edge
 from causaltest.asking.experiment import PLACEBO_DRAWS, Direction, Experiment, Patching, Quantity
@@ -340,6 +340,7 @@ class Run:
             raise ClaimError(
                 f"{quantity} takes a metric such as accuracy or logit_diff, without quotes, and got {metric!r}."
             )
+        refuse_unknown(quantity, beside, Beside.__optional_keys__)
         patching = self.patching
         measured = not patching.method.estimates
         draws = PLACEBO_DRAWS if beside.get("placebo", True) is True and measured else 0

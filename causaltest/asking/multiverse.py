@@ -96,7 +96,8 @@ def multiverse_of(axes: Mapping[str, Any], share: float) -> Multiverse:
 
 def values_of(axis: str, given: Any) -> tuple[Any, ...]:
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise ClaimError(f"claim.multiverse({axis}={given!r}) takes a list of values: {axis}=[{given!r}, ...].")
+        one = label(given) if isinstance(given, Metric) else repr(given)
+        raise ClaimError(f"claim.multiverse({axis}={one}) takes a list of values: {axis}=[{one}, ...].")
     values = tuple(given)
     if not values:
         raise ClaimError(f"claim.multiverse({axis}=[]) has no values, so there is nothing to measure.")

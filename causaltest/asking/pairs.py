@@ -206,6 +206,10 @@ class Pairs(Sequence[Pair]):
         names = list(dict.fromkeys(self.clusters or self.ids))
         take = round(len(names) * discovery)
         if not 0 < take < len(names):
+            if not 0 < discovery < 1:
+                raise PairsError(
+                    f"discovery={discovery} must lie between 0 and 1: the share of the clusters to look in."
+                )
             raise PairsError(
                 f"discovery={discovery} of {len(names)} clusters leaves one half empty; "
                 "add clusters or change the share."

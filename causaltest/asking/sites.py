@@ -201,7 +201,13 @@ def part(
 
 def where(component: Component, position: Position | None) -> Position:
     if position is not None and not isinstance(position, Position):
-        raise SiteError(f"{component} takes a position such as last() or index(3), and got {position!r}.")
+        told = f"{component} takes a position such as last() or index(3), and got "
+        if isinstance(position, list | tuple):
+            several = (
+                f"{len(position)} in a {type(position).__name__}: give a site for each, or every() for all tokens."
+            )
+            raise SiteError(told + several)
+        raise SiteError(f"{told}{position!r}.")
     return position or every()
 
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
-from causaltest.asking.checks import Counting, checks_of
+from causaltest.asking.checks import Counting, checks_of, refuse_unknown
 from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.metrics import Metric
 from causaltest.asking.sites import Site
-from causaltest.errors import MeasurementError, SiteError
+from causaltest.errors import ClaimError, MeasurementError, SiteError
 from causaltest.seen import Kind
 from causaltest.sweep import SweepMap
 
@@ -67,6 +67,9 @@ def swept(
     """Every site of a patching alone. Raises SiteError for several sites in place of one with axes."""
     if len(patching.sites) != 1:
         raise SiteError(f"A {kind} takes one site with ranges as its axes, and got {len(patching.sites)}.")
+    if not isinstance(metric, Metric):
+        raise ClaimError(f"A {kind} reads a metric such as accuracy or logit_diff, without quotes, and got {metric!r}.")
+    refuse_unknown(quantity, counting, Counting.__optional_keys__)
     checks = checks_of(patching.sites, (), metric, **counting)
     site = lab.backend.spread(patching.sites[0], patching.pairs)
     table = [cells for by_part in site.cells() for cells in by_part]

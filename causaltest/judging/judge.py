@@ -209,7 +209,7 @@ def told(case: Case, evidence: Evidence) -> Verdict:
     sample, rule, bound, prediction = evidence.sample, evidence.rule, evidence.bound, settings.prediction
     # a test that is needed and was not made has shown nothing, and whoever corrects p for a family must know
     placebo_p = 1.0 if evidence.placebo is None else evidence.placebo_p or 0.0
-    p = max(p_of(prediction, bound), placebo_p, *evidence.elsewhere)
+    p = float(max(p_of(prediction, bound), placebo_p, *evidence.elsewhere))
     finding = finding_of(evidence, settings, numbers)
     needed_n, needed = pairs_needed(evidence, settings)
     if finding.outcome is Outcome.INCONCLUSIVE and not finding.pairs_would_help:
@@ -237,7 +237,7 @@ def told(case: Case, evidence: Evidence) -> Verdict:
         ),
         needed=needed,
         seed=settings.seed,
-        placebo_p=evidence.placebo_p,
+        placebo_p=None if evidence.placebo_p is None else float(evidence.placebo_p),
         minimum_units=rule.minimum_units,
     )
 

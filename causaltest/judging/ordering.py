@@ -62,7 +62,7 @@ def check_names(effects: Effects, prediction: Ordering) -> None:
     missing = [name for name in names if name not in effects.members]
     if missing:
         raise JudgementError(
-            f"The prediction {prediction} names {', '.join(map(repr, missing))}, and the mapping holds "
+            f"The prediction '{prediction}' names {', '.join(map(repr, missing))}, and the mapping holds "
             f"{list(effects.members)}: name its keys as they are."
         )
     unnamed = [name for name in effects.members if name not in names]
@@ -72,9 +72,11 @@ def check_names(effects: Effects, prediction: Ordering) -> None:
             "place in monotone([...]), or leave it out of the mapping."
         )
     if isinstance(prediction, Top) and prediction.k >= len(effects):
+        fewest, most = len(prediction.names), len(effects) - 1
+        counted = f"{len(effects)} effect{'s' * (len(effects) != 1)}"
+        instead = f"Give a k from {fewest} to {most}, or more effects." if fewest <= most else "Give more effects."
         raise JudgementError(
-            f"k={prediction.k} of {len(effects)} effects: each of them is among so many, whatever was measured. Give "
-            f"a k from {len(prediction.names)} to {len(effects) - 1}, or more effects."
+            f"k={prediction.k} of {counted}: each of them is among so many, whatever was measured. {instead}"
         )
 
 
@@ -94,7 +96,7 @@ def verdict_on(
     if more_helps or outcome is not Outcome.INCONCLUSIVE:
         needed_n = None if prediction.assumed is None else pairs_for(prediction.assumed)
         at_estimate = pairs_for(found.estimate) if found.estimate > 0 else None
-    shared = "independent pairs" if sample.iid else f"pairs in {sample.units} clusters"
+    shared = "independent pairs" if sample.iid else f"pairs in {wording.counted(sample)}"
     reason = f"Observed over {sample.n} {shared}: {found.observed}; the bounds of "
     reason += f"{found.shown} are {wording.in_brackets(found.bound)}, and {why}."
     return Verdict(

@@ -119,7 +119,8 @@ def reason_of(names: Sequence[str], verdicts: Sequence[Verdict], share: Share, d
     asked = "" if share.needed == share.count else f" ({share.needed} are asked for)"
     others = [f"{name} is {v.outcome}" for name, v, yes in zip(names, verdicts, held, strict=True) if not yes]
     if len(others) > NAMED:
-        others[NAMED:] = [f"{len(others) - NAMED} more are not"]
+        more = len(others) - NAMED
+        others[NAMED:] = [f"{more} more {'is' if more == 1 else 'are'} not SUPPORTED"]
     failed = f": {'; '.join(others)}" if others else ""
     estimates = [v.estimate for v in verdicts if math.isfinite(v.estimate)]
     middle = f" The median estimate is {statistics.median(estimates):.3g}." if len(estimates) > 1 else ""

@@ -96,7 +96,7 @@ def judge_look(
 def too_early(case: Case, wanted: int, *, feasible: bool) -> str:
     """Why a look could not decide anything, or nothing."""
     if case.sample.units < case.rule.minimum_units:
-        return f"{case.sample.units} units, where {case.rule.minimum_units} are needed"
+        return f"{wording.counted(case.sample)}, where {case.rule.minimum_units} are needed"
     if not feasible and resampled(case.rule, case.sample, contested=case.wanted.contest is not None):
         return f"its alpha of {case.settings.alpha:.1g} wants {wanted:.1g} resamples"
     return ""

@@ -54,8 +54,8 @@ def place_found(members: Members, prediction: Top) -> Found:
         p=max(p_ranking, p_lead),
         procedures=(RANKING, *procedures),
         comparisons=every,
-        observed=f"{smallest} lies {wording.number(leads[smallest].estimate)} from "
-        f"{'the largest' if k == 1 else f'number {k}'} of the other {others}",
+        observed=f"the effect under {smallest!r} minus {'the largest' if k == 1 else f'number {k}'} of the other "
+        f"{others} is {wording.number(leads[smallest].estimate)}",
         refuted=f"{larger} larger than {' and than '.join(beaten)} by {by} at alpha {alpha}",
         shown="the lead",
         supported=f"the place is clear ({p_values})",

@@ -25,7 +25,7 @@ def p_in_words(p: float) -> str:
 
 def observed(sample: Sample) -> str:
     """The estimate, as successes of pairs where it is a proportion."""
-    units = "independent pairs" if sample.iid else f"pairs in {sample.units} clusters"
+    units = "independent pairs" if sample.iid else f"pairs in {counted(sample)}"
     if sample.kind == "binary":
         return f"{int(sample.values.sum())} of {sample.n} {units} ({number(sample.estimate)})"
     return f"{number(sample.estimate)} over {sample.n} {units}"
@@ -33,6 +33,12 @@ def observed(sample: Sample) -> str:
 
 def units_of(sample: Sample) -> str:
     return "pairs" if sample.iid else "clusters"
+
+
+def counted(sample: Sample) -> str:
+    """The clusters, or pairs that were declared independent, with their number."""
+    unit = units_of(sample)
+    return f"1 {unit.removesuffix('s')}" if sample.units == 1 else f"{sample.units} {unit}"
 
 
 def in_brackets(bound: Bound) -> str:
@@ -106,8 +112,8 @@ def too_few_resamples(resamples: int, wanted: int, *, alpha: str) -> str:
 def too_few_units(sample: Sample, minimum: int) -> str:
     unit = units_of(sample)
     return (
-        f"Observed {observed(sample)}: {sample.units} {unit} are too few, the minimum for this kind "
-        f"of claim is {minimum}. Add {unit}{'' if sample.iid else ', not pairs to the same clusters'}."
+        f"Observed {observed(sample)}: {counted(sample)} {'is' if sample.units == 1 else 'are'} too few, the minimum "
+        f"for this kind of claim is {minimum}. Add {unit}{'' if sample.iid else ', not pairs to the same clusters'}."
     )
 
 

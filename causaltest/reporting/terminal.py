@@ -17,6 +17,7 @@ LABEL = 12
 PUBLISHED = "published"
 GLUE = "\0"
 """Stands for a space where no line may break."""
+SEEN_BEFORE = "pairs seen before"
 MOST_VARIANTS = MOST_PAIRS = 20
 """What a section lists; --causal-json has all."""
 
@@ -36,20 +37,38 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         ("to decide", needed(result)),
         *(("", line) for line in published(result)),
         ("because", result.reason),
-        *(("note", note) for note in result.notes),
+        *(("note", note) for note in result.notes if note not in said_as_control(result)),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
-        *(("seen", f"exploratory: {seen}") for seen in result.seen if seen != result.status_reason),
+        *(("seen", seen) for seen in result.seen),
     ]
     return "\n".join(
         [
-            f"CLAIM {result.id}  {result.verdict}  [{result.status}: {result.status_reason}]",
+            f"CLAIM {result.id}  {result.verdict}  [{result.status}: {why_exploratory(result)}]",
             f'  "{result.sentence}"',
-            f"  {result.question}  {result.prediction}",
+            *about(result),
             *(line for label, text in rows if text for line in row(label, text)),
             *variants(result),
             f"  {'reproduce':<{LABEL}}{command(result)}",
         ]
+    )
+
+
+def why_exploratory(result: ClaimResult) -> str:
+    """The reason of the status in a few words: what has seen the pairs stands in rows of its own."""
+    return SEEN_BEFORE if result.status_reason in result.seen else result.status_reason
+
+
+def about(result: ClaimResult) -> list[str]:
+    """What was asked and what was claimed; a long one is wrapped."""
+    told = "  ".join(part for part in (result.question, result.prediction) if part)
+    return textwrap.wrap(
+        told,
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -109,7 +128,14 @@ def observed(result: ClaimResult) -> str:
     if result.kind == "binary" and 0 <= result.estimate <= 1:
         share = f"{round(result.estimate * result.n)}/{result.n} = "
     how = ", ".join(part for part in (*result.procedures, alpha(result)) if part)
-    return f"{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"
+    return f"{shown(result)}{share}{number(result.estimate)}   bounds {bounds(result)}{f' ({how})' if how else ''}"
+
+
+def shown(result: ClaimResult) -> str:
+    """What the number of a claim about an order is; one about an effect shows that effect."""
+    if result.threshold is not None:
+        return ""
+    return "smallest step " if result.prediction.startswith("rising") else "lead "
 
 
 def alpha(result: ClaimResult) -> str:
@@ -155,7 +181,11 @@ def eligible(result: ClaimResult) -> str:
     if not result.pairs_total:
         return ""
     rule = f" ({result.counted_if})" if result.counted_if else ""
-    units = "declared independent" if result.clusters is None else f"{result.clusters} clusters"
+    units = (
+        "declared independent"
+        if result.clusters is None
+        else f"{result.clusters} cluster{'s' * (result.clusters != 1)}"
+    )
     few = (result.n if result.clusters is None else result.clusters) < result.minimum_units
     least = f", minimum {result.minimum_units}" if few else ""
     why = "".join(f"; {count} excluded: {reason}" for reason, count in result.excluded.items())
@@ -181,12 +211,18 @@ def controls(result: ClaimResult) -> str:
             parts.append(f"{name} {number(value)}")
         elif isinstance(value, str):
             parts.append(f"{name} {value}")
-    parts += [f"at {what} {number(value)}" for what, value in (given.get("elsewhere") or {}).items()]
+    parts += [f"at {what}: {number(value)}" for what, value in (given.get("elsewhere") or {}).items()]
     if given.get("full_component") is not None:
         parts.append(f"full component {number(given['full_component'])}")
     if given.get("distance") is not None:
         parts.append(f"patch distance {given['distance']:.3g}")
     return " · ".join(parts)
+
+
+def said_as_control(result: ClaimResult) -> set[str]:
+    """Notes that repeat what stands among the controls: a control that was waived, and why."""
+    names = {"placebo": "placebo", "positive": "positive control"}
+    return {f"{name} {why}" for key, name in names.items() if isinstance(why := result.controls.get(key), str)}
 
 
 def placebo(result: ClaimResult) -> str | None:
@@ -222,7 +258,7 @@ def needed(result: ClaimResult) -> str:
 
 def published(result: ClaimResult) -> list[str]:
     """The figure of the usual formula beside our own, with its name."""
-    if result.verdict in ("SUPPORTED", "REFUTED"):
+    if not needed(result):
         return []
     return [f"({count}: the {label})" for label, count in result.needed.items() if count and PUBLISHED in label]
 
@@ -244,10 +280,21 @@ def holm_by_family(results: Sequence[ClaimResult]) -> list[float]:
         families.setdefault(result.family, []).append(i)
     for members in families.values():
         absent = max(0, max(results[i].family_size for i in members) - len(members))
-        p_values = [1.0 if (p := results[i].p_value) is None else p for i in members]
+        p_values = [whole_p(results[i]) for i in members]
         for i, p in zip(members, holm([*p_values, *[1.0] * absent]), strict=False):
             found[i] = p
     return found
+
+
+def whole_p(result: ClaimResult) -> float:
+    """A claim's p-value before its family, with what its looks cost; 1 where it has none or it is cut off."""
+    if result.p_value is None:
+        return 1.0
+    if not result.looks:
+        return result.p_value
+    # What is adjusted is for looks and family: where it is cut at 1, all that is known is that the p is large.
+    given = result.p_adjusted
+    return 1.0 if given is None or given >= 1 else given / result.family_size
 
 
 def missing(results: Sequence[ClaimResult]) -> str:
@@ -288,7 +335,7 @@ def cells(result: ClaimResult, by_holm: float) -> tuple[str, ...]:
         "-" if result.estimate is None else number(result.estimate),
         bounds(result),
         result.prediction,
-        f"{result.n} ({units})",
+        f"{result.n} ({units})" if result.n else "-",
         "-" if result.p_adjusted is None else p_number(result.p_adjusted),
         "-" if result.p_value is None else p_number(by_holm),
         number(placebo) if isinstance(placebo, float) else "-" if placebo is None else "waived",

@@ -103,6 +103,16 @@ def test_what_has_no_meaning_is_refused(at, checks, told):
         asked(at, **checks)
 
 
+def test_a_keyword_that_is_not_known_is_refused_with_those_that_are():
+    with pytest.raises(ClaimError, match=r"recovery\(metric, wrong_layers=...\) is not known; .* wrong_layer, wr"):
+        asked(wrong_layers=2)
+    sweep = Lab(backend=Rehearsal("m"), name="m").sweep(PAIRS, at=resid_post((5, 6), last()))
+    with pytest.raises(ClaimError, match="beside the metric it takes both_right, eligible"):
+        sweep.recovery(accuracy, wrong_layer=2)
+    with pytest.raises(ClaimError, match="without quotes, and got 'accuracy'"):
+        sweep.recovery("accuracy")
+
+
 def test_both_right_needs_a_metric_that_is_right_or_wrong_and_an_answer_of_the_corrupt_run():
     with pytest.raises(ClaimError, match="add eligible=accuracy"):
         asked(metric=logit_diff, both_right=True)
@@ -119,11 +129,6 @@ def test_an_estimate_has_no_controls_to_ask_for_or_to_waive():
         with pytest.raises(ClaimError, match="belong to a patched run"):
             asked(metric=logit_diff, method="attribution", **checks)
     assert asked(metric=logit_diff, method="attribution", eligible=accuracy).checks.eligible == accuracy
-
-
-def test_an_unknown_check_is_no_check():
-    with pytest.raises(TypeError, match="wrong_layers"):
-        asked(wrong_layers=2)
 
 
 def test_a_waiver_without_a_reason_is_refused():

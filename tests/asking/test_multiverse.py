@@ -95,7 +95,7 @@ def test_each_value_has_a_name_of_its_own(values: list[Any], names: list[str]) -
         ({}, "has no axis; give one as metric="),
         ({"metric": []}, r"metric=\[\]\) has no values"),
         ({"metric": [accuracy, logit_diff, accuracy]}, "has accuracy twice: a variant counts once"),
-        ({"metric": accuracy}, r"takes a list of values: metric=\["),
+        ({"metric": accuracy}, r"metric=accuracy\) takes a list of values: metric=\[accuracy, "),
         ({"corruption": "twins"}, r"takes a list of values: corruption=\['twins'"),
         ({"model": ["a", 3]}, r"takes names such as \"organism:ducks\""),
         ({"a": range(11), "b": range(100)}, r"11 x 100 = 1,100 combinations, and 1,000 are accepted"),

@@ -207,7 +207,13 @@ def test_another_seed_gives_other_halves() -> None:
     assert len({pairs.split(seed=seed).discovery for seed in range(5)}) == 5
 
 
-@pytest.mark.parametrize("discovery", [0.0, 0.1, 0.9, 1.0])
+@pytest.mark.parametrize("discovery", [0, -0.5, 1.0, 30])
+def test_a_split_is_by_a_share_of_the_clusters(discovery: float) -> None:
+    with pytest.raises(PairsError, match=rf"discovery={discovery} must lie between 0 and 1"):
+        Pairs([replace(ONE, cluster=c) for c in "aabb"]).split(discovery=discovery, seed=0)
+
+
+@pytest.mark.parametrize("discovery", [0.1, 0.9])
 def test_a_split_that_leaves_a_half_empty_is_refused(discovery: float) -> None:
     pairs = Pairs([replace(ONE, cluster=c) for c in "aabb"])
     with pytest.raises(PairsError, match=rf"discovery={discovery} of 2 clusters leaves one half empty; add clusters"):

@@ -96,6 +96,11 @@ def test_a_position_that_is_none_is_refused(where: Callable[..., Site], position
         where(3, position)
 
 
+def test_several_positions_are_told_to_be_sites_of_their_own() -> None:
+    with pytest.raises(SiteError, match=r"and got 2 in a list: give a site for each, or every\(\) for all tokens"):
+        resid_post(3, [last(), every()])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("where", [*BY_LAYER, *map(at_part_0, BY_PART)])
 def test_without_a_position_every_position_is_meant(where: Callable[..., Site]) -> None:
     assert where(2, None) == where([2], None) == where(2, every())

@@ -131,6 +131,8 @@ def test_fewer_clusters_than_can_ever_reach_alpha():
     assert "Whatever they give, 30 clusters cannot reach alpha .05: at least 49 are needed" in told.reason
     fewer = judge(effect([1] * 300, "binary", clusters=np.arange(300) % 10), at_least(0.94))
     assert "10 clusters are too few, the minimum for this kind of claim is 49" in fewer.reason
+    alone = judge(effect([1] * 300, "binary", clusters=[0] * 300), at_least(0.94))
+    assert "300 of 300 pairs in 1 cluster (1): 1 cluster is too few" in alone.reason
     enough = judge(effect([1] * 300, "binary", clusters=np.arange(300) % 49), at_least(0.94))
     assert enough.outcome is SUPPORTED
 
@@ -247,6 +249,10 @@ def test_mappings_that_do_not_fit_their_prediction():
     effects = {3: effect([0, 1] * 20, "binary"), 6: effect([1, 1] * 20, "binary"), 9: effect([0, 0] * 20, "binary")}
     with pytest.raises(JudgementError, match="The mapping of effects is empty"):
         judge({}, monotone([3, 6, 9]))
+    with pytest.raises(JudgementError, match=r"k=1 of 1 effect: .*measured\. Give more effects\."):
+        judge({3: effects[3]}, top(1, 3))
+    with pytest.raises(JudgementError, match=r"The prediction '9 in the top 1' names 9,"):
+        judge({3: effects[3], 6: effects[6]}, top(1, 9))
     with pytest.raises(JudgementError, match=r"names 12, and the mapping holds \[3, 6, 9\]"):
         judge(effects, monotone([3, 6, 12]))
     with pytest.raises(JudgementError, match=r"names '9', and the mapping holds \[3, 6, 9\]"):

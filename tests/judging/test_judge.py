@@ -308,3 +308,9 @@ def test_a_placebo_that_is_needed_and_missing_leaves_no_p_value():
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.p_value == verdict.p_adjusted == 1.0
     assert judge(ones, at_most(0.5)).outcome is Outcome.REFUTED
+
+
+def test_a_verdicts_numbers_are_plain():
+    verdict = judge(Effect.from_values([1] * 30, kind="binary", iid=True, placebo=[0] * 30), at_least(0.5))
+    assert (type(verdict.p_value), type(verdict.placebo_p)) == (float, float)
+    assert "np." not in repr(verdict)

@@ -399,3 +399,11 @@ def test_the_order_of_the_mapping_decides_nothing(effects, random):
             other.lower,
             other.p_value,
         ) or one.outcome is INVALID
+
+
+def test_the_lead_is_told_as_a_difference_from_the_effect_under_its_name():
+    rows = {1: [1] * 30, 2: [0] * 30}
+    effects = {name: Effect.from_values(row, kind="binary", iid=True) for name, row in rows.items()}
+    assert "the effect under 1 minus the largest of the other 1 is 1; the bounds of the lead are" in (
+        judge(effects, top(1, 1)).reason
+    )

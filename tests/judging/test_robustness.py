@@ -90,7 +90,7 @@ def test_the_reason_counts_and_names_those_that_do_not_hold() -> None:
     assert reason.startswith("SUPPORTED in 2 of 4 variants: n=1 is INCONCLUSIVE; n=3 is REFUTED. The median estimate")
     assert reason.endswith("The one that decides, n=3: It is REFUTED.")
     assert "SUPPORTED in 3 of 4 variants (2 are asked for)" in together("SSSI", 2).verdict.reason
-    assert "n=5 is REFUTED; 2 more are not." in together("SRRRRRRR", 8).verdict.reason
+    assert "n=5 is REFUTED; 2 more are not SUPPORTED." in together("SRRRRRRR", 8).verdict.reason
 
 
 def test_models_are_called_models() -> None:
@@ -193,3 +193,7 @@ def test_a_variant_that_needs_more_pairs_than_can_be_said_leaves_the_number_open
     verdicts = [of("SUPPORTED", 0.01), of("INCONCLUSIVE", 0.2)]
     whole = judge_together(["a=1", "a=2"], verdicts, Share(2, 2), alpha=0.05)
     assert whole.verdict.needed_n is None
+
+
+def test_one_that_is_left_over_is_no_plural() -> None:
+    assert "1 more is not SUPPORTED." in together("SSRRRRRR", 8).verdict.reason

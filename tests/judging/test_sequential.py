@@ -167,8 +167,8 @@ def test_a_look_with_too_few_units_is_passed_and_says_so() -> None:
     effect = Effect.from_values(values, kind="continuous", range=(-1, 1), iid=True, placebo=Waived("a test"))
     look = judge_look(effect, at_least(0.1), looks=4, units={1: 12})
     assert look.verdict.outcome is Outcome.INCONCLUSIVE
-    assert look.passed == "12 units, where 20 are needed"
-    assert "Look 1 of 4 cannot decide: 12 units" in look.verdict.reason
+    assert look.passed == "12 pairs, where 20 are needed"
+    assert "Look 1 of 4 cannot decide: 12 pairs" in look.verdict.reason
 
 
 def test_a_look_whose_alpha_wants_too_many_resamples_is_passed_and_says_so() -> None:

@@ -176,3 +176,8 @@ def test_a_ratio_whose_denominators_are_not_above_zero_is_refused() -> None:
 def test_one_pair_is_judged_and_never_survives() -> None:
     found = sweep(np.ones((3, 1))).survivors()
     assert not len(found) and "1 cluster cannot reach" in found.note
+
+
+def test_what_survives_is_gone_through_as_sites() -> None:
+    found = sweep(np.array([[1.0] * 12, [0.0] * 6 + [0.1] * 6])).survivors()
+    assert len(found) >= 1 and [*found] == [*found.sites]

@@ -136,7 +136,7 @@ def test_wrong_places_and_waivers_stand_among_the_controls() -> None:
     given = {"placebo": 0.5, "elsewhere": {"layer 2": 0.031, "index 3": -0.25}, "positive": "waived: seen before"}
     line = line_of(section(judged(controls=given | {"distance": 3.0})), "controls")
     assert line == (
-        "placebo 0.500: not beaten · positive control waived: seen before · at layer 2 0.031 · at index 3 -0.250 · "
+        "placebo 0.500: not beaten · positive control waived: seen before · at layer 2: 0.031 · at index 3: -0.250 · "
         "patch distance 3"
     )
 
@@ -308,6 +308,15 @@ def test_a_claim_without_a_p_value_counts_as_one() -> None:
     assert "did not run" not in "\n".join(summary(ran))
 
 
+def test_holm_counts_what_looking_early_has_cost() -> None:
+    """By hand: .003 is what the looks and the family of 5 make of .00004, and the smallest p of 5 is not below that."""
+    looked = judged(p_value=0.00004, p_adjusted=0.003, family="a", family_size=5, looks=LOOKS)
+    plain = judged(p_value=0.01, p_adjusted=0.05, family="a", family_size=5)
+    assert holm_by_family([looked, plain]) == pytest.approx([0.003, 0.04])
+    cut = dataclasses.replace(looked, p_value=0.1, p_adjusted=1.0)
+    assert holm_by_family([cut, plain]) == pytest.approx([1.0, 0.05])
+
+
 # warnings, pairs, variants
 
 
@@ -343,12 +352,44 @@ def test_too_few_units_are_told_with_the_minimum() -> None:
 
 
 def test_pairs_seen_before_are_exploratory() -> None:
-    sweep, search = "9 of its 9 pairs were seen by a sweep", "9 of its 9 pairs were seen by a search"
-    text = section(judged(seen=[sweep, search], status_reason=sweep))
-    assert text.startswith(f"CLAIM pilot  INCONCLUSIVE  [exploratory: {sweep}]")
-    assert text.count(sweep) == 1, "it is said once"
-    assert line_of(text, "seen") == f"exploratory: {search}"
-    assert line_of(section(judged(seen=[sweep])), "seen") == f"exploratory: {sweep}", "the head has another reason"
+    by = "9 of its 9 pairs were seen by a sweep"
+    text = section(judged(seen=[by], status_reason=by))
+    assert text.splitlines()[0] == "CLAIM pilot  INCONCLUSIVE  [exploratory: pairs seen before]"
+    assert line_of(text, "seen") == by
+    assert text.count(by) == 1, "said once"
+
+
+def test_a_long_question_is_wrapped_and_one_that_was_not_asked_leaves_no_gap() -> None:
+    long = "recovery(logit_diff), denoise resid_post L1 @ last()  minus  " * 2
+    lines = section(judged(question=long)).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert " ".join(" ".join(lines[2:5]).split()).startswith(" ".join(f"{long} >= 0.5".split()))
+    assert section(BARE).splitlines()[2] == "  >= 0.5"
+
+
+def test_a_control_that_was_waived_is_told_once() -> None:
+    text = section(judged(controls={"placebo": "waived: no time"}, notes=["placebo waived: no time", "another"]))
+    assert text.count("waived: no time") == 1
+    assert line_of(text, "note") == "another"
+
+
+@pytest.mark.parametrize(("prediction", "word"), [("rising 1 < 2 < 3", "smallest step"), ("1 in the top 1", "lead")])
+def test_the_number_of_a_claim_about_an_order_says_what_it_is(prediction: str, word: str) -> None:
+    ordered = judged(threshold=None, prediction=prediction, kind="continuous")
+    assert line_of(section(ordered), "observed").startswith(f"{word} 0.556 ")
+
+
+def test_one_cluster_is_no_plural() -> None:
+    assert ", 1 cluster, minimum" in line_of(section(judged(clusters=1, minimum_units=20)), "eligible")
+
+
+def test_a_claim_that_was_not_measured_has_no_pairs_in_the_table() -> None:
+    assert cell_of(BARE, "n (clusters)") == "-"
+
+
+def test_the_published_figure_does_not_stand_alone() -> None:
+    alone = judged(needed={"published figure, two-sided normal formula, no family": 4}, needed_n=None)
+    assert "published" not in section(alone)
 
 
 def variant(name: str, verdict: str = "SUPPORTED", *, shown: bool = False) -> dict[str, Any]:
@@ -400,7 +441,7 @@ LOOKS = {
     "planned": 4,
     "alpha": 0.05,
     "alpha_here": 0.00713,
-    "passed": {"1": "12 units, where 20 are needed"},
+    "passed": {"1": "12 clusters, where 20 are needed"},
     "planned_runs": 1024,
     "saved_runs": 512,
     "price": "",
@@ -410,8 +451,8 @@ LOOKS = {
 def test_a_sequential_claim_says_how_far_it_went_and_what_that_saved() -> None:
     text = section(judged(looks=LOOKS))
     assert line_of(text, "looks") == (
-        "2 of 4 (O'Brien-Fleming, alpha .00713 of .05 at this look); 512 of 1 024 patched runs saved; "
-        "look 1 could not decide (12 units, where 20 are needed)"
+        "2 of 4 (O'Brien-Fleming, alpha .0071 of .05 at this look); 512 of 1 024 patched runs saved; "
+        "look 1 could not decide (12 clusters, where 20 are needed)"
     )
     assert "at this look" in line_of(text, "observed")
     assert "  looks" not in section(judged()), "a claim that is looked at once has no such row"
