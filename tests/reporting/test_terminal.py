@@ -451,7 +451,7 @@ LOOKS = {
 def test_a_sequential_claim_says_how_far_it_went_and_what_that_saved() -> None:
     text = section(judged(looks=LOOKS))
     assert line_of(text, "looks") == (
-        "2 of 4 (O'Brien-Fleming, alpha .0071 of .05 at this look); 512 of 1 024 patched runs saved; "
+        "2 of 4 (O'Brien-Fleming, alpha .00713 of .05 at this look); 512 of 1 024 patched runs saved; "
         "look 1 could not decide (12 clusters, where 20 are needed)"
     )
     assert "at this look" in line_of(text, "observed")
