@@ -13,7 +13,7 @@ from calibration.verdicts import effect_of, said_of
 from causaltest.asking.predictions import at_least
 from causaltest.judging.sample import Floats
 
-REPEATS, LONG = 1_000, 4_000
+REPEATS, LONG = 600, 4_000
 SIZES = (20, 50, 100, 200)
 SOME_SIZES = (20, 100)
 

@@ -16,7 +16,7 @@ from causaltest.asking.predictions import at_least, at_most, between, greater_th
 from causaltest.effect import Effect, Kind
 from causaltest.judging.sample import Floats
 
-REPEATS, LONG = 1_000, 10_000
+REPEATS, LONG = 800, 10_000
 PAIRS = Design(60, 1, 0.0)
 TEMPLATES = Design(10, 10, 0.3)
 RANGE = (-1.0, 1.0)
@@ -37,7 +37,7 @@ def kinds(designs: Sequence[Design], repeats: int) -> list[Row]:
         *proportions(designs, repeats),
         *two_sided(repeats),
         *differences(repeats),
-        *orderings(repeats // 5),
+        *orderings(repeats // 4),
         *recoveries(designs, repeats),
         *sizes(repeats),
     ]

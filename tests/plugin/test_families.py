@@ -30,11 +30,9 @@ def families(path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    "selection", [[], ["-k", "test_b or test_c"], ["test_claims.py::test_b", "test_claims.py::test_c"], ["-n", "2"]]
+    "selection", [[], ["-k", "test_b or test_c"], ["test_claims.py::test_b", "test_claims.py::test_c"]]
 )
 def test_selection_does_not_change_a_familys_size(claims, pytester, selection):
-    if "-n" in selection:
-        pytest.importorskip("xdist")
     result = claims(BODY, "--causal-json=out.json", *selection)
     assert result.ret == 0
     sizes = families(pytester.path / "out.json")

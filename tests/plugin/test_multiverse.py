@@ -76,13 +76,11 @@ def test_beside(lab, pairs):
     assert runs["reader"]["runs"]["patched_runs"] == 0, "measured with the first claim on these pairs"
 
 
-def test_selection_and_processes_do_not_change_a_bit(claims, pytester):
+def test_selection_does_not_change_a_bit(claims, pytester):
     body = READER + MIXED.replace("SHARE", "0.5")
     claims(body, "--causal-json=all.json")
     everything = written(pytester, "all.json")
-    for selection in (["-k", "mixed"], ["test_claims.py::test_mixed"], ["-n", "2"]):
-        if "-n" in selection:
-            pytest.importorskip("xdist")
+    for selection in (["-k", "mixed"], ["test_claims.py::test_mixed"]):
         claims(body, "--causal-json=some.json", *selection)
         for name, claim in written(pytester, "some.json").items():
             assert {**claim, "runs": 0} == {**everything[name], "runs": 0}

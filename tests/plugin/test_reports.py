@@ -1,4 +1,4 @@
-"""--causal-json, the summary table, and running in several processes."""
+"""--causal-json and the summary table."""
 
 from __future__ import annotations
 
@@ -42,16 +42,6 @@ def test_json_has_one_object_per_claim_with_the_promised_fields(claims, pytester
     assert by_id["reader"]["clusters"] == 45
     assert by_id["reader"]["controls"]["self_patch"] == {"moved": 0.0, "neutral": True, "rounding": 0.0}
     assert by_id["invalid"]["lower"] is None
-
-
-def test_the_same_suite_gives_the_same_json_alone_and_on_two_workers(claims, pytester):
-    pytest.importorskip("xdist")
-    claims(BODY, "--causal-json=one.json")
-    claims(BODY, "--causal-json=two.json", "-n", "2")
-    one, two = (json.loads((pytester.path / name).read_text()) for name in ("one.json", "two.json"))
-    for claim in (*one, *two):
-        del claim["runs"]
-    assert one == two
 
 
 def test_verdict_and_numbers_do_not_depend_on_what_else_runs(claims, pytester):

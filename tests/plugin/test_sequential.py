@@ -94,12 +94,6 @@ def test_verdicts_and_bits_are_the_same_in_any_order_and_by_node_id(claims, pyte
     assert without_runs(written(pytester, "other.json")) == first
 
 
-def test_verdicts_and_bits_are_the_same_on_two_workers(claims, pytester):
-    claims(ON_PATH, "--causal-json=out.json", "-k", "looks or decoy")
-    claims(ON_PATH, "--causal-json=other.json", "-k", "looks or decoy", "-n2")
-    assert without_runs(written(pytester)) == without_runs(written(pytester, "other.json"))
-
-
 def test_the_plan_counts_the_most_that_may_be_needed(claims, pytester):
     plan = claims(ON_PATH, "--causal-plan", "-k", "looks").stdout.str()
     assert "on 90 pairs" in plan
