@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.asking.multiverse import Multiverse, Variant
+from causaltest.asking.questions import experiments_of
 from causaltest.effects import Measured
 from causaltest.errors import ClaimError, MeasurementError
 from causaltest.once import Judged, counted, judging_seed, misdirected, rehearse, returned_effect, unmeasured
@@ -52,6 +54,7 @@ def in_variants(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Jud
     before = counted(labs)
     # All are announced before the first is measured.
     rehearsed = [rehearse(claim, p.arguments) for p in planned]
+    refuse_alike(planned, rehearsed)
     share = Share(multiverse.needed, multiverse.count)
     measured = [measure(claim, p, asked, share, known) for p, asked in zip(planned, rehearsed, strict=True)]
     together = judge_together(
@@ -67,6 +70,22 @@ def in_variants(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Jud
         "runs": {name: n - before[name] for name, n in counted(labs).items()},
     }
     return Judged(shown.effect, together.verdict, extra, tuple((m.rehearsed, m.effect) for m in measured))
+
+
+def refuse_alike(planned: Sequence[Planned], rehearsed: Sequence[Measured | None]) -> None:
+    """Raises ClaimError where two variants ask the very same of a model, so that one vote would count double."""
+    asked: dict[str, str] = {}
+    for plan, effect in zip(planned, rehearsed, strict=True):
+        if effect is None or not experiments_of(effect.question):
+            continue
+        assert effect.question is not None  # it asks for experiments
+        question, name = json.dumps(effect.question.canonical(), sort_keys=True), plan.variant.name
+        if question in asked:
+            raise ClaimError(
+                f"The variants {asked[question]} and {name} are the very same experiment: a variant counts once, or "
+                "its vote would count double. Let the body use every axis, and leave out values that change nothing."
+            )
+        asked[question] = name
 
 
 def rehearse_variants(claim: Claim, arguments: Mapping[str, Any], known: Known) -> list[Measured | None]:

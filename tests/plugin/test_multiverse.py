@@ -184,6 +184,18 @@ def test_half(lab, pairs, layer):
     assert written(pytester)["half"]["verdict"] == "INVALID"
 
 
+def test_an_axis_that_changes_nothing_is_no_more_evidence(claims):
+    body = """
+@claim("Both ways.", at_least(0.5))
+@claim.multiverse(metric=[accuracy, logit_diff], share=0.5)
+def test_both(lab, pairs, metric):
+    return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
+"""
+    result = claims(body)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*variants metric=accuracy and metric=logit_diff are the very same experiment*"])
+
+
 def test_the_plan_counts_every_variant(claims):
     planned = claims(READER, "--causal-plan").stdout
     planned.fnmatch_lines(["organism:planted: 4 experiments on 45 pairs"])
