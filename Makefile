@@ -17,8 +17,10 @@ BENCH_BIN := $(BENCH_VENV)/bin
 claims: $(VENV)/.claims
 	$(BIN)/python -m pytest claims
 
+# Two processes: more would each load the models again. WORKERS=0 runs all tests in one.
+WORKERS ?= 2
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n $(WORKERS)
 
 # Formatter, linter, types and layers.
 check: $(VENV)/.dev
