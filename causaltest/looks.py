@@ -120,7 +120,9 @@ def plan_of(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Plan:
         )
     if claim.stopping.rule == "anytime":
         refuse_without_range(experiments)
-    pairs, seed = experiments[0].patching.pairs, experiments[0].seed
+    pairs, labs = experiments[0].patching.pairs, labs_of(arguments)
+    # A lab cuts by its own seed, and the body may give its experiments another.
+    seed = next((lab.seed for lab in labs if lab.name == experiments[0].patching.model), experiments[0].seed)
     return Plan(
         prediction=claim.prediction,
         stopping=claim.stopping,
@@ -128,7 +130,7 @@ def plan_of(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Plan:
         portions=portions_of(pairs, claim.stopping, seed),
         order=tuple(play_order(pairs, seed)),
         largest=max(Counter(pairs.clusters or pairs.ids).values()),
-        labs=labs_of(arguments),
+        labs=labs,
         alpha=claim.prediction.alpha / known.family.size,
     )
 

@@ -23,6 +23,7 @@ from causaltest.effect import Controls, Effect, Exclusion, Numbers, PositiveCont
 from causaltest.errors import ClaimError, MeasurementError, NothingEligible
 from causaltest.judging.judge import judge
 from causaltest.judging.sequential import nominal_alpha, overall_alpha
+from causaltest.looks import plan_of
 from causaltest.once import judging_seed
 from causaltest.results import NOT_REGISTERED, ClaimResult, Family, Known
 from causaltest.session import decide
@@ -109,6 +110,22 @@ def decided(
     claim = Claim("It matters.", prediction, body, stopping=stopping_of(rule, looks) if rule else None)
     lab = Lab(backend=backend, seed=seed)  # type: ignore[arg-type]
     return decide(claim, {"lab": lab, **more}, Known("t.py::a", "a", Family("t.py", size), seed))
+
+
+def test_a_seed_of_the_bodys_own_leaves_the_order_of_play_alone() -> None:
+    """The game is played in the order in which units were measured, or looking again would be a new game."""
+
+    def reseeded(lab: Lab) -> Effect:
+        return recovery(lab.with_seed("another"))
+
+    backend = Simulated(0.95)
+    assert decided(backend, at_least(0.5), body=reseeded, rule="anytime").verdict == "SUPPORTED"
+    claim = Claim("It matters.", at_least(0.5), reseeded, stopping=stopping_of("anytime", None))
+    lab = Lab(backend=Simulated(0.95), seed="7")  # type: ignore[arg-type]
+    plan = plan_of(claim, {"lab": lab}, Known("t.py::a", "a", Family("t.py", 1), "7"))
+    measured = [pair for e in backend.asked for pair in e.patching.pairs.ids]
+    assert sorted(measured) == sorted(plan.order[: len(measured)])
+    assert [e.patching.pairs for e in backend.asked] == list(plan.portions[: len(backend.asked)])
 
 
 # stopping
