@@ -80,8 +80,6 @@ class PowerPlan:
 
 def foresee(claim: Claim, arguments: Mapping[str, Any]) -> tuple[Effect | None, str]:
     """The effect that the body promises when it is rehearsed without a model, or the reason why it promises none."""
-    if claim.multiverse is not None:
-        return None, VARIANTS
     stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
         returned = returned_effect(claim, claim.body(**stand_ins))
@@ -89,6 +87,9 @@ def foresee(claim: Claim, arguments: Mapping[str, Any]) -> tuple[Effect | None, 
         return None, READS_A_NUMBER
     except Exception as error:
         return None, f"its body cannot be rehearsed: {type(error).__name__}: {error}"
+    if claim.multiverse is not None:
+        # Rehearsed all the same, so that the labs know what it will ask.
+        return None, VARIANTS
     return (returned, "") if isinstance(returned, Effect) else (None, AN_ORDER)
 
 
