@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Its plugin imports it at the end of every run, and pytester would forget it each time: two seconds a run.
+import hypothesis  # noqa: F401
 import pytest
 
 # Two threads on shared cores are many times slower than one; set before torch is imported.

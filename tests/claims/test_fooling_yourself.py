@@ -21,6 +21,7 @@ from causaltest.organisms import planted
 NOISE = '''
 """A model of 192 sites that do nothing: each gives every pair a number drawn for the two of them."""
 
+import functools
 import hashlib
 
 import numpy as np
@@ -31,6 +32,7 @@ from causaltest.effect import Controls, Numbers, PositiveControl, SelfPatch
 from causaltest.sweep import PerPair, SweepMap
 
 
+@functools.cache
 def noise(*names):
     seed = int.from_bytes(hashlib.sha256(" ".join(names).encode()).digest()[:8], "big")
     return float(np.random.default_rng(seed).normal())
