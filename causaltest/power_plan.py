@@ -89,9 +89,6 @@ def foresee(claim: Claim, arguments: Mapping[str, Any]) -> tuple[Effect | None, 
         return None, READS_A_NUMBER
     except Exception as error:
         return None, f"its body cannot be rehearsed: {type(error).__name__}: {error}"
-    if claim.multiverse is not None:
-        # Rehearsed all the same, so that the labs know what it will ask.
-        return None, VARIANTS
     return (returned, "") if isinstance(returned, Effect) else (None, AN_ORDER)
 
 

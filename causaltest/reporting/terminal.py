@@ -280,21 +280,10 @@ def holm_by_family(results: Sequence[ClaimResult]) -> list[float]:
         families.setdefault(result.family, []).append(i)
     for members in families.values():
         absent = max(0, max(results[i].family_size for i in members) - len(members))
-        p_values = [whole_p(results[i]) for i in members]
+        p_values = [1.0 if (p := results[i].p_value) is None else p for i in members]
         for i, p in zip(members, holm([*p_values, *[1.0] * absent]), strict=False):
             found[i] = p
     return found
-
-
-def whole_p(result: ClaimResult) -> float:
-    """A claim's p-value before its family, with what its looks cost; 1 where it has none or it is cut off."""
-    if result.p_value is None:
-        return 1.0
-    if not result.looks:
-        return result.p_value
-    # What is adjusted is for looks and family: where it is cut at 1, all that is known is that the p is large.
-    given = result.p_adjusted
-    return 1.0 if given is None or given >= 1 else given / result.family_size
 
 
 def missing(results: Sequence[ClaimResult]) -> str:

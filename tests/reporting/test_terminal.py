@@ -308,15 +308,6 @@ def test_a_claim_without_a_p_value_counts_as_one() -> None:
     assert "did not run" not in "\n".join(summary(ran))
 
 
-def test_holm_counts_what_looking_early_has_cost() -> None:
-    """By hand: .003 is what the looks and the family of 5 make of .00004, and the smallest p of 5 is not below that."""
-    looked = judged(p_value=0.00004, p_adjusted=0.003, family="a", family_size=5, looks=LOOKS)
-    plain = judged(p_value=0.01, p_adjusted=0.05, family="a", family_size=5)
-    assert holm_by_family([looked, plain]) == pytest.approx([0.003, 0.04])
-    cut = dataclasses.replace(looked, p_value=0.1, p_adjusted=1.0)
-    assert holm_by_family([cut, plain]) == pytest.approx([1.0, 0.05])
-
-
 # warnings, pairs, variants
 
 
