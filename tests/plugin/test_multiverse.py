@@ -197,7 +197,7 @@ def test_both(lab, pairs, metric):
 
 
 def test_the_plan_counts_every_variant(claims):
-    planned = claims(READER, "--causal-plan").stdout
+    planned = claims(READER, "--causal-plan", "--causal-assume=simulations=100").stdout
     planned.fnmatch_lines(["organism:planted: 4 experiments on 45 pairs"])
 
 
