@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from math import inf
 
 import numpy as np
 from scipy import stats
@@ -163,11 +165,16 @@ def recovered(design: Design, repeats: int, *, seed: int, range: tuple[float, fl
 
 
 def sizes(repeats: int) -> list[Row]:
+    """Clusters whose totals are skewed. Without a range that costs some coverage, which is published as it is."""
     samples = list(informative(repeats, clusters=30, slope=-0.04, seed=90))
+    what = "mean, {}, 30 clusters of 2 to 20 whose sizes carry information"
+    wide = (-6.0, 6.0)
+    bounded = (effect_of(np.clip(values, *wide), clusters=labels, range=wide) for values, labels in samples[:2000])
     said = said_of((effect_of(values, clusters=labels) for values, labels in samples), at_least(0))
     on_means = np.mean([t_test(by_cluster(values, labels), 0) for values, labels in samples])
     return [
-        *both("mean, 30 clusters of 2 to 20 whose sizes carry information", said),
+        *both(what.format("range -6..6"), said_of(bounded, at_least(0))),
+        *(replace(row, low=-inf, high=inf, kind="published") for row in both(what.format("no range"), said)),
         at_fault(2, "the same, by t on cluster means", float(on_means), above=0.15, repeats=repeats),
     ]
 
