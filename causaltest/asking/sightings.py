@@ -83,7 +83,7 @@ def overlap(claim: Seen, seen: Seen) -> str:
     if not both:
         return ""
     if seen.kind == "claim":
-        return f"looked at before with {both} of these {count} pairs, in a sample of {len(seen.each)}: {seen.what}"
+        return f"the same was asked before of {len(seen.each)} pairs, {both} of these {count} among them: {seen.what}"
     return f"{both} of its {count} pairs were seen by the {seen.kind} {seen.what}"
 
 

@@ -15,6 +15,8 @@ from causaltest.results import ClaimResult
 WIDTH = 116
 LABEL = 12
 PUBLISHED = "published"
+LEAST_P = 1e-99
+"""A p-value below this is not told apart from others: none of them is a measurement any more."""
 GLUE = "\0"
 """Stands for a space where no line may break."""
 SEEN_BEFORE = "pairs seen before"
@@ -382,4 +384,6 @@ def p_in_words(value: float) -> str:
 
 
 def p_number(value: float) -> str:
+    if value < LEAST_P:
+        return f"< {LEAST_P:g}"
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"

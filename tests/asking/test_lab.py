@@ -267,12 +267,12 @@ def test_looking_again_with_more_pairs_is_told_in_a_script_too(lab: Lab) -> None
     def notes(pairs: Pairs, site: Site = SITE) -> tuple[str, ...]:
         return judge(lab.denoise(pairs, at=site).recovery(accuracy), at_least(0.1)).notes
 
-    assert not any("looked at before" in note for note in notes(PAIRS[:1]) + notes(PAIRS[:1]))
+    assert not any("asked before" in note for note in notes(PAIRS[:1]) + notes(PAIRS[:1]))
     assert any(
-        note.startswith("exploratory: looked at before with 1 of these 2 pairs, in a sample of 1: ")
+        note.startswith("exploratory: the same was asked before of 1 pairs, 1 of these 2 among them: ")
         for note in notes(PAIRS)
     )
-    assert not any("looked at before" in note for note in notes(PAIRS, resid_post(1, last())))
+    assert not any("asked before" in note for note in notes(PAIRS, resid_post(1, last())))
 
 
 def test_a_sweep_outside_of_pytest_is_logged(backend: Recorder) -> None:

@@ -127,7 +127,7 @@ def test_peeking_and_dropping_pairs_by_hand_are_told(before: tuple[int, int], no
     earlier, later = pairs(*range(*before)), pairs(*range(*now))
     (sentence,) = told(claim(later), [claim(earlier)])
     assert sentence == (
-        f"looked at before with {both} of these {len(later)} pairs, in a sample of {len(earlier)}: "
+        f"the same was asked before of {len(earlier)} pairs, {both} of these {len(later)} among them: "
         "recovery(accuracy), denoise resid_post L6 @ last()"
     )
 

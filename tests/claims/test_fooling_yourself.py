@@ -168,7 +168,7 @@ def test_looking_again_with_more_pairs_is_labelled(told) -> None:
     ]
     assert labels[0] == []
     assert labels[1] == [
-        "looked at before with 20 of these 30 pairs, in a sample of 20: recovery(accuracy), denoise resid_post L2 @ "
+        "the same was asked before of 20 pairs, 20 of these 30 among them: recovery(accuracy), denoise resid_post L2 @ "
         "last()"
     ]
     assert len(labels[2]) == 2, "both looks before it"
@@ -178,7 +178,7 @@ def test_dropping_inconvenient_pairs_by_hand_is_labelled(told) -> None:
     assert told(PLANTED.format("planted.pairs(per_cluster=1)"), *LAB)[0]["again"]["seen"] == []
     fewer = "Pairs([p for p in planted.pairs(per_cluster=1) if not p.clean.startswith('Janet')])"
     (label,) = told(PLANTED.format(fewer), *LAB)[0]["again"]["seen"]
-    assert label.startswith("looked at before with 36 of these 36 pairs, in a sample of 45: ")
+    assert label.startswith("the same was asked before of 45 pairs, 36 of these 36 among them: ")
 
 
 def test_pairs_are_left_out_by_what_was_seen_unpatched_and_by_nothing_else() -> None:

@@ -421,7 +421,7 @@ def test_a_number_has_three_decimals_or_three_digits(value: float | None, words:
     assert number(value) == words
 
 
-@pytest.mark.parametrize(("p", "words"), [(0.5, "0.500"), (0.001, "0.001"), (0.00012, "1.2e-04"), (0.0, "0.0e+00")])
+@pytest.mark.parametrize(("p", "words"), [(0.5, "0.500"), (0.001, "0.001"), (0.00012, "1.2e-04"), (1e-200, "< 1e-99")])
 def test_a_small_p_value_is_not_rounded_to_zero(p: float, words: str) -> None:
     assert p_number(p) == words
 
