@@ -7,13 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-
-
-def block(marker: str) -> str:
-    found = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found is not None, marker
-    return found[1]
+from pages import block
 
 
 def test_the_readmes_claim_prints_the_readmes_output(tmp_path):
@@ -21,10 +15,10 @@ def test_the_readmes_claim_prints_the_readmes_output(tmp_path):
     run = [sys.executable, "-m"]
     subprocess.run([*run, "causaltest.cli", "init"], cwd=tmp_path, check=True, capture_output=True)
     written = (tmp_path / "claims" / "test_first_claim.py").read_text()
-    assert block("claim").strip() in written
+    assert block("README.md", "claim").strip() in written
     done = subprocess.run([*run, "pytest", "-v", "claims"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert block("output") in done.stdout
+    assert block("README.md", "output") in done.stdout
 
 
 def test_init_never_overwrites(tmp_path):
