@@ -106,11 +106,7 @@ class Plan:
 def plan_of(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Plan:
     """The portions of the pairs that the body is about. Raises ClaimError where it has none."""
     assert claim.stopping is not None  # the session asks only then
-    if not isinstance(claim.prediction, Prediction):
-        raise ClaimError(
-            f"The claim {claim.sentence!r} is about the order of several effects, which is looked at once: leave "
-            "stopping= out."
-        )
+    assert isinstance(claim.prediction, Prediction)  # a claim about an order is refused a stopping rule
     experiments = experiments_asked(claim, arguments)
     different = {e.patching.pairs.digest: e.patching.pairs for e in experiments}
     if len(different) > 1:

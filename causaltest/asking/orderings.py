@@ -14,8 +14,31 @@ Name = Hashable
 """A key of the mapping that a claim's body returns: a layer, a head, a word."""
 
 
+class Compared:
+    """What any prediction about several effects asks of two of them, and at which size."""
+
+    expecting: float | None
+    power: float
+    alpha: float
+    smallest: float | None
+
+    @property
+    def threshold(self) -> None:
+        """An order has none."""
+
+    @property
+    def assumed(self) -> float | None:
+        """The size, of the smallest step or of the lead, for which the pairs needed are counted."""
+        return self.smallest if self.expecting is None else self.expecting
+
+    @property
+    def comparison(self) -> Prediction:
+        """What is asked of two members: that the later or the named one has the larger effect."""
+        return Prediction("greater_than", 0.0, power=self.power, alpha=self.alpha)
+
+
 @dataclass(frozen=True)
-class Monotone:
+class Monotone(Compared):
     """The effects rise along the order. `expecting` and `smallest` are of the smallest step."""
 
     order: tuple[Name, ...]
@@ -33,26 +56,12 @@ class Monotone:
             )
         check_sizes(self)
 
-    @property
-    def threshold(self) -> None:
-        """An order has none."""
-
-    @property
-    def assumed(self) -> float | None:
-        """The smallest step for which the pairs needed are counted."""
-        return self.smallest if self.expecting is None else self.expecting
-
-    @property
-    def comparison(self) -> Prediction:
-        """What is asked of two members: that the later one has the larger effect."""
-        return Prediction("greater_than", 0.0, power=self.power, alpha=self.alpha)
-
     def __str__(self) -> str:
         return f"rising {' < '.join(shortened(self.order))}"
 
 
 @dataclass(frozen=True)
-class Top:
+class Top(Compared):
     """The named effects are among the k largest. `expecting` and `smallest` are of the lead over the others."""
 
     k: int
@@ -70,20 +79,6 @@ class Top:
                 f"{len(self.names)} named."
             )
         check_sizes(self)
-
-    @property
-    def threshold(self) -> None:
-        """An order has none."""
-
-    @property
-    def assumed(self) -> float | None:
-        """The lead for which the pairs needed are counted."""
-        return self.smallest if self.expecting is None else self.expecting
-
-    @property
-    def comparison(self) -> Prediction:
-        """What is asked of two members: that the named one has the larger effect."""
-        return Prediction("greater_than", 0.0, power=self.power, alpha=self.alpha)
 
     def __str__(self) -> str:
         return f"{' and '.join(shortened(self.names))} in the top {self.k}"

@@ -75,6 +75,8 @@ class Portioned:
         self._lab = lab
         self._stopping = stopping
         self._look = look
+        self._portions: dict[str, Pairs] = {}
+        """By the digest of all pairs: cut once for all experiments of the body."""
 
     @property
     def model(self) -> str:
@@ -97,7 +99,10 @@ class Portioned:
         self._lab.expect(parts)
 
     def _part(self, experiment: Experiment) -> Experiment:
-        return put_to(experiment, portions_of(experiment.patching.pairs, self._stopping, self._lab.seed)[self._look])
+        pairs = experiment.patching.pairs
+        if pairs.digest not in self._portions:
+            self._portions[pairs.digest] = portions_of(pairs, self._stopping, self._lab.seed)[self._look]
+        return put_to(experiment, self._portions[pairs.digest])
 
     def cost(self) -> Cost:
         return self._lab.cost()

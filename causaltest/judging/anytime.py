@@ -57,7 +57,7 @@ def judge_anytime(
     case = case_of(effect, prediction, Asked(family_size, seed, None, minimum_units), {})
     if isinstance(case, Verdict):
         return case
-    span = range_of(case.sample)
+    span = betting_range(case.sample)
     if span is None:
         raise JudgementError(
             'stopping="anytime" bets within the range of each pair\'s value, and this effect has none: declare one '
@@ -71,7 +71,7 @@ def judge_anytime(
     return concluded(case, evidence)
 
 
-def range_of(sample: Sample) -> tuple[float, float] | None:
+def betting_range(sample: Sample) -> tuple[float, float] | None:
     """The range of a pair's value, or None where there is none to bet in."""
     if sample.kind == "binary":
         return 0.0, 1.0

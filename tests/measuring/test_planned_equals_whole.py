@@ -16,9 +16,8 @@ from causaltest.measuring.planner import Limits
 
 EXAMPLES = max(12, int(os.environ.get("CAUSALTEST_EXAMPLES", "0")) // 5)
 LAYERS, HEADS, THOUGHTS, PROMPT, TOKENS = 12, 4, 6, 45, 3
-# of the largest logit; rounding grows from thought to thought, and was seen to reach 1.3e-5
 CLOSE = 2e-5
-"""Relative to the largest logit."""
+"""Relative to the largest logit. Rounding grows from thought to thought, and was seen to reach 1.3e-5."""
 STREAM = ("resid_pre", "resid_mid", "resid_post")
 OTHERS = ("attn_out", "mlp_out", "q", "k", "v", "head", "neuron")
 WAYS = (("denoise", replace), ("noise", replace), ("ablate", zero), ("ablate", mean))
