@@ -9,8 +9,10 @@ CausaltestError
 ├── ModelError           a model that cannot be loaded, or must not be measured
 ├── MeasurementError     a run that gave no usable number
 │   └── NothingEligible  none of the pairs counts
-└── JudgementError       numbers that cannot be judged as asked
-    └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
+├── JudgementError       numbers that cannot be judged as asked
+│   └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
+└── RecordError          a lock, ledger or baseline that cannot be read or written as asked
+    └── Tampered         a record that was changed by hand
 """
 
 from __future__ import annotations
@@ -62,3 +64,11 @@ class JudgementError(CausaltestError):
 
 class NoTruthValue(JudgementError):
     """An INCONCLUSIVE or INVALID verdict is neither true nor false."""
+
+
+class RecordError(CausaltestError):
+    """A lock, ledger, baseline or bundle that cannot be read, or cannot be written as asked."""
+
+
+class Tampered(RecordError):
+    """A record whose hashes do not hold: somebody changed it by hand."""

@@ -72,6 +72,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME=VALUE",
         help="what the pairs needed are worked out under: effect, sd, icc, placebo, simulations",
     )
+    group.addoption(
+        "--causal-register", action="store_true", help="enter the claims in claims.lock; no model is opened"
+    )
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
@@ -138,7 +141,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if SUITE in config.stash:
         config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
-        if config.getoption("causal_plan") or config.getoption("causal_power"):
+        if any(config.getoption(name) for name in ("causal_plan", "causal_power", "causal_register")):
             plain = [item for item in items if not (isinstance(item, pytest.Function) and is_claim(item))]
             config.hook.pytest_deselected(items=plain)
             items[:] = [item for item in items if item not in plain]
@@ -236,7 +239,9 @@ class Results:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints the claims' sections and table."""
         planned = self.config.getoption("causal_plan") or self.config.getoption("causal_power")
-        if SUITE in self.config.stash and planned:
+        if SUITE in self.config.stash and self.config.getoption("causal_register"):
+            self.config.stash[SUITE].write_registration(terminalreporter)
+        elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
         elif self.lines or self.said:
             from causaltest.pytest_suite import write_summary

@@ -25,6 +25,8 @@ from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
+from causaltest.pytest_register import Registration
+from causaltest.recording.record import Record, id_in, record_of
 from causaltest.recording.seen import usual_log
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
@@ -55,10 +57,14 @@ class Suite:
         self.settings = settings_of(config)
         self.log = usual_log()
         self.verbose = config.option.verbose > 0
-        self.powers_only = bool(config.getoption("causal_power"))
+        self.powers_only = bool(config.getoption("causal_power") or config.getoption("causal_register"))
         self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
         self._foreseen: dict[str, Foreseen] = {}
+        self._records: dict[Path, Record | None] = {}
+        self.registration: Registration | None = None
+        if config.getoption("causal_register"):
+            self.registration = Registration(self.seed, self.settings)
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
         """Rehearses claims that are not alone, before any is measured."""
@@ -99,6 +105,10 @@ class Suite:
 
         curves = self.powers_only and self.config.getoption("causal_json") is not None
         return power_plan(list(self._foreseen.values()), self.assumptions, suite_seed=self.seed, curves=curves)
+
+    def write_registration(self, reporter: pytest.TerminalReporter) -> None:
+        if self.registration is not None:
+            self.registration.write(reporter)
 
     def write_power(self, path: Path) -> None:
         from causaltest.reporting.power import write_power
@@ -218,6 +228,9 @@ class Suite:
                 f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
                 "below it, a decorator wraps the body."
             )
+        if self.registration is not None:
+            self.registration.enter(bound(claim, item), self.arguments(claim, item), self.known(claim, item), item)
+            return True
         known = self.known(claim, item)
         if self.plans_only:
             self.plan(item, claim, known.family)
@@ -240,14 +253,37 @@ class Suite:
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
 
     def known(self, claim: Claim, item: pytest.Item) -> Known:
-        return Known(
+        family, record = self.family(item, claim), self.record(item.path)
+        known = Known(
             item.nodeid,
             claim_id(item, claim),
-            self.family(item, claim),
+            family,
             self.seed,
             lab=self.lab,
             claims_in_run=sum(map(len, self._families.values())),
+            settings=self.settings,
         )
+        if record is None:
+            return known
+        name = claim_id(item, claim) if claim.id is not None else id_in(record.folder, item.nodeid, item.path)
+        size = record.family_size(name)
+        return replace(
+            known,
+            record=record,
+            record_id=name,
+            record_family=family_name(item, claim).replace(
+                item.nodeid.split("::", 1)[0], item.path.relative_to(record.folder).as_posix(), 1
+            ),
+            family=family if size is None else Family(family.name, size),
+        )
+
+    def record(self, file: Path) -> Record | None:
+        """The lock and ledger that a test file belongs to; when registering, those that there will be."""
+        if self.registration is not None:
+            return self.registration.record(file, self.config)
+        if file not in self._records:
+            self._records[file] = record_of(file, top=self.config.rootpath)
+        return self._records[file]
 
     def family(self, item: pytest.Item, claim: Claim) -> Family:
         """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""

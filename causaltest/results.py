@@ -11,11 +11,14 @@ from typing import Any
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.asking.questions import experiments_of
+from causaltest.asking.settings import Settings
 from causaltest.effect import Numbers, PositiveControl, Question, SelfPatch, Waived
 from causaltest.effects import Effects, Measured
+from causaltest.recording.record import Record
 from causaltest.verdict import Verdict
 
 NOT_REGISTERED = "not registered"
+EXPLORATORY = "EXPLORATORY"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class ClaimResult:
     controls: dict[str, Any] = field(default_factory=dict)
     procedures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    status: str = "exploratory"
+    status: str = EXPLORATORY
     status_reason: str = NOT_REGISTERED
     seed: int | None = None
     suite_seed: str = ""
@@ -86,6 +89,11 @@ class ClaimResult:
     minimum_units: int = 0
     """Clusters, or independent pairs, below which this kind of claim is not decided."""
     placebo_p: float | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+    """Of a claim in a folder with a lock: the hashes of its spec and data, which fields differ from those that were
+    registered, and the prior hash."""
+    drift: dict[str, Any] = field(default_factory=dict)
+    """Beside a baseline: the word, the difference with its bounds, the margin and the cause."""
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -109,6 +117,13 @@ class Known:
     """The lab of a model by its name; None outside of pytest."""
     claims_in_run: int = 1
     """The claims of all files that were collected, whichever of them run."""
+    record: Record | None = None
+    """The lock and ledger of the claim's folder, where it has them."""
+    record_id: str = ""
+    """The claim's id within them."""
+    record_family: str = ""
+    """The name of its family within them."""
+    settings: Settings = field(default_factory=Settings)
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:

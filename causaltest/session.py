@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
 from causaltest.recording.seen import SeenLog
-from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
+from causaltest.recording.spec import spec_of
+from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, finite, shared_fields
 from causaltest.variants import in_variants, rehearse_variants
 from causaltest.warned import warnings_of
 
@@ -44,7 +45,44 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     told["warnings"] = warnings_of(claim, judged, known)
     said = {warning["says"] for warning in told["warnings"]}
     told["notes"] = [note for note in told["notes"] if note not in said]
+    if kept:
+        told |= stood(claim, judged, known, seen)
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
+
+
+def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> dict[str, Any]:
+    """The claim's standing in its record, as fields of the result; nothing where it has no record."""
+    if known.record is None:
+        return {}
+    spec = spec_of(
+        claim,
+        [None if rehearsed is None else rehearsed.question for rehearsed, _ in judged.parts],
+        id=known.record_id,
+        family=(known.record_family, known.family.size),
+        settings=known.settings,
+        suite_seed=known.seed,
+    )
+    verdict = judged.verdict
+    told = {
+        "verdict": str(verdict.outcome),
+        "estimate": finite(verdict.estimate),
+        "lower": finite(verdict.lower),
+        "upper": finite(verdict.upper),
+        "n": verdict.n,
+        "alpha": finite(verdict.alpha),
+    }
+    standing = known.record.look(spec, seed=known.seed, seen=seen, told=told)
+    return {
+        "status": str(standing.status),
+        "status_reason": standing.reason,
+        "record": {
+            "id": spec.id,
+            "spec": spec.digest,
+            "data": spec.data_digest,
+            "prior": standing.prior,
+            "fields": {path: list(change) for path, change in standing.fields.items()},
+        },
+    }
 
 
 def judged_by(claim: Claim, arguments: Mapping[str, Any], known: Known, rehearsed: Measured | None) -> Judged:

@@ -24,7 +24,7 @@ from causaltest.asking.sites import resid_post
 from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import ClaimError, JudgementError, MeasurementError, RehearsalRead
 from causaltest.once import judging_seed, rehearse
-from causaltest.results import NOT_REGISTERED, ClaimResult, Family, Known
+from causaltest.results import EXPLORATORY, NOT_REGISTERED, ClaimResult, Family, Known
 from causaltest.session import CHOSE_BY_NUMBER, decide
 
 PAIRS = Pairs([Pair(clean=f"{i} ducks", corrupt="no ducks", answer=str(i), cluster=f"c{i}") for i in range(40)])
@@ -99,7 +99,7 @@ def test_a_claim_is_measured_judged_and_written_down() -> None:
     assert (result.prediction, result.threshold, result.expecting, result.power) == (">= 0.5", 0.5, 0.8, 0.8)
     assert (result.model, result.site) == ("fixed", "resid_post L6 @ thought 0")
     assert result.question == "recovery(accuracy), denoise resid_post L6 @ thought 0"
-    assert (result.status, result.status_reason) == ("exploratory", NOT_REGISTERED)
+    assert (result.status, result.status_reason) == (EXPLORATORY, NOT_REGISTERED)
     assert result.lower is not None and result.lower > 0.5
     assert result.provenance == {"model": "fixed", "dtype": "float32"}
 
@@ -239,7 +239,7 @@ def test_a_body_that_chooses_its_experiment_by_a_number_runs_and_says_so() -> No
 
     assert rehearse(Claim("Thoughts matter.", at_least(0.5), choosing), {"lab": lab_of(numbers())}) is None
     result = decided(choosing, lab=lab_of(numbers()))
-    assert (result.verdict, result.status, result.status_reason) == ("SUPPORTED", "exploratory", CHOSE_BY_NUMBER)
+    assert (result.verdict, result.status, result.status_reason) == ("SUPPORTED", EXPLORATORY, CHOSE_BY_NUMBER)
 
 
 def test_a_difference_is_rehearsed_as_it_is() -> None:

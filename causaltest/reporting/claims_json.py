@@ -16,7 +16,7 @@ MORE = (
     "nodeid", "prediction", "question", "kind", "alpha", "power", "family_size", "pairs_total", "excluded", "needed",
     "expecting", "procedures", "notes", "status_reason", "suite_seed", "provenance", "runs",
     "excluded_pairs", "warnings", "looks", "variants", "seen", "counted_if",
-    "minimum_units", "placebo_p",
+    "minimum_units", "placebo_p", "record", "drift",
 )  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def test_the_best_of_192_null_sites_looks_like_an_effect_and_is_labelled(told, p
     )
     printed = told(CLAIM.format(*best), "-v")[1]
     printed.stdout.fnmatch_lines(
-        ["CLAIM typed  SUPPORTED  [[]exploratory: pairs seen before]", "  seen  * 120 of its 120 pairs were seen by*"]
+        ["CLAIM typed  SUPPORTED  [[]EXPLORATORY: pairs seen before]", "  seen  * 120 of its 120 pairs were seen by*"]
     )
 
 

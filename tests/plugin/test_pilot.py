@@ -20,7 +20,7 @@ def test_think(layer, recovered):
     )
 """
 SECTION = [
-    "CLAIM test_pilot.py::test_think[[]6-5]  INCONCLUSIVE  [[]exploratory: not registered]",
+    "CLAIM test_pilot.py::test_think[[]6-5]  INCONCLUSIVE  [[]EXPLORATORY: not registered]",
     '  "The first [[]THINK] carries the running total."',
     "  recovery(accuracy), denoise resid_post L6 @ thought 0  >= 0.5",
     "  observed    5/9 = 0.556   bounds [[]0.193, 0.878] (exact binomial, alpha .05/3: family test_pilot.py, 3 claims)",

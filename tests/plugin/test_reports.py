@@ -71,8 +71,8 @@ def test_the_table_has_a_row_per_claim_and_the_counts(claims):
     result.stdout.fnmatch_lines(
         [
             "claim *estimate *bounds* n (clusters) *p corr *placebo *verdict *status",
-            "reader *1.000 *>= 0.5 *45 (45)*SUPPORTED*exploratory",
-            "token *0.000 *>= 0.5 *45 (45)*REFUTED*exploratory",
+            "reader *1.000 *>= 0.5 *45 (45)*SUPPORTED*EXPLORATORY",
+            "token *0.000 *>= 0.5 *45 (45)*REFUTED*EXPLORATORY",
             "1 supported, 1 refuted, 1 invalid · * patched runs in * forwards*",
         ]
     )

@@ -50,7 +50,7 @@ def log() -> Path:
 
 def test_a_claim_about_swept_pairs_is_labelled_though_its_site_is_typed_by_hand(told):
     claim = told(SWEPT + CLAIMED)["typed"]
-    assert (claim["verdict"], claim["status"]) == ("SUPPORTED", "exploratory")
+    assert (claim["verdict"], claim["status"]) == ("SUPPORTED", "EXPLORATORY")
     assert claim["seen"] == [claim["status_reason"]]
     assert claim["status_reason"] == (
         "45 of its 45 pairs were seen by the sweep recovery(accuracy), denoise resid_post (4 sites)"

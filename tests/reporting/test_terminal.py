@@ -43,7 +43,7 @@ def line_of(text: str, label: str) -> str:
 
 def test_the_pilots_section_opens_with_verdict_status_sentence_and_prediction() -> None:
     head, sentence, prediction, *_ = section(judged()).splitlines()
-    assert head == "CLAIM pilot  INCONCLUSIVE  [exploratory: not registered]"
+    assert head == "CLAIM pilot  INCONCLUSIVE  [EXPLORATORY: not registered]"
     assert sentence.strip() == '"Layer 11 is causally involved."'
     assert prediction.strip() == "given values  >= 0.5"
 
@@ -222,7 +222,7 @@ ABSENT: dict[str, st.SearchStrategy[Any]] = {
 @given(st.fixed_dictionaries({}, optional=ABSENT))
 def test_whatever_is_missing_the_report_is_still_written(given: dict[str, Any]) -> None:
     result = dataclasses.replace(BARE, **given)
-    assert section(result).startswith(f"CLAIM {result.id}  {result.verdict}  [exploratory: not registered]")
+    assert section(result).startswith(f"CLAIM {result.id}  {result.verdict}  [EXPLORATORY: not registered]")
     assert section(result, every_pair=True).splitlines()[-1].split() == [
         "reproduce",
         "pytest",
@@ -345,7 +345,7 @@ def test_too_few_units_are_told_with_the_minimum() -> None:
 def test_pairs_seen_before_are_exploratory() -> None:
     by = "9 of its 9 pairs were seen by a sweep"
     text = section(judged(seen=[by], status_reason=by))
-    assert text.splitlines()[0] == "CLAIM pilot  INCONCLUSIVE  [exploratory: pairs seen before]"
+    assert text.splitlines()[0] == "CLAIM pilot  INCONCLUSIVE  [EXPLORATORY: pairs seen before]"
     assert line_of(text, "seen") == by
     assert text.count(by) == 1, "said once"
 

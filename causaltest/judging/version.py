@@ -1,0 +1,3 @@
+"""The version of the statistics: raised whenever the same numbers could give another verdict."""
+
+STATISTICS = "1"
