@@ -262,6 +262,7 @@ class Suite:
             lab=self.lab,
             claims_in_run=sum(map(len, self._families.values())),
             settings=self.settings,
+            parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
         )
         if record is None:
             return known

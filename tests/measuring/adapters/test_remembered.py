@@ -9,7 +9,7 @@ import pytest
 from causaltest.measuring.adapters import remembered
 from causaltest.measuring.adapters.load import load_model
 from causaltest.measuring.adapters.remembered import as_numbers, as_ranges
-from causaltest.measuring.adapters.weights import remembered_sha256, sha256
+from causaltest.weights import remembered_sha256, sha256
 
 FAMILIES = ["tiny_gpt2", "tiny_llama", "tiny_gemma2", "tiny_neox"]
 
