@@ -139,7 +139,7 @@ def test_parts_as_numbers_and_back(parts):
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path, cache, monkeypatch):
-    from causaltest.measuring.adapters import weights
+    from causaltest import weights
 
     file, counted = tmp_path / "w", []
     monkeypatch.setattr(weights, "sha256", lambda path: (counted.append(1), sha256(path))[1])
