@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-CLAIMS = '''
+CLAIMS = """
 import pytest
 
 from causaltest import at_least, claim, index, logit_diff, resid_post
@@ -36,7 +36,7 @@ def pairs():
 @pytest.mark.parametrize("layer", range({layers}))
 def test_value_passes(lab, pairs, layer, position):
     return lab.denoise(pairs, at=resid_post(layer, index(position))).recovery(logit_diff)
-'''
+"""
 
 
 def write_claims(folder: Path, number: int) -> Path:

@@ -6,8 +6,8 @@ claim.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -53,6 +53,30 @@ class Spec:
         """SHA-256 of what it is asked of: pairs and models."""
         return digest_of({name: self.fields[name] for name in DATA})
 
+    def in_family_of(self, size: int) -> Spec:
+        """The same in a family of so many claims."""
+        return Spec(self.id, {**self.fields, "family": {**self.fields["family"], "size": size}})
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was read of files: once for all claims of a registration, which are about the files of one moment."""
+
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bodies: dict[Callable[..., Any], str] = field(default_factory=dict)
+
+    def model(self, name: str) -> dict[str, Any]:
+        if name not in self.models:
+            self.models[name] = plain(identity_of(name))
+        return self.models[name]
+
+    def body(self, function: Callable[..., Any]) -> str:
+        # A method is another object for each test, of the same function.
+        function = getattr(function, "__func__", function)
+        if function not in self.bodies:
+            self.bodies[function] = body_hash(function)
+        return self.bodies[function]
+
 
 def spec_of(
     claim: Claim,
@@ -64,6 +88,7 @@ def spec_of(
     suite_seed: str,
     labs: Iterable[Lab] = (),
     parameters: Mapping[str, Any] | None = None,
+    sources: Sources | None = None,
 ) -> Spec:
     """The spec of a claim whose body was rehearsed; one question per variant, one where it has none.
 
@@ -81,12 +106,13 @@ def spec_of(
     }
     made_with = {lab.name: lab for lab in labs}
     refuse_objects(models, made_with)
+    sources = sources or Sources()
     given = {
         "accepted": sorted(claim.accept),
         "asked": asked_of(claim, questions, names, suite_seed),
-        "body": body_hash(claim.body),
+        "body": sources.body(claim.body),
         "family": {"name": family[0], "size": family[1]},
-        "models": [identity_of(model) for model in models],
+        "models": [sources.model(model) for model in models],
         "pairs": [{**described(p), "split": None if p.half is None else p.half.as_dict()} for p in pairs],
         "parameters": {name: parameter(value) for name, value in (parameters or {}).items()},
         "prediction": prediction_fields(claim.prediction),
@@ -137,14 +163,14 @@ def refuse_objects(models: Iterable[str], labs: Mapping[str, Lab]) -> None:
 
 def prediction_fields(prediction: Prediction | Ordering) -> dict[str, Any]:
     given: dict[str, Any] = {"kind": type(prediction).__name__}
-    for field in fields(prediction):
-        value = getattr(prediction, field.name)
-        if field.name in ("order", "names"):
-            given[field.name] = [plain_name(name) for name in value]
-        elif field.name in ("relation", "k") or value is None:
-            given[field.name] = value
+    for one in fields(prediction):
+        value = getattr(prediction, one.name)
+        if one.name in ("order", "names"):
+            given[one.name] = [plain_name(name) for name in value]
+        elif one.name in ("relation", "k") or value is None:
+            given[one.name] = value
         else:  # 1 and 1.0 are one threshold
-            given[field.name] = float(value)
+            given[one.name] = float(value)
     return given
 
 
