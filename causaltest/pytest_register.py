@@ -10,8 +10,9 @@ import pytest
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.settings import Settings
-from causaltest.errors import CausaltestError
+from causaltest.errors import CausaltestError, RecordError
 from causaltest.once import rehearse
+from causaltest.recording.amendment import amend
 from causaltest.recording.record import Record, record_of
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.spec import spec_of
@@ -62,10 +63,21 @@ class Registration:
         """Writes the locks, and says what entered them."""
         reporter.section("causal registration")
         for folder, candidates in self._candidates.items():
-            record = Record(folder)
-            done = register(record, candidates)
+            record, option = Record(folder), reporter.config.getoption
+            try:
+                if option("causal_amend"):
+                    amended = amend(
+                        record, candidates, option("causal_amend"), why=option("causal_why"), was=option("causal_was")
+                    )
+                    for one in amended:
+                        reporter.write_line(f"{record.lock_file}: {one}")
+                    continue
+                done = register(record, candidates)
+            except RecordError as error:
+                reporter.write_line(f"{record.lock_file}: {error}")
+                continue
             reporter.write_line(f"{record.lock_file}: {len(done.new)} new, {len(done.unchanged)} unchanged")
-            for id, fields in (done.differing or {}).items():
-                reporter.write_line(f"  {id} is registered otherwise: {', '.join(fields)}")
+            for sentence in done.sentences():
+                reporter.write_line(f"  {sentence}.")
         for nodeid, why in self._refused.items():
             reporter.write_line(f"refused: {nodeid}: {why}")

@@ -15,11 +15,17 @@ from typing import Any
 from causaltest.errors import RecordError
 
 LARGEST_INTEGER = 1 << 53
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical(data: Any) -> str:
     """The canonical text of plain data. Raises RecordError for NaN, infinity and what JSON has no form for."""
-    return json.dumps(plain(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return written(plain(data))
+
+
+def written(data: Any) -> str:
+    """The canonical text of data that are plain already, as what was read from a lock. Raises ValueError for NaN."""
+    return ENCODER.encode(data)
 
 
 def digest_of(data: Any) -> str:
