@@ -75,6 +75,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--causal-register", action="store_true", help="enter the claims in claims.lock; no model is opened"
     )
+    group.addoption(
+        "--causal-amend",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="with --causal-register: put this claim's new spec in place of the one registered",
+    )
+    group.addoption("--causal-why", default="", metavar="TEXT", help="why it is amended")
+    group.addoption("--causal-was", metavar="ID", help="the id that it is registered under, where it has another now")
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
