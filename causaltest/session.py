@@ -20,6 +20,7 @@ from causaltest.variants import in_variants, rehearse_variants
 from causaltest.warned import warnings_of
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
+NOT_MEASURED = "its experiment cannot show what its sentence says, and nothing was measured"
 GIVEN = "its values were given, and nobody can say when they were first seen"
 
 
@@ -67,7 +68,7 @@ def stood(
     `asked` says whether the same was asked of its pairs before, `why_not` why it is exploratory whatever is recorded.
     """
     if misdirected(claim, next((rehearsed for rehearsed, _ in judged.parts), None)) is not None:
-        return {"status_reason": "its experiment cannot show what its sentence says, and nothing was measured"}
+        return {"status_reason": NOT_MEASURED, "record": dict(record.registered)}
     # A body that chose by a number has named no experiment: what it measured then is all that is known of it.
     questions = [
         None if promised is None else promised.question
@@ -85,7 +86,7 @@ def stood(
             suite_seed=known.seed,
         )
     except RecordError as error:
-        return {"status_reason": why_not or str(error)}
+        return {"status_reason": why_not or str(error), "record": dict(record.registered)}
     verdict, provenance = judged.verdict, result.get("provenance", {})
     standing = record.look(
         spec,

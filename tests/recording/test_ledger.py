@@ -114,7 +114,7 @@ def test_the_file_that_is_locked_is_none_that_git_sees(file: Path) -> None:
 
 
 def test_a_writer_that_does_not_end_is_named(tmp_path: Path) -> None:
-    with alone(tmp_path), pytest.raises(TimeoutError, match="somebody has been writing .* wait until that run"):
+    with alone(tmp_path), pytest.raises(TimeoutError, match=r"somebody has been writing .* wait until that run"):
         with alone(tmp_path, patience_s=0.02):
             pass
     with alone(tmp_path, patience_s=0.02):
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_file_whole(file: Path, monkeypatch: pytest.Monke
     add(file, "a")
     before, write = file.read_bytes(), os.write
     monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:9]))
-    with pytest.raises(OSError, match="disk of .* is full"):
+    with pytest.raises(OSError, match=r"disk of .* is full"):
         add(file, "b")
     assert file.read_bytes() == before
 
