@@ -56,8 +56,9 @@ def named(claim: str, lines: Sequence[Line]) -> str:
         return ends[0]
     if ends:
         raise click.ClickException(f"{claim} may be any of these, give one of them whole:\n  " + "\n  ".join(ends))
-    near = get_close_matches(claim, [*ids, *(id.rpartition("::")[2] for id in ids)])
-    told = f" Did you mean {', '.join(near)}?" if near else ""
+    by_name = {id.rpartition("::")[2]: id for id in ids} | {id: id for id in ids}
+    near = dict.fromkeys(by_name[name] for name in get_close_matches(claim, by_name))
+    told = f" Did you mean {' or '.join(near)}?" if near else ""
     raise click.ClickException(f"no look at {claim} stands in the ledger, which has looks at {len(ids)} claims.{told}")
 
 

@@ -74,12 +74,12 @@ class SeenLog:
         logged = self.looks()
         if looked is not None:
             own = {claim_key(claim) for claim in claims}
-            logged = [seen for seen in logged if claim_key(seen) not in own and self._at_or_before(seen, looked)]
+            logged = [seen for seen in logged if claim_key(seen) not in own and self._earlier(seen, looked)]
         sentences = (s for claim in claims for s in told(claim, [*found, *logged], beside=claims))
         return list(dict.fromkeys(sentences))
 
-    def _at_or_before(self, seen: Seen, time: str) -> bool:
-        return not time or self._at.get(key_of(seen), "") <= time
+    def _earlier(self, seen: Seen, time: str) -> bool:
+        return not time or self._at.get(key_of(seen), "") < time
 
     def note_claim(self, labs: Iterable[Lab], effects: Iterable[Measured | None]) -> None:
         """Notes what a claim has looked at."""

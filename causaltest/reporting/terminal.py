@@ -48,7 +48,7 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
         *(("seen", seen) for seen in result.seen),
-        *(("registered", change) for change in changed(result)),
+        *(("" if i else "registered", change) for i, change in enumerate(changed(result))),
     ]
     return "\n".join(
         [
