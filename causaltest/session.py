@@ -10,6 +10,7 @@ from causaltest.asking.claims import Claim
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
+from causaltest.recording.fingerprint import fingerprint
 from causaltest.recording.seen import SeenLog
 from causaltest.recording.spec import spec_of
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, finite, shared_fields
@@ -70,6 +71,7 @@ def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> di
         "upper": finite(verdict.upper),
         "n": verdict.n,
         "alpha": finite(verdict.alpha),
+        "effects": fingerprint(judged.effects, judged.played),
     }
     standing = known.record.look(spec, seed=known.seed, seen=seen, told=told)
     return {
