@@ -76,7 +76,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--causal-register", action="store_true", help="enter the claims in claims.lock; no model is opened"
     )
     group.addoption(
-<<<<<<< HEAD
         "--causal-amend",
         action="append",
         default=[],
@@ -85,12 +84,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--causal-why", default="", metavar="TEXT", help="why it is amended")
     group.addoption("--causal-was", metavar="ID", help="the id that it is registered under, where it has another now")
-=======
+    group.addoption(
         "--causal-confirmatory-only",
         action="store_true",
         help="pass only claims that were registered before their data were seen: CONFIRMATORY or REPRODUCED",
     )
->>>>>>> db351ae515990c4eaf2ff1a06946fe7f8305a2e9
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")

@@ -155,20 +155,6 @@ class Ledger:
             os.fsync(handle)
         finally:
             os.close(handle)
-<<<<<<< HEAD
-
-
-def broken(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What shows that lines were changed, taken out or moved since they were written, a sentence each."""
-    told, previous = list[str](), ""
-    for number, line in enumerate(lines, 1):
-        if line["previous"] != previous:
-            told.append(f"line {number} of the ledger does not follow the one before it")
-        if digest_of({name: value for name, value in line.items() if name != "hash"}) != line["hash"]:
-            told.append(f"line {number} of the ledger was changed after it was written")
-        previous = str(line["hash"])
-    return told
-=======
         self._read()
 
 
@@ -260,4 +246,3 @@ def parsed_line(text: bytes, *, where: str) -> Line:
 
 
 RESTORE = "Restore the file from git: git checkout -- claims.ledger"
->>>>>>> db351ae515990c4eaf2ff1a06946fe7f8305a2e9
