@@ -30,6 +30,14 @@ class Judged:
     """Further fields of the result, by name."""
     parts: tuple[tuple[Measured | None, Measured | None], ...] = ()
     """What was rehearsed, and what was then measured; of a claim in variants, for each of them."""
+    played: Mapping[str, Any] | None = None
+    """What else the verdict of a sequential claim rests on (`SavedClaim.played`)."""
+
+    @property
+    def effects(self) -> tuple[tuple[str, Measured], ...]:
+        """What was measured, by the name of its variant; under "" where the claim has none."""
+        names = [row["name"] for row in self.extra.get("variants", ())] or [""] * len(self.parts)
+        return tuple((name, e) for name, (_, e) in zip(names, self.parts, strict=True) if e is not None)
 
 
 def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
