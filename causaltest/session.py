@@ -10,10 +10,12 @@ from causaltest.asking.claims import Claim
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
+from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import SeenLog
 from causaltest.recording.spec import spec_of
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, finite, shared_fields
 from causaltest.variants import in_variants, rehearse_variants
+from causaltest.verdict import Verdict
 from causaltest.warned import warnings_of
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
@@ -47,6 +49,8 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     told["notes"] = [note for note in told["notes"] if note not in said]
     if kept:
         told |= stood(claim, judged, known, seen)
+    if known.keep is not None:
+        told["drift"] = known.keep(saved_claim(claim, judged, known, kept=kept))
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 
@@ -62,16 +66,7 @@ def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> di
         settings=known.settings,
         suite_seed=known.seed,
     )
-    verdict = judged.verdict
-    told = {
-        "verdict": str(verdict.outcome),
-        "estimate": finite(verdict.estimate),
-        "lower": finite(verdict.lower),
-        "upper": finite(verdict.upper),
-        "n": verdict.n,
-        "alpha": finite(verdict.alpha),
-    }
-    standing = known.record.look(spec, seed=known.seed, seen=seen, told=told)
+    standing = known.record.look(spec, seed=known.seed, seen=seen, told=told_of(judged.verdict))
     return {
         "status": str(standing.status),
         "status_reason": standing.reason,
@@ -82,6 +77,35 @@ def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> di
             "prior": standing.prior,
             "fields": {path: list(change) for path, change in standing.fields.items()},
         },
+    }
+
+
+def saved_claim(claim: Claim, judged: Judged, known: Known, *, kept: bool) -> SavedClaim:
+    """The claim as it was measured. Raises RecordError where its spec cannot be written down."""
+    # A body that chose by a number has named no experiment beforehand: what it measured is its experiment.
+    promised = [rehearsed if kept else measured for rehearsed, measured in judged.parts]
+    spec = spec_of(
+        claim,
+        [None if effect is None else effect.question for effect in promised],
+        id=known.record_id,
+        family=(known.record_family, known.family.size),
+        settings=known.settings,
+        suite_seed=known.seed,
+    )
+    return SavedClaim(
+        spec.id, spec.fields, known.seed, told_of(judged.verdict), judged.effects, judged.played, claim.margin
+    )
+
+
+def told_of(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as a record has it."""
+    return {
+        "verdict": str(verdict.outcome),
+        "estimate": finite(verdict.estimate),
+        "lower": finite(verdict.lower),
+        "upper": finite(verdict.upper),
+        "n": verdict.n,
+        "alpha": finite(verdict.alpha),
     }
 
 

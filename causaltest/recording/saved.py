@@ -58,6 +58,8 @@ class SavedClaim:
     played: Mapping[str, Any] | None = None
     """Of a sequential claim: `units`, of each look that brought new ones its number and those that count by then; the
     `order` of play of all units; and the `largest`, in pairs."""
+    margin: float | None = None
+    """The largest change, in the effect's units, that a comparison counts as none; None where nobody can say."""
 
 
 def plain_claim(claim: SavedClaim) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def plain_claim(claim: SavedClaim) -> dict[str, Any]:
         "told": claim.told,
         "effects": [[name, plain_measured(effect)] for name, effect in claim.effects],
         "played": claim.played,
+        "margin": claim.margin,
     }
 
 
@@ -81,6 +84,7 @@ def claim_of(data: Mapping[str, Any]) -> SavedClaim:
         told=dict(data["told"]),
         effects=tuple((text(name), measured_of(effect)) for name, effect in data["effects"]),
         played=None if data["played"] is None else dict(data["played"]),
+        margin=None if data["margin"] is None else number(data["margin"]),
     )
 
 

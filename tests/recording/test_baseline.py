@@ -117,6 +117,7 @@ CLAIMS = st.lists(
         told=PLAIN,
         effects=st.lists(st.tuples(TEXT, effects() | orders()), max_size=3).map(tuple),
         played=st.none() | PLAIN,
+        margin=st.none() | st.floats(0, 9),
     ),
     max_size=3,
     unique_by=lambda claim: claim.id,
@@ -183,6 +184,11 @@ def test_numbers_that_many_claims_share_are_kept_once():
     assert len(baseline_to_bytes(many)) < len(baseline_to_bytes(one)) + 8 * 1000
 
 
+def test_numbers_that_are_equal_and_not_the_same_are_kept_apart():
+    zeros = {"a": saved("a", 0.0, 1.0), "b": saved("b", -0.0, 1.0)}
+    assert bits(dict(baseline_from_bytes(baseline_to_bytes(Baseline(zeros))).claims)) == bits(zeros)
+
+
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
     file = baseline_file(tmp_path)
     write_baseline(file, Baseline({"a": saved()}))
@@ -203,7 +209,7 @@ def written(header: dict, arrays: dict | None = None) -> bytes:
 
 
 WHOLE = {"format": 1, "versions": {"causaltest": "9.9"}, "texts": [], "claims": []}
-PLAIN_CLAIM = {"id": "a", "spec": {}, "seed": "0", "told": {}, "effects": [], "played": None}
+PLAIN_CLAIM = {"id": "a", "spec": {}, "seed": "0", "told": {}, "effects": [], "played": None, "margin": None}
 
 
 @pytest.mark.parametrize(
