@@ -10,12 +10,12 @@ from causaltest.asking.claims import Claim
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
+from causaltest.recording.fingerprint import fingerprint
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import SeenLog
 from causaltest.recording.spec import spec_of
 from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, finite, shared_fields
 from causaltest.variants import in_variants, rehearse_variants
-from causaltest.verdict import Verdict
 from causaltest.warned import warnings_of
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
@@ -66,7 +66,7 @@ def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> di
         settings=known.settings,
         suite_seed=known.seed,
     )
-    standing = known.record.look(spec, seed=known.seed, seen=seen, told=told_of(judged.verdict))
+    standing = known.record.look(spec, seed=known.seed, seen=seen, told=told_of(judged))
     return {
         "status": str(standing.status),
         "status_reason": standing.reason,
@@ -92,13 +92,12 @@ def saved_claim(claim: Claim, judged: Judged, known: Known, *, kept: bool) -> Sa
         settings=known.settings,
         suite_seed=known.seed,
     )
-    return SavedClaim(
-        spec.id, spec.fields, known.seed, told_of(judged.verdict), judged.effects, judged.played, claim.margin
-    )
+    return SavedClaim(spec.id, spec.fields, known.seed, told_of(judged), judged.effects, judged.played, claim.margin)
 
 
-def told_of(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as a record has it."""
+def told_of(judged: Judged) -> dict[str, Any]:
+    """A verdict, and the numbers that it rests on, as a record has them."""
+    verdict = judged.verdict
     return {
         "verdict": str(verdict.outcome),
         "estimate": finite(verdict.estimate),
@@ -106,6 +105,7 @@ def told_of(verdict: Verdict) -> dict[str, Any]:
         "upper": finite(verdict.upper),
         "n": verdict.n,
         "alpha": finite(verdict.alpha),
+        "effects": fingerprint(judged.effects, judged.played),
     }
 
 
