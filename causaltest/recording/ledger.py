@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +53,15 @@ class Ledger:
             os.write(handle, f"{text}\n".encode())
         finally:
             os.close(handle)
+
+
+def broken(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What shows that lines were changed, taken out or moved since they were written, a sentence each."""
+    told, previous = list[str](), ""
+    for number, line in enumerate(lines, 1):
+        if line["previous"] != previous:
+            told.append(f"line {number} of the ledger does not follow the one before it")
+        if digest_of({name: value for name, value in line.items() if name != "hash"}) != line["hash"]:
+            told.append(f"line {number} of the ledger was changed after it was written")
+        previous = str(line["hash"])
+    return told
