@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from hypothesis import strategies as st
 from causaltest.cli import main
 from causaltest.errors import RecordError
 from causaltest.recording.authority import read
-from causaltest.recording.lock import Lock, formatted
 from causaltest.recording.proofs import stamp_of
+from causaltest.recording.record import Record
+from causaltest.recording.registration import Candidate, register
+from causaltest.recording.spec import Spec
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the authority is the openssl command")
 
@@ -247,7 +250,9 @@ def test_without_the_package_the_extra_is_named(response, monkeypatch):
 
 def test_verify_prints_the_stamp_and_ends_with_its_status(tmp_path):
     lock = tmp_path / "claims.lock"
-    lock.write_text(formatted(Lock()), encoding="utf-8")
+    register(
+        Record(tmp_path), [Candidate(Spec("test_a.py::test_one", {"sentence": "It does.", "family": {"size": 1}}))]
+    )
     proof = written(lock, "lock.tsr", stamped(tmp_path, lock.read_bytes()))
     roots = written(lock, "roots.pem", ROOT.pem)
     holds = CliRunner().invoke(main, ["verify", str(tmp_path), "--proof", str(proof), "--roots", str(roots)])
@@ -262,5 +267,10 @@ def test_verify_prints_the_stamp_and_ends_with_its_status(tmp_path):
     assert f"proof {proof}: HOLDS" in one_fails.output
     assert f"proof {other}: DOES NOT HOLD" in one_fails.output
     assert one_fails.exit_code == 1
+    as_json = json.loads(CliRunner().invoke(main, ["verify", str(tmp_path), "--json", *both]).output)
+    assert [(p["file"], p["word"], p["holds"]) for p in as_json["proofs"]] == [
+        (str(other), "DOES NOT HOLD", False),
+        (str(proof), "HOLDS", True),
+    ]
     nothing = CliRunner().invoke(main, ["verify", str(tmp_path), "--roots", str(roots)])
     assert nothing.exit_code == 2

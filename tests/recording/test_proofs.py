@@ -16,10 +16,10 @@ from opentimestamps.core.timestamp import DetachedTimestampFile, Timestamp
 
 from causaltest.cli import main
 from causaltest.errors import RecordError
-from causaltest.recording.lock import Lock, formatted
 from causaltest.recording.proofs import LARGEST_BYTES, stamp_of
-
-EMPTY = formatted(Lock()).encode()
+from causaltest.recording.record import Record
+from causaltest.recording.registration import Candidate, register
+from causaltest.recording.spec import Spec
 
 
 def proof_of(content: bytes, folder: Path, *, block: int = 800_000) -> Path:
@@ -44,20 +44,23 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
-    file = tmp_path / "claims.lock"
-    file.write_bytes(EMPTY)
-    return file
+    register(
+        Record(tmp_path), [Candidate(Spec("test_a.py::test_one", {"sentence": "It does.", "family": {"size": 1}}))]
+    )
+    return tmp_path / "claims.lock"
 
 
 def test_a_proof_of_the_lock_as_it_is(lock):
-    state, stamp = stamp_of(proof_of(EMPTY, lock.parent), lock, merkle_roots={800_000: root_of(EMPTY)})
+    state, stamp = stamp_of(
+        proof_of(lock.read_bytes(), lock.parent), lock, merkle_roots={800_000: root_of(lock.read_bytes())}
+    )
     assert state == "It is of claims.lock as it is."
     assert stamp.unchecked == ()
 
 
 def test_a_proof_outlives_what_is_registered_later(lock):
     """A stamp of the first registration stays worth something when a second one is added."""
-    proof = proof_of(EMPTY, lock.parent)
+    proof = proof_of(lock.read_bytes(), lock.parent)
     git(lock.parent, "init", "-q")
     git(lock.parent, "add", "claims.lock")
     git(lock.parent, "commit", "-qm", "first")
@@ -77,7 +80,7 @@ def test_a_proof_of_what_was_never_committed_is_refused(lock):
     with pytest.raises(RecordError, match="is no proof of") as refused:
         stamp_of(proof, lock)
     assert hashlib.sha256(b"something else").hexdigest() in str(refused.value)
-    assert hashlib.sha256(EMPTY).hexdigest() in str(refused.value)
+    assert hashlib.sha256(lock.read_bytes()).hexdigest() in str(refused.value)
 
 
 def test_a_commit_of_another_file_does_not_count(lock):
@@ -92,7 +95,7 @@ def test_a_commit_of_another_file_does_not_count(lock):
 
 
 def test_what_is_no_proof_is_told(lock):
-    for content in (b"", b"a letter", b"PK\x03\x04", EMPTY, "é".encode("utf-16")):
+    for content in (b"", b"a letter", b"PK\x03\x04", lock.read_bytes(), "é".encode("utf-16")):
         file = lock.with_name("lock.tsr")
         file.write_bytes(content)
         with pytest.raises(RecordError, match=r"neither an RFC 3161 response .* nor an OpenTimestamps proof"):
@@ -109,12 +112,12 @@ def test_a_file_that_is_too_large_is_not_read(lock):
 
 
 def test_verify_says_what_is_left_to_check(lock):
-    proof = proof_of(EMPTY, lock.parent)
+    proof = proof_of(lock.read_bytes(), lock.parent)
     unchecked = CliRunner().invoke(main, ["verify", str(lock.parent), "--proof", str(proof)])
     assert unchecked.exit_code == 1
     assert f"proof {proof}: NOT CHECKED" in unchecked.output
     assert "It says that Bitcoin block 800000 holds this hash." in " ".join(unchecked.output.split())
-    looked_up = ["--merkle-root", f"800000:{root_of(EMPTY)}"]
+    looked_up = ["--merkle-root", f"800000:{root_of(lock.read_bytes())}"]
     holds = CliRunner().invoke(main, ["verify", str(lock.parent), "--proof", str(proof), *looked_up])
     assert (holds.exit_code, f"proof {proof}: HOLDS" in holds.output) == (0, True)
     wrong = ["--merkle-root", "800000:00"]
@@ -131,9 +134,10 @@ def test_a_merkle_root_without_its_block_is_a_mistake_of_usage(lock, given):
 
 def test_verify_reads_no_package_of_the_extra_unless_a_proof_is_given(lock):
     code = (
-        "import sys; from causaltest.cli import main; main(['verify', sys.argv[1]], standalone_mode=False);"
-        "print([name for name in sys.modules if name.split('.')[0] in "
-        "('rfc3161_client', 'opentimestamps', 'cryptography', 'torch', 'numpy', 'scipy')])"
+        "import atexit, sys; from causaltest.cli import main;"
+        "atexit.register(lambda: print([name for name in sys.modules if name.split('.')[0] in "
+        "('rfc3161_client', 'opentimestamps', 'cryptography', 'torch', 'numpy', 'scipy')]));"
+        "main(['verify', sys.argv[1]])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(lock.parent)], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout

@@ -25,7 +25,7 @@ from causaltest.reporting.export.wording import folded, listed, natural, runs
 
 FORMS = (osf, aspredicted, outline)
 DIGEST = "c0ffee" * 10 + "abcd"
-BATCH = 1
+BATCH = DIGEST[:12]
 PAIRS = {
     "hash": "aa" * 32,
     "prompts": "bb" * 32,
@@ -90,7 +90,6 @@ def lock_of(*entries: Entry, events: tuple[dict[str, Any], ...] = ()) -> Lock:
         "kind": "register",
         "claims": len(entries),
         "digest": DIGEST,
-        "batch": BATCH,
         "at": "2031-05-04T03:02:01Z",
         "commit": "",
         "ledger": {"lines": 0, "head": ""},
