@@ -303,6 +303,29 @@ def test_a_metrics_range_is_told_and_makes_it_bounded():
         assert "what lies outside of a metric's range is clipped to it." in text
 
 
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({}, "clean run gives the answer, the corrupt run does not give it, and the two answers differ."),
+        ({"both_right": True}, "clean run gives the answer, the corrupt run gives its own answer, and the two answers"),
+        ({"metric": "logit"}, "For recovery by logit: all pairs count."),
+        ({"metric": "logit", "eligible": {"name": "accuracy"}}, "the two answers differ (by accuracy)."),
+    ],
+)
+def test_which_pairs_count_is_told(changed, rule):
+    for text in texts(entry(asked=experiment(**changed))):
+        assert rule in text
+        assert ("all pairs count" in text) == ("all pairs count" in rule)
+        assert ("its own answer" in text) == ("both_right" in changed)
+
+
+def test_models_are_told_by_what_they_are_known_by():
+    folder = {"name": "reasoner", "weights": "1234567890abcdef" * 4, "tokenizer": "fedcba0987654321" * 4}
+    for text in texts(entry(), entry("test_a.py::test_two", models=[MODEL, folder])):
+        assert "org/model (commit eeeeeeeeeeeeeeee): 2 claims." in text
+        assert "reasoner (weights 1234567890abcdef, tokenizer fedcba0987654321): 1 claim." in text
+
+
 def test_only_what_is_used_is_told():
     for text in texts(entry()):
         for absent in (
