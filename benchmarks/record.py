@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -12,33 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.many_claims import write_claims
+
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "transformers", "tokenizers")
-CLAIMS = """import pytest
-
-from causaltest import at_least, claim, index, logit_diff, resid_post
-
-
-@claim("A site of many.", at_least(0.50, expecting=0.90))
-@pytest.mark.parametrize("position", range({positions}))
-@pytest.mark.parametrize("layer", range({layers}))
-def test_site(lab, pairs, layer, position):
-    return lab.denoise(pairs, at=resid_post(layer, index(position))).recovery(logit_diff(range=(-20, 20)))
-"""
-CONFTEST = """import pytest
-
-from causaltest.organisms import ducks
-
-
-@pytest.fixture(scope="module")
-def lab(make_lab):
-    return make_lab("organism:ducks")
-
-
-@pytest.fixture(scope="session")
-def pairs():
-    return ducks.twins(clusters=48, per_cluster=2)
-"""
 WRITER = """import sys
 from pathlib import Path
 
@@ -56,6 +34,8 @@ class Took:
     """A command, run several times from nothing."""
 
     seconds: tuple[float, ...]
+    processor: tuple[float, ...]
+    """Seconds of processor: what the clock would say on a machine of one's own."""
     load: float
     """Of the machine, as it began."""
     said: str
@@ -66,29 +46,33 @@ class Took:
         return statistics.median(self.seconds)
 
 
-def claims(folder: Path, number: int, *, layers: int = 10) -> Path:
-    """A folder of so many claims, each at another site; a multiple of `layers`."""
-    folder.mkdir(parents=True)
-    (folder / "conftest.py").write_text(CONFTEST)
-    (folder / "test_sites.py").write_text(CLAIMS.format(layers=layers, positions=number // layers))
+def claims(folder: Path, number: int) -> Path:
+    """A folder of so many claims, below a root of pytest's own."""
     (folder.parent / "pytest.ini").write_text("[pytest]\n")
-    return folder
+    return write_claims(folder, number)
 
 
 def command(*arguments: str, folder: Path, repeats: int, again: Sequence[Path] = ()) -> Took:
     """A command of causaltest in processes of their own; files to begin `again` are deleted before each."""
     run = [sys.executable, "-m", "causaltest.cli", *arguments]
-    seconds, said, load = [], "", os.getloadavg()[0]
+    seconds, processor, said, load = [], [], "", os.getloadavg()[0]
     for _ in range(repeats):
         for file in again:
             file.unlink(missing_ok=True)
-        start = time.perf_counter()
+        start, before = time.perf_counter(), spent()
         done = subprocess.run(run, cwd=folder, env=surroundings(folder), capture_output=True, text=True, check=False)
         seconds.append(time.perf_counter() - start)
+        processor.append(spent() - before)
         said = said or done.stdout
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return Took(tuple(seconds), load, said)
+    return Took(tuple(seconds), tuple(processor), load, said)
+
+
+def spent() -> float:
+    """Seconds of processor of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def imported(*arguments: str, folder: Path) -> list[str]:

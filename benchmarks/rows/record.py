@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import record
 from benchmarks.record import Took
 from benchmarks.row import Options, Row
+from benchmarks.timing import median
 
 MANY = 10_000
 WRITERS, LINES = 16, 1_000
@@ -30,7 +31,8 @@ def commands(options: Options) -> list[Row]:
 def row(words: Sequence[str], of: str, folder: Path, limit: float, *, again: Sequence[Path] = ()) -> Row:
     took = record.command(*words, folder=folder, repeats=ENOUGH, again=again)
     heavy = record.imported(*words, folder=folder)
-    notes = f"{ENOUGH} processes from nothing, load {took.load:.1f}."
+    processor = median(took.processor)
+    notes = f"{ENOUGH} processes from nothing, {processor:.2f} s of processor, load {took.load:.1f}."
     return timed(f"`causaltest {words[0]}`, {of}", took, limit, f"{notes} Imports {', '.join(heavy) or 'no torch'}.")
 
 
