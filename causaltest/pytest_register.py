@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +27,6 @@ from causaltest.refusals import why_refused
 from causaltest.results import Known
 
 Prepared = tuple[Claim, Mapping[str, Any], Known]
-OBJECTS_BEFORE_COLLECTING = 100_000
-"""Ten thousand claims are a million objects, none of which is garbage."""
 
 NAMED = 10
 """Claims that are named, where the same is told of many."""
@@ -51,9 +48,6 @@ def prepare(config: pytest.Config) -> None:
                 "There is no folder claims here, and pytest's testpaths names none: say which claims are registered, "
                 "as in `causaltest register FOLDER`."
             )
-    before = gc.get_threshold()
-    gc.set_threshold(OBJECTS_BEFORE_COLLECTING, *before[1:])
-    config.add_cleanup(lambda: gc.set_threshold(*before))
 
 
 @dataclass

@@ -26,7 +26,7 @@ from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.pytest_register import Registration
-from causaltest.recording.record import Record, id_in, record_of
+from causaltest.recording.record import Record, id_in, record_of, relative
 from causaltest.recording.seen import usual_log
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
@@ -275,7 +275,7 @@ class Suite:
             record=record,
             record_id=name,
             record_family=family_name(item, claim).replace(
-                item.nodeid.split("::", 1)[0], item.path.relative_to(record.folder).as_posix(), 1
+                item.nodeid.split("::", 1)[0], relative(item.path, record.folder), 1
             ),
             family=family if size is None else Family(family.name, size),
         )
@@ -307,7 +307,7 @@ class Suite:
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
-        names = inspect.signature(claim.body).parameters
+        names = parameters_of(claim.body)
         wanted = {name: item.funcargs[name] for name in names if name in item.funcargs}
         if claim.model is None:
             return wanted
@@ -444,6 +444,11 @@ def claim_of(item: pytest.Function) -> Claim:
             "below it, a decorator wraps the body."
         )
     return claim
+
+
+@functools.lru_cache(maxsize=64)
+def parameters_of(body: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(body).parameters)
 
 
 def bound(claim: Claim, item: pytest.Function) -> Claim:
