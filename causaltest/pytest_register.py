@@ -14,14 +14,17 @@ import pytest
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.settings import Settings
+from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import labs_of
 from causaltest.promised import promised
 from causaltest.quiet_setup import QuietSetup
+from causaltest.recording.amendment import Amended, amend
 from causaltest.recording.earlier import Earlier
 from causaltest.recording.record import Record, record_of
 from causaltest.recording.registration import Candidate, Registered, register
-from causaltest.recording.seen import SeenLog
+from causaltest.recording.seen import SeenLog, sightings_of
+from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Sources, spec_of
 from causaltest.refusals import why_refused
 from causaltest.results import Known
@@ -63,8 +66,10 @@ class Registration:
     """By node id, why."""
     skipped: dict[str, str] = field(default_factory=dict)
     done: list[tuple[Record, Registered]] = field(default_factory=list)
+    amended: list[Amended] = field(default_factory=list)
     _records: dict[Path, Record] = field(default_factory=dict)
     _candidates: dict[Path, list[Candidate]] = field(default_factory=dict)
+    _sighted: dict[Path, Sighted | None] = field(default_factory=dict)
     _sources: Sources = field(default_factory=Sources)
 
     @cached_property
@@ -106,7 +111,8 @@ class Registration:
     def enter(self, nodeid: str, claim: Claim, arguments: Mapping[str, Any], known: Known) -> None:
         """Rehearses a claim and keeps its spec."""
         assert known.record is not None
-        questions = [effect.question for effect in promised(claim, arguments, known)]
+        effects = promised(claim, arguments, known)
+        questions = [effect.question for effect in effects]
         spec = spec_of(
             claim,
             questions,
@@ -118,8 +124,17 @@ class Registration:
             parameters=known.parameters,
             sources=self._sources,
         )
-        seen = self.earlier.told(questions)
+        seen = tuple(dict.fromkeys([*self.earlier.told(questions), *self.in_ledger(known, effects)]))
         self._candidates.setdefault(known.record.folder, []).append(Candidate(spec, seen))
+
+    def in_ledger(self, known: Known, effects: Sequence[Measured]) -> list[str]:
+        """What the ledger knows of looks at a claim's pairs."""
+        assert known.record is not None
+        folder = known.record.folder
+        if folder not in self._sighted:
+            self._sighted[folder] = known.record.sighted() if known.record.ledger.lines else None
+        sighted = self._sighted[folder]
+        return [] if sighted is None else sighted.told(sightings_of(effects), by=known.record_id)
 
     def write(self) -> None:
         """Writes the locks. Raises UsageError where two would be begun, or one cannot be read or written."""
@@ -132,7 +147,13 @@ class Registration:
         for folder, candidates in self._candidates.items():
             record = Record(folder)
             try:
-                self.done.append((record, register(record, in_families(candidates, record))))
+                if amending := self.config.getoption("causal_amend"):
+                    option = self.config.getoption
+                    self.amended += amend(
+                        record, candidates, amending, why=option("causal_why"), was=option("causal_was")
+                    )
+                else:
+                    self.done.append((record, register(record, in_families(candidates, record))))
             except RecordError as error:
                 raise pytest.UsageError(str(error)) from error
             except OSError as error:
@@ -140,7 +161,7 @@ class Registration:
 
     def lines(self) -> list[str]:
         """What is told: what entered, what did not and why, and what to do next."""
-        told: list[str] = []
+        told = [str(one) for one in self.amended]
         for record, done in self.done:
             told += self.entered(record, done)
         for nodeid, why in self.skipped.items():
@@ -161,8 +182,7 @@ class Registration:
         if not done.new:
             told = [f"{lock}: nothing new"]
         else:
-            batch = record.lock.batches
-            told = [f"{lock}: batch {batch}, {counted(len(done.new), 'new claim')}"]
+            told = [f"{lock}: batch {done.batch}, {counted(len(done.new), 'new claim')}"]
             families = {
                 e.spec["family"]["name"]: e.spec["family"]["size"] for e in map(record.lock.entries.get, done.new) if e
             }
@@ -174,8 +194,7 @@ class Registration:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")
             told += [f"    {id}: {record.lock.entries[id].seen[0]}" for id in seen[:NAMED]]
             told += [f"    and {len(seen) - NAMED} more"] if len(seen) > NAMED else []
-        for id, fields in (done.differing or {}).items():
-            told.append(f"  {id} is registered otherwise: {', '.join(fields)}")
+        told += [f"  {sentence}." for sentence in done.sentences()]
         if done.new:
             told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Register claims"')
         return told
