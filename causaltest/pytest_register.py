@@ -175,27 +175,28 @@ class Registration:
         ]
         if left:
             told += ["", f"{' and '.join(left)}: what is not registered can still be run, and is EXPLORATORY."]
-        return told or ["No claims were found."]
+        # Where a lock could not be written, pytest tells why.
+        return told or ([] if self._candidates else ["No claims were found."])
 
     def entered(self, record: Record, done: Registered) -> list[str]:
         lock = self.seen_from_here(record.lock_file)
-        if not done.new:
-            told = [f"{lock}: nothing new"]
-        else:
-            told = [f"{lock}: batch {done.batch}, {counted(len(done.new), 'new claim')}"]
-            families = {
-                e.spec["family"]["name"]: e.spec["family"]["size"] for e in map(record.lock.entries.get, done.new) if e
-            }
+        new = set(done.new)
+        candidates = [c for c in self._candidates[record.folder] if c.spec.id in new]
+        if new:
+            told = [f"{lock}: batch {done.batch}, {counted(len(new), 'new claim')}"]
+            families = Counter(c.spec.fields["family"]["name"] for c in candidates)
             told += [f"  {name}: {counted(size, 'claim')} in one family" for name, size in sorted(families.items())]
+        else:
+            told = [f"{lock}: nothing new"]
         if done.unchanged:
             told.append(f"  {counted(len(done.unchanged), 'claim')} registered before, as they are")
-        seen = [id for id in done.new if record.lock.entries[id].seen]
+        seen = [c for c in candidates if c.seen]
         if seen:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")
-            told += [f"    {id}: {record.lock.entries[id].seen[0]}" for id in seen[:NAMED]]
+            told += [f"    {c.spec.id}: {c.seen[0]}" for c in seen[:NAMED]]
             told += [f"    and {len(seen) - NAMED} more"] if len(seen) > NAMED else []
         told += [f"  {sentence}." for sentence in done.sentences()]
-        if done.new:
+        if new:
             told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Register claims"')
         return told
 

@@ -203,7 +203,7 @@ class Suite:
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
             # for power no model is opened, not even by a fixture
-            self._labs[name] = lab.rehearsal() if self.powers_only else lab
+            self._labs[name] = lab.rehearsal(expected=False) if self.powers_only else lab
         return self._labs[name]
 
     def default_lab(self) -> Lab:

@@ -6,7 +6,7 @@ import gc
 import sys
 from typing import NoReturn
 
-OBJECTS_BEFORE_LOOKING = 100_000
+OBJECTS_BEFORE_LOOKING = 2_000_000
 
 
 class OneCommand:
