@@ -27,7 +27,7 @@ from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
-from causaltest.recording.record import Record, id_in, record_of
+from causaltest.recording.record import Record, id_in, record_of, relative
 from causaltest.recording.seen import usual_log
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
@@ -212,7 +212,7 @@ class Suite:
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
             # for power no model is opened, not even by a fixture
-            self._labs[name] = lab.rehearsal() if self.powers_only else lab
+            self._labs[name] = lab.rehearsal(expected=False) if self.powers_only else lab
         return self._labs[name]
 
     def default_lab(self) -> Lab:
@@ -281,7 +281,7 @@ class Suite:
             parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
             record_id=name,
             record_family=family_name(item, claim).replace(
-                item.nodeid.split("::", 1)[0], item.path.relative_to(folder).as_posix(), 1
+                item.nodeid.split("::", 1)[0], relative(item.path, folder), 1
             ),
             keep=self.baselines.keeper(claim, folder, item.user_properties),
         )
@@ -330,7 +330,7 @@ class Suite:
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
-        names = inspect.signature(claim.body).parameters
+        names = parameters_of(claim.body)
         wanted = {name: item.funcargs[name] for name in names if name in item.funcargs}
         if claim.model is None:
             return wanted
@@ -467,6 +467,11 @@ def claim_of(item: pytest.Function) -> Claim:
             "below it, a decorator wraps the body."
         )
     return claim
+
+
+@functools.lru_cache(maxsize=64)
+def parameters_of(body: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(body).parameters)
 
 
 def bound(claim: Claim, item: pytest.Function) -> Claim:

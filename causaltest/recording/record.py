@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,13 @@ def record_of(file: Path, *, top: Path) -> Record | None:
 
 def id_in(record_folder: Path, nodeid: str, file: Path) -> str:
     """A test's id within its record: the same wherever pytest is called from."""
-    return f"{file.relative_to(record_folder).as_posix()}::{nodeid.split('::', 1)[1]}"
+    return f"{relative(file, record_folder)}::{nodeid.split('::', 1)[1]}"
+
+
+@lru_cache(maxsize=64)
+def relative(file: Path, folder: Path) -> str:
+    """A file as its record names it."""
+    return file.relative_to(folder).as_posix()
 
 
 def asked_by(other: Sighting) -> str:
