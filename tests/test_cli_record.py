@@ -15,6 +15,7 @@ from records import commit, entered, git, looked, repository, spec
 import causaltest
 from causaltest.cli import main
 from causaltest.recording.amendment import amend
+from causaltest.recording.lock import Lock, write_lock
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate
 
@@ -100,6 +101,12 @@ def test_what_cannot_be_read_is_status_1_and_a_wrong_path_2(folder, tmp_path, mo
     other = tmp_path / "other.txt"
     other.write_text("x")
     assert run("verify", other).exit_code == 2
+
+
+def test_an_empty_lock_holds(tmp_path) -> None:
+    write_lock(tmp_path / "claims.lock", Lock())
+    ran = run("verify", tmp_path)
+    assert ran.exit_code == 0 and ran.output.startswith("claims.lock holds: 0 claims, registered in 0 batches.\n")
 
 
 def test_without_git_a_record_holds_and_says_that_nothing_dates_it(tmp_path, monkeypatch) -> None:
