@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.claims import Claim
+from causaltest.asking.lab import Lab
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
@@ -46,11 +47,11 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     said = {warning["says"] for warning in told["warnings"]}
     told["notes"] = [note for note in told["notes"] if note not in said]
     if kept:
-        told |= stood(claim, judged, known, seen)
+        told |= stood(claim, judged, known, seen, labs)
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 
-def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> dict[str, Any]:
+def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str], labs: Sequence[Lab]) -> dict[str, Any]:
     """The claim's standing in its record, as fields of the result; nothing where it has no record."""
     if known.record is None:
         return {}
@@ -61,6 +62,8 @@ def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> di
         family=(known.record_family, known.family.size),
         settings=known.settings,
         suite_seed=known.seed,
+        labs=labs,
+        parameters=known.parameters,
     )
     verdict = judged.verdict
     told = {

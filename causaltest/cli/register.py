@@ -38,7 +38,8 @@ def register(arguments: tuple[str, ...], amend: tuple[str, ...], why: str | None
     asked = [f"--causal-amend={id}" for id in amend]
     asked += [f"--causal-why={why}"] if why else []
     asked += [f"--causal-was={was}"] if was else []
-    run_pytest("--causal-register", *asked, *arguments)
+    # twice quiet: nothing was tested
+    run_pytest("-q", "--causal-register", *asked, *arguments)
 
 
 def merge_lock(folder: Path) -> None:

@@ -46,7 +46,7 @@ def plain(data: Any, *, at: str = "") -> Any:
     if isinstance(data, float):
         if not math.isfinite(data):
             raise RecordError(f"{at or 'a value'} is {data}, which cannot be registered: give a finite number.")
-        return repr(data)
+        return repr(float(data))
     if isinstance(data, Mapping):
         return {str(name): plain(value, at=f"{at}.{name}" if at else str(name)) for name, value in data.items()}
     if isinstance(data, list | tuple):
