@@ -10,6 +10,7 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
+from causaltest.recording.changes import changes, differences
 from causaltest.recording.git import Committed, committed
 from causaltest.recording.ledger import Ledger
 from causaltest.recording.lock import Lock, read_lock
@@ -71,10 +72,8 @@ def amendments(found: Lock) -> Iterator[str]:
     for event in found.events:
         if event["kind"] != "amend":
             continue
-        from causaltest.recording.spec import differences  # late: it takes as long as all else
-
         fields = differences(specs.get(event["prior"]), specs.get(event["spec"]))
-        what = ", ".join(fields) or "its name alone"
+        what = "; ".join(changes(fields)) or "its name alone"
         was = f", until then {event['was']}" if "was" in event else ""
         yield f"{event['claim']}{was}, on {event['at']}: {what}. Why: {event['why']}"
 
