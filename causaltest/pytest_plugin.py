@@ -84,6 +84,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--causal-why", default="", metavar="TEXT", help="why it is amended")
     group.addoption("--causal-was", metavar="ID", help="the id that it is registered under, where it has another now")
+    group.addoption(
+        "--causal-confirmatory-only",
+        action="store_true",
+        help="pass only claims that were registered before their data were seen: CONFIRMATORY or REPRODUCED",
+    )
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
@@ -185,9 +190,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Where nothing is measured, names the claims that cannot be set up."""
-    if SUITE in item.config.stash and call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
-        item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+    """Where nothing is measured, names the claims that cannot be set up; else writes down what a test has swept."""
+    if SUITE in item.config.stash:
+        if call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
+            item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+        if call.when == "call":
+            item.config.stash[SUITE].note_searches(item)
     return (yield)
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
 PROPERTY, SAID = "causaltest", "causaltest said"
+PASSED_ONLY = ("CONFIRMATORY", "REPRODUCED")
+"""What --causal-confirmatory-only passes."""
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 
 
@@ -57,6 +59,7 @@ class Suite:
         self.settings = settings_of(config)
         self.log = usual_log()
         self.verbose = config.option.verbose > 0
+        self.confirmatory_only = bool(config.getoption("causal_confirmatory_only"))
         self.powers_only = bool(config.getoption("causal_power") or config.getoption("causal_register"))
         self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
@@ -288,6 +291,13 @@ class Suite:
             self._records[file] = record_of(file, top=self.config.rootpath)
         return self._records[file]
 
+    def note_searches(self, item: pytest.Item) -> None:
+        """Writes the sweeps and searches of a test's labs in its folder's ledger, so that others know of them."""
+        given = (a for a in getattr(item, "funcargs", {}).values() if isinstance(a, Lab) and a.named)
+        seen = dict.fromkeys(seen for lab in [*self._labs.values(), *given] for seen in lab.seen)
+        if seen and not self.plans_only and (record := self.record(item.path)) is not None:
+            record.note(seen)
+
     def family(self, item: pytest.Item, claim: Claim) -> Family:
         """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""
         name = family_name(item, claim)
@@ -300,6 +310,9 @@ class Suite:
         return Family(name, len(members))
 
     def conclude(self, result: ClaimResult) -> bool:
+        if self.confirmatory_only and result.status not in PASSED_ONLY:
+            told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
+            pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
             pytest.skip(f"INCONCLUSIVE: {result.reason}")
         if result.verdict != "SUPPORTED":
@@ -476,6 +489,8 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     result = next(ClaimResult.from_json(str(value)) for name, value in report.user_properties if name == PROPERTY)
     if report.skipped:
         return ("skipped", "i", "INCONCLUSIVE") if result.verdict == "INCONCLUSIVE" else None
+    if report.failed and result.verdict == "SUPPORTED":
+        return (report.outcome, "F", result.status)
     return (report.outcome, LETTERS[result.verdict], result.verdict) if result.verdict in LETTERS else None
 
 

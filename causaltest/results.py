@@ -138,6 +138,7 @@ def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimRes
         threshold=claim.prediction.threshold,
         verdict=word,
         reason=reason,
+        status_reason="not measured",
         family=known.family.name,
         family_size=known.family.size,
         suite_seed=known.seed,

@@ -78,6 +78,7 @@ class Lab:
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
         self._seen: dict[Seen, None] = {}
+        self._searched: dict[Seen, None] = {}
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -167,7 +168,7 @@ class Lab:
     @property
     def seen(self) -> tuple[Seen, ...]:
         """The sweeps and searches of this lab so far, in order: what they looked at is no longer new."""
-        return tuple(seen for seen in self._seen if seen.kind != "claim")
+        return tuple(self._searched)
 
     @property
     def named(self) -> bool:
@@ -304,7 +305,7 @@ class Lab:
         if seen not in self._seen:
             from causaltest.recording.seen import usual_log  # a late door: docs/decisions/0002
 
-            self._seen[seen] = None
+            self._seen[seen] = self._searched[seen] = None
             usual_log().note(self)
         return replace(made, seen=seen)
 
