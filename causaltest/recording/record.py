@@ -13,7 +13,7 @@ from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
 from causaltest.recording.clock import now as now
 from causaltest.recording.git import Committed, committed
-from causaltest.recording.ledger import Ledger, Line, broken
+from causaltest.recording.ledger import Ledger, Line
 from causaltest.recording.lock import Entry, Lock, read_lock
 from causaltest.recording.sighted import Sighted, Sighting
 from causaltest.recording.spec import Spec
@@ -66,8 +66,7 @@ class Record:
     def problem(self) -> str:
         """Why nothing that stands here may be believed; empty where it holds."""
         try:
-            lines = self.ledger.lines
-            return DOES_NOT_HOLD if broken(lines) or broken_record(self.folder, self.lock, lines) else ""
+            return DOES_NOT_HOLD if broken_record(self.folder, self.lock, self.ledger.lines) else ""
         except RecordError as error:
             return str(error)
 

@@ -120,10 +120,13 @@ class Records(RuleBasedStateMachine):
         super().__init__()
         self.account = Account()
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(registered=st.booleans())
+    def begin(self, registered: bool) -> None:
         self.top = Path(tempfile.mkdtemp())
         self.folder = Path(shutil.copytree(self.template, self.top / "claims"))
+        if registered:
+            self.register()
+            self.commit()
 
     def teardown(self) -> None:
         shutil.rmtree(self.top, ignore_errors=True)
@@ -227,6 +230,15 @@ class Records(RuleBasedStateMachine):
             account.lines.append(Looked(id, said, seed, status, account.lock is not None))
         self.read()
         assert self.account.ledger.count(b"\n") == len(account.lines)
+
+    @rule()
+    def look_as_ever(self) -> None:
+        self.look("a", "0")
+
+    @rule()
+    def register_and_commit(self) -> None:
+        self.register()
+        self.commit()
 
     def committed(self) -> bool:
         return self.account.lock is not None and self.account.lock == self.account.head

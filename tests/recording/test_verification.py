@@ -180,7 +180,7 @@ def test_a_look_beside_another_lock_shows(written) -> None:
     other = looked("f" * 64, C)
     (told,) = broken_ties(lock, [*lines, other])
     assert told == (
-        f"line 3 of the ledger, {C.id} on 2026-01-01T00:00:00Z, was written beside a lock whose events are not in this "
+        f"Line 3 of the ledger, {C.id} on 2026-01-01T00:00:00Z, was written beside a lock whose events are not in this "
         "one: it was begun anew or cut"
     )
     early = looked(lock.head, C)
