@@ -75,7 +75,7 @@ def broken_looks(lock: Lock, lines: Lines, at: Mapping[Any, int]) -> Iterator[st
         if not line.get("lock"):
             continue
         told = f"Line {i} of the ledger, {line.get('claim', line.get('kind'))} on {line.get('at')},"
-        then = number.get(line["lock"])
+        then = number.get(str(line["lock"]))
         if then is None:
             yield f"{told} was written beside a lock whose events are not in this one: it was begun anew or cut"
         elif i <= at.get(lock.events[then]["ledger"]["head"], 0):
