@@ -98,6 +98,10 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
         )
     check_power_options(config)
+    if config.getoption("causal_register"):
+        from causaltest.pytest_register import prepare
+
+        prepare(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
 
 
@@ -143,6 +147,8 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Counts what a node id left out, and refuses two claims with one id."""
+    if config.getoption("causal_register"):
+        suite_of(config)  # a run that registers runs no test, where there is no claim either
     if SUITE in config.stash:
         config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
@@ -219,6 +225,14 @@ class Results:
                 self.lines[report.nodeid] = str(value)
             elif name == SAID:
                 self.said.append(str(value))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Registers claims in place of running tests."""
+        if not self.config.getoption("causal_register") or self.config.option.collectonly:
+            return None
+        suite_of(self.config).register(session)
+        return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

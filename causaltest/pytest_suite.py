@@ -67,7 +67,7 @@ class Suite:
         self._records: dict[Path, Record | None] = {}
         self.registration: Registration | None = None
         if config.getoption("causal_register"):
-            self.registration = Registration(self.seed, self.settings)
+            self.registration = Registration(config, self.seed, self.settings, self.log)
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
         """Rehearses claims that are not alone, before any is measured."""
@@ -109,9 +109,15 @@ class Suite:
         curves = self.powers_only and self.config.getoption("causal_json") is not None
         return power_plan(list(self._foreseen.values()), self.assumptions, suite_seed=self.seed, curves=curves)
 
-    def write_registration(self, reporter: pytest.TerminalReporter) -> None:
+    def register(self, session: pytest.Session) -> None:
+        """Enters all claims of the run in their lock."""
         if self.registration is not None:
-            self.registration.write(reporter)
+            self.registration.run(session, self.prepared)
+
+    def write_registration(self, reporter: pytest.TerminalReporter) -> None:
+        reporter.section("causal registration")
+        for line in [] if self.registration is None else self.registration.lines():
+            reporter.write_line(line)
 
     def write_power(self, path: Path) -> None:
         from causaltest.reporting.power import write_power
@@ -224,16 +230,7 @@ class Suite:
 
     def run(self, item: pytest.Function) -> bool:
         """Judges one claim; anything but SUPPORTED fails the test with the claim's section."""
-        claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
-        function = getattr(item.obj, "__func__", item.obj)
-        if getattr(function, WRAPPER_ATTRIBUTE, None) is not function:
-            raise ClaimError(
-                f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
-                "below it, a decorator wraps the body."
-            )
-        if self.registration is not None:
-            self.registration.enter(bound(claim, item), self.arguments(claim, item), self.known(claim, item), item)
-            return True
+        claim = claim_of(item)
         known = self.known(claim, item)
         if self.plans_only:
             self.plan(item, claim, known.family)
@@ -255,6 +252,11 @@ class Suite:
         # Outside of the handler, so that the error is not told twice.
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
 
+    def prepared(self, item: pytest.Function) -> tuple[Claim, dict[str, Any], Known]:
+        """A claim that is set up: bound, with its arguments, and what is known of it."""
+        claim = claim_of(item)
+        return bound(claim, item), self.arguments(claim, item), self.known(claim, item)
+
     def known(self, claim: Claim, item: pytest.Item) -> Known:
         family, record = self.family(item, claim), self.record(item.path)
         known = Known(
@@ -265,6 +267,7 @@ class Suite:
             lab=self.lab,
             claims_in_run=sum(map(len, self._families.values())),
             settings=self.settings,
+            parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
         )
         if record is None:
             return known
@@ -283,7 +286,7 @@ class Suite:
     def record(self, file: Path) -> Record | None:
         """The lock and ledger that a test file belongs to; when registering, those that there will be."""
         if self.registration is not None:
-            return self.registration.record(file, self.config)
+            return self.registration.record(file)
         if file not in self._records:
             self._records[file] = record_of(file, top=self.config.rootpath)
         return self._records[file]
@@ -442,6 +445,18 @@ def claim_id(item: pytest.Item, claim: Claim) -> str:
         return item.nodeid
     parameters = getattr(item, "callspec", None)
     return claim.id if parameters is None else f"{claim.id}[{parameters.id}]"
+
+
+def claim_of(item: pytest.Function) -> Claim:
+    """The claim of a test. Raises ClaimError where another decorator hides it."""
+    claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
+    function = getattr(item.obj, "__func__", item.obj)
+    if getattr(function, WRAPPER_ATTRIBUTE, None) is not function:
+        raise ClaimError(
+            f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
+            "below it, a decorator wraps the body."
+        )
+    return claim
 
 
 def bound(claim: Claim, item: pytest.Function) -> Claim:

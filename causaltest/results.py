@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -124,6 +124,8 @@ class Known:
     record_family: str = ""
     """The name of its family within them."""
     settings: Settings = field(default_factory=Settings)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Those that pytest gave the test."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:

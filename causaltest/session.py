@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.claims import Claim
+from causaltest.asking.lab import Lab
 from causaltest.asking.questions import experiments_of
 from causaltest.effects import Effects, Measured
 from causaltest.errors import RecordError
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
+from causaltest.recording.identity import other_model
 from causaltest.recording.record import Record
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.spec import spec_of
@@ -55,13 +57,22 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     if record is not None:
         record.note(search for lab in labs if lab.named for search in lab.seen)
         asked = any(map(log.asked, claims))
-        told |= stood(claim, judged, known, record, told, asked=asked, why_not="" if kept else CHOSE_BY_NUMBER)
+        why_not = "" if kept else CHOSE_BY_NUMBER
+        told |= stood(claim, judged, known, record, told, labs=labs, asked=asked, why_not=why_not)
     log.note_claim(labs, measured)
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 
 def stood(
-    claim: Claim, judged: Judged, known: Known, record: Record, result: Mapping[str, Any], *, asked: bool, why_not: str
+    claim: Claim,
+    judged: Judged,
+    known: Known,
+    record: Record,
+    result: Mapping[str, Any],
+    *,
+    labs: Sequence[Lab],
+    asked: bool,
+    why_not: str,
 ) -> dict[str, Any]:
     """The claim's standing in its record, as fields of the result; the look is written down.
 
@@ -84,17 +95,20 @@ def stood(
             family=(known.record_family, known.family.size),
             settings=known.settings,
             suite_seed=known.seed,
+            labs=labs,
+            parameters=known.parameters,
         )
     except RecordError as error:
         return {"status_reason": why_not or str(error), "record": dict(record.registered)}
+    measured = [effect for _, effect in judged.parts]
     verdict, provenance = judged.verdict, result.get("provenance", {})
     standing = record.look(
         spec,
         seed=known.seed,
         seen=result["seen"],
-        claims=sightings_of(measured for _, measured in judged.parts),
+        claims=sightings_of(measured),
         asked=asked,
-        why_not=why_not,
+        why_not=why_not or other_model(spec.fields["models"], measured) or "",
         told={
             "verdict": str(verdict.outcome),
             "estimate": finite(verdict.estimate),

@@ -126,11 +126,13 @@ class Lab:
 
     def rehearsal(self) -> Lab:
         """The same lab without a model: effects that know only their experiment, which this lab comes to expect."""
-        return Lab(name=self.name, backend=Rehearsal(self.name, self.expect), seed=self.seed)
+        backend = Rehearsal(self.name, self.expect)
+        return Lab(name=self.name, backend=backend, seed=self.seed, settings=self.settings)
 
     def in_portion(self, stopping: Stopping, look: int) -> Lab:
         """The same lab, which measures of all pairs only those that are new at a look, counted from 0."""
-        return Lab(name=self.name, backend=Portioned(self, stopping, look), seed=self.seed)
+        backend = Portioned(self, stopping, look)
+        return Lab(name=self.name, backend=backend, seed=self.seed, settings=self.settings)
 
     def with_seed(self, seed: str) -> Lab:
         """The same model, loaded once for both, with another seed of every draw."""

@@ -11,4 +11,4 @@ from causaltest.cli.pytest_run import run_pytest
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def register(arguments: tuple[str, ...]) -> None:
     """Enter the claims of a folder in its claims.lock, before anything is measured: `causaltest register claims/`."""
-    run_pytest("--causal-register", *arguments)
+    run_pytest("-q", "--causal-register", *arguments)  # twice quiet: nothing was tested

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import textwrap
@@ -11,6 +10,7 @@ from typing import Any
 
 from causaltest import __version__
 from causaltest.judging.multiplicity import holm
+from causaltest.recording.changes import changes
 from causaltest.results import ClaimResult
 
 WIDTH = 116
@@ -23,8 +23,6 @@ GLUE = "\0"
 SEEN_BEFORE = "pairs seen before"
 MOST_VARIANTS = MOST_PAIRS = MOST_FIELDS = 20
 """What a section lists; --causal-json has all."""
-LONGEST_VALUE = 80
-"""Characters of a field's value; hashes are shorter."""
 STATUSES = ("CONFIRMATORY", "REPRODUCED", "REPLICATION", "AMENDED", "EXPLORATORY")
 MOST_NAMED = 3
 
@@ -69,20 +67,10 @@ def why_exploratory(result: ClaimResult) -> str:
 
 def changed(result: ClaimResult) -> list[str]:
     """The fields in which a claim differs from the one that was registered, and that one's hash."""
-    fields = list(result.record.get("fields", {}).items())
-    told = [f"{path}: {value(before)} -> {value(after)}" for path, (before, after) in fields[:MOST_FIELDS]]
-    rest = len(fields) - len(told)
-    more = [f"and {rest} more fields, all of them in --causal-json"] if rest else []
-    prior = result.record.get("prior")
-    return [*told, *more, *([f"the hash of what was registered: {prior}"] if prior else [])]
-
-
-def value(given: Any) -> str:
-    """A field's value in a line: a long one is cut, and one that is not there is said to be."""
-    if given is None:
-        return "none"
-    told = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    return told if len(told) <= LONGEST_VALUE else f"{told[:LONGEST_VALUE]}..."
+    fields, prior = changes(result.record.get("fields", {})), result.record.get("prior")
+    rest = len(fields) - MOST_FIELDS
+    more = [f"and {rest} more fields, all of them in --causal-json"] if rest > 0 else []
+    return [*fields[:MOST_FIELDS], *more, *([f"the hash of what was registered: {prior}"] if prior else [])]
 
 
 def about(result: ClaimResult) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 
 from causaltest import Lab, accuracy, at_least, embed, index, judge, logit_diff, resid_post, span, thought
 from causaltest.errors import PositionError
-from causaltest.measuring.adapters.weights import sha256
+from causaltest.weights import sha256
 from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks
 from causaltest.organisms.ducks import language, train
