@@ -58,7 +58,7 @@ def in_looks(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged
         looks.append(look_at(claim, plan, seen, known))
         if looks[-1].verdict.outcome in DECIDED or beyond_repair(seen.effect):
             break
-    return Judged(seen.effect, looks[-1].verdict, plan.told(seen.taken, looks))
+    return Judged(seen.effect, looks[-1].verdict, plan.told(seen.taken, looks), played=plan.played(seen))
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ class Plan:
                 "price": price_of(self.stopping),
             }
         }
+
+    def played(self, seen: Seen) -> dict[str, Any]:
+        """What the last look's verdict rests on beside its effect, as plain data."""
+        return {"units": [list(look) for look in seen.units], "order": list(self.order), "largest": self.largest}
 
     def patched_runs(self, portion: Pairs) -> int:
         """Those of one portion, by the plan that it would be measured by."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
-from causaltest.asking.orderings import mismatch
+from causaltest.asking.orderings import Ordering, mismatch
 from causaltest.asking.portions import in_portion
+from causaltest.asking.predictions import Prediction
 from causaltest.asking.sufficiency import why_misdirected
 from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
@@ -30,6 +31,14 @@ class Judged:
     """Further fields of the result, by name."""
     parts: tuple[tuple[Measured | None, Measured | None], ...] = ()
     """What was rehearsed, and what was then measured; of a claim in variants, for each of them."""
+    played: Mapping[str, Any] | None = None
+    """What else the verdict of a sequential claim rests on (`SavedClaim.played`)."""
+
+    @property
+    def effects(self) -> tuple[tuple[str, Measured], ...]:
+        """What was measured, by the name of its variant; under "" where the claim has none."""
+        names = [row["name"] for row in self.extra.get("variants", ())] or [""] * len(self.parts)
+        return tuple((name, e) for name, (_, e) in zip(names, self.parts, strict=True) if e is not None)
 
 
 def at_once(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Judged:
@@ -113,20 +122,25 @@ def judging_seed(seed: str) -> int | None:
 
 def unmeasured(claim: Claim, family: Family, reason: str) -> Verdict:
     """The verdict on a claim whose measurement gave no usable number."""
+    return unmeasured_by(claim.prediction, family.size, reason)
+
+
+def unmeasured_by(prediction: Prediction | Ordering, family_size: int, reason: str) -> Verdict:
+    """The same, of a prediction."""
     return Verdict(
         outcome=Outcome.INVALID,
         reason=reason,
         estimate=math.nan,
         lower=math.nan,
         upper=math.nan,
-        alpha=claim.prediction.alpha / family.size,
+        alpha=prediction.alpha / family_size,
         n=0,
         units=0,
         p_value=math.nan,
         p_adjusted=math.nan,
-        family_size=family.size,
+        family_size=family_size,
         needed_n=None,
-        prediction=str(claim.prediction),
+        prediction=str(prediction),
         procedures=(),
     )
 

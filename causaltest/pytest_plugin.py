@@ -76,6 +76,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--causal-register", action="store_true", help="enter the claims in claims.lock; no model is opened"
     )
     group.addoption(
+        "--causal-amend",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="with --causal-register: put this claim's new spec in place of the one registered",
+    )
+    group.addoption("--causal-why", default="", metavar="TEXT", help="why it is amended")
+    group.addoption("--causal-was", metavar="ID", help="the id that it is registered under, where it has another now")
+    group.addoption(
         "--causal-confirmatory-only",
         action="store_true",
         help="pass only claims that were registered before their data were seen: CONFIRMATORY or REPRODUCED",

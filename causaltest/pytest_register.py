@@ -19,6 +19,7 @@ from causaltest.errors import RecordError
 from causaltest.once import labs_of
 from causaltest.promised import promised
 from causaltest.quiet_setup import QuietSetup
+from causaltest.recording.amendment import Amended, amend
 from causaltest.recording.earlier import Earlier
 from causaltest.recording.record import Record, record_of
 from causaltest.recording.registration import Candidate, Registered, register
@@ -69,6 +70,7 @@ class Registration:
     """By node id, why."""
     skipped: dict[str, str] = field(default_factory=dict)
     done: list[tuple[Record, Registered]] = field(default_factory=list)
+    amended: list[Amended] = field(default_factory=list)
     _records: dict[Path, Record] = field(default_factory=dict)
     _candidates: dict[Path, list[Candidate]] = field(default_factory=dict)
     _sources: Sources = field(default_factory=Sources)
@@ -138,7 +140,13 @@ class Registration:
         for folder, candidates in self._candidates.items():
             record = Record(folder)
             try:
-                self.done.append((record, register(record, in_families(candidates, record))))
+                if amending := self.config.getoption("causal_amend"):
+                    option = self.config.getoption
+                    self.amended += amend(
+                        record, candidates, amending, why=option("causal_why"), was=option("causal_was")
+                    )
+                else:
+                    self.done.append((record, register(record, in_families(candidates, record))))
             except RecordError as error:
                 raise pytest.UsageError(str(error)) from error
             except OSError as error:
@@ -146,7 +154,7 @@ class Registration:
 
     def lines(self) -> list[str]:
         """What is told: what entered, what did not and why, and what to do next."""
-        told: list[str] = []
+        told = [str(one) for one in self.amended]
         for record, done in self.done:
             told += self.entered(record, done)
         for nodeid, why in self.skipped.items():
@@ -167,8 +175,7 @@ class Registration:
         if not done.new:
             told = [f"{lock}: nothing new"]
         else:
-            batch = record.lock.batches
-            told = [f"{lock}: batch {batch}, {counted(len(done.new), 'new claim')}"]
+            told = [f"{lock}: batch {done.batch}, {counted(len(done.new), 'new claim')}"]
             families = {
                 e.spec["family"]["name"]: e.spec["family"]["size"] for e in map(record.lock.entries.get, done.new) if e
             }
@@ -180,8 +187,7 @@ class Registration:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")
             told += [f"    {id}: {record.lock.entries[id].seen[0]}" for id in seen[:NAMED]]
             told += [f"    and {len(seen) - NAMED} more"] if len(seen) > NAMED else []
-        for id, fields in (done.differing or {}).items():
-            told.append(f"  {id} is registered otherwise: {', '.join(fields)}")
+        told += [f"  {sentence}." for sentence in done.sentences()]
         if done.new:
             told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Register claims"')
         return told

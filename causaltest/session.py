@@ -13,6 +13,7 @@ from causaltest.effects import Effects, Measured
 from causaltest.errors import RecordError
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
+from causaltest.recording.fingerprint import fingerprint
 from causaltest.recording.identity import other_model
 from causaltest.recording.record import Record
 from causaltest.recording.seen import SeenLog, sightings_of
@@ -116,6 +117,7 @@ def stood(
             "upper": finite(verdict.upper),
             "n": verdict.n,
             "alpha": finite(verdict.alpha),
+            "effects": fingerprint(judged.effects, judged.played),
             "device": provenance.get("device", ""),
             "dtype": provenance.get("dtype", ""),
         },

@@ -7,6 +7,7 @@ Denoising shows whether a site is sufficient, noising and ablation whether it is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from causaltest.asking.experiment import Direction
 from causaltest.asking.questions import experiments_of
@@ -21,7 +22,12 @@ WORDS = {
 
 def why_misdirected(sentence: str, question: Question | None) -> str | None:
     """Why these experiments do not test what the sentence says, or None. Known before anything is measured."""
-    directions = tuple(dict.fromkeys(e.patching.direction for e in experiments_of(question)))
+    return why_not_tested(sentence, [e.patching.direction for e in experiments_of(question)])
+
+
+def why_not_tested(sentence: str, asked: Sequence[str]) -> str | None:
+    """The same, of the directions of the experiments."""
+    directions = tuple(dict.fromkeys(asked))
     if not directions:
         return None
     for says, word in WORDS.items():

@@ -52,6 +52,9 @@ class SavedClaim:
     """The verdict as the ledger has it: verdict, estimate, lower, upper, n, alpha."""
     effects: tuple[tuple[str, Measured], ...]
     """What was measured; of a claim in variants each under its variant's name, else one under ""."""
+    played: Mapping[str, Any] | None = None
+    """Of a sequential claim: `units`, of each look that brought new ones its number and those that count by then; the
+    `order` of play of all units; and the `largest`, in pairs."""
 
 
 def plain_measured(effect: Measured) -> dict[str, Any]:
@@ -64,9 +67,14 @@ def plain_measured(effect: Measured) -> dict[str, Any]:
 def measured_of(data: Mapping[str, Any]) -> Measured:
     """The inverse of `plain_measured`. Raises KeyError, TypeError or ValueError for what is none."""
     if "effects" in data:
-        members = {name: measured_of(member) for name, member in data["effects"]}
+        members = {key_of(name): measured_of(member) for name, member in data["effects"]}
         return Effects({name: member for name, member in members.items() if isinstance(member, Effect)})
     return Effect(question_of(data["question"]), numbers_of(data["numbers"]))
+
+
+def key_of(name: Any) -> Any:
+    """A name as it was before JSON, which knows no tuples."""
+    return tuple(map(key_of, name)) if isinstance(name, list) else name
 
 
 def plain_question(question: Question | None) -> dict[str, Any] | None:

@@ -1,0 +1,152 @@
+"""Moved: one effect in two runs, and whether it still is what it was: within rounding, or by the paired test."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from causaltest.effect import Effect, Numbers
+from causaltest.errors import JudgementError
+from causaltest.judging.drift import FINE
+from causaltest.judging.judge import judge
+from causaltest.judging.shift import Shift
+from causaltest.judging.side import Side, Word
+from causaltest.verdict import Outcome, Verdict
+
+Cause = Literal["rounding", "finding"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every comparison of a claim."""
+
+    side: Side
+    margin: float | None
+    seed: int | None
+    same: bool
+    """Whether both runs are of the same model, computed in the same dtype."""
+    among: int = 1
+    """How many comparisons say together what became of the claim."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One comparison."""
+
+    word: Word
+    """At alpha."""
+    strict: Word
+    """At its share of alpha among several."""
+    cause: Cause
+    told: str
+    estimate: float
+    """After minus before."""
+    lower: float
+    upper: float
+    against: float
+    """How far the estimate moved against the claim."""
+    n: int
+
+
+def moved(shift: Shift, asked: Asked) -> Moved:
+    """Whether the effect still is what it was. Raises JudgementError where the two runs cannot be compared."""
+    why_not = shift.why_not
+    if why_not is not None:
+        raise JudgementError(why_not)
+    return by_rounding(shift, asked) or by_test(shift, asked)
+
+
+def by_rounding(shift: Shift, asked: Asked) -> Moved | None:
+    """Where no number moved by more than rounding explains, nothing is inferred; else None.
+
+    Equal outcomes are equal runs only where the model is the same: right or wrong is too coarse to tell others apart.
+    Rounding that is no small part of the margin could hide a change: then the pairs are a sample again.
+    """
+    if not shift.is_still or (shift.is_coarse and not asked.same):
+        return None
+    if asked.margin is not None and shift.reach > FINE * asked.margin:
+        return None
+    told = f"every number is the same in {counted(shift)}."
+    if shift.furthest:
+        told = (
+            f"no number of {counted(shift)} moved by more than {shift.furthest:.2g}, and rounding may move it by "
+            f"{shift.noise:.2g}."
+        )
+    low, high = shift.estimate - shift.reach, shift.estimate + shift.reach
+    return Moved("HOLDS", "HOLDS", "rounding", told, shift.estimate, low, high, 0.0, shift.n)
+
+
+def by_test(shift: Shift, asked: Asked) -> Moved:
+    """The paired test of a change beyond the margin, against the claim."""
+    against = asked.side.against(shift.estimate_before, shift.estimate_after)
+    if asked.margin is None:
+        how = "No pair changed" if shift.is_still else f"Some number moved by {shift.furthest:.2g}"
+        told = f"{change(shift)} in {counted(shift)}. {how}: declare a margin to say whether it still holds."
+        nothing = math.nan
+        return Moved(
+            "INCONCLUSIVE", "INCONCLUSIVE", "finding", told, shift.estimate, nothing, nothing, against, shift.n
+        )
+    turn = asked.side.way == "down"
+    effect = Effect(None, turned(shift.difference) if turn else shift.difference)
+    question = asked.side.question(asked.margin)
+    loose, strict = (judge(effect, question, family_size=size, seed=asked.seed) for size in (1, asked.among))
+    words = [word_of(verdict, asked.margin, against) for verdict in (loose, strict)]
+    low, high = (-strict.upper, -strict.lower) if turn else (strict.lower, strict.upper)
+    return Moved(
+        word=words[0],
+        strict=words[1],
+        cause="rounding" if shift.is_still and words[0] == "HOLDS" else "finding",
+        told=tested(shift, loose, words[0], asked, low, high),
+        estimate=shift.estimate,
+        lower=low,
+        upper=high,
+        against=against,
+        n=shift.n,
+    )
+
+
+def word_of(verdict: Verdict, margin: float, against: float) -> Word:
+    """The judge's outcome in words of change."""
+    if verdict.outcome is Outcome.REFUTED:
+        return "REGRESSED" if against > 0 else "IMPROVED"
+    if verdict.outcome is not Outcome.SUPPORTED:
+        return "INCONCLUSIVE"
+    return "IMPROVED" if verdict.lower > margin else "HOLDS"
+
+
+def tested(shift: Shift, verdict: Verdict, word: Word, asked: Asked, low: float, high: float) -> str:
+    assert asked.margin is not None  # without one nothing is tested
+    bounds = f" [{low:+.3g}, {high:+.3g}]" if math.isfinite(low) and math.isfinite(high) else ""
+    told = f"{change(shift)}{bounds} in {counted(shift)}."
+    if not verdict.procedures:
+        return f"{told} Every pair moved alike, and without a declared range that says nothing of other pairs."
+    if word == "INCONCLUSIVE" and verdict.units < verdict.minimum_units:
+        return f"{told} A test needs {verdict.minimum_units} {units_of(shift)} or more."
+    same = ", and no pair changed" if shift.is_still else ""
+    return f"{told} {asked.side.says(word, asked.margin)}{same}."
+
+
+def change(shift: Shift) -> str:
+    return f"{shift.estimate_before:.3g} before, {shift.estimate_after:.3g} after: a change of {shift.estimate:+.3g}"
+
+
+def units_of(shift: Shift) -> str:
+    return "pairs" if shift.before.clusters is None else "clusters"
+
+
+def counted(shift: Shift) -> str:
+    pairs = f"{shift.n} pair{'s' * (shift.n != 1)}"
+    clusters = f" in {shift.units} cluster{'s' * (shift.units != 1)}"
+    return pairs if shift.before.clusters is None else pairs + clusters
+
+
+def turned(numbers: Numbers) -> Numbers:
+    """The same change, counted the other way."""
+    limits = numbers.range
+    return replace(
+        numbers,
+        values=tuple(-v for v in numbers.values),
+        range=None if limits is None else (-limits[1], -limits[0]),
+        references={name: tuple(-v for v in column) for name, column in numbers.references.items()},
+    )
