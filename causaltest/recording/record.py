@@ -18,6 +18,7 @@ from causaltest.recording.lock import Entry, Lock, read_lock
 from causaltest.recording.sighted import Sighted, Sighting
 from causaltest.recording.spec import Spec
 from causaltest.recording.standing import Standing, Status, day, other_numbers, standing_of
+from causaltest.recording.verification import broken_record
 from causaltest.recording.versions import versions
 from causaltest.seen import Seen
 
@@ -65,7 +66,8 @@ class Record:
     def problem(self) -> str:
         """Why nothing that stands here may be believed; empty where it holds."""
         try:
-            return DOES_NOT_HOLD if broken(self.ledger.lines) else ""
+            lines = self.ledger.lines
+            return DOES_NOT_HOLD if broken(lines) or broken_record(self.folder, self.lock, lines) else ""
         except RecordError as error:
             return str(error)
 
@@ -175,7 +177,7 @@ class Record:
         """Whether a look by another claim says nothing against this one: both stood fast before either was seen."""
         if entry is None or other.line["status"] not in (Status.CONFIRMATORY, Status.REPLICATION):
             return False
-        then = next((e for e in self.lock.events if e["kind"] == "register" and e["batch"] == entry.batch), None)
+        then = self.lock.event_of(entry)
         return then is not None and other.number >= then["ledger"]["lines"]
 
     def looked(self, given: Asked) -> bool:
