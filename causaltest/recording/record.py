@@ -94,7 +94,8 @@ class Record:
     def first_look(self, id: str, claims: Sequence[Seen]) -> str:
         """When the ledger says that a claim was first asked of these pairs; empty where it never was."""
         try:
-            asked = [one for claim in claims for one in self.sighted().asked(claim) if one.line["claim"] == id]
+            names = self.lock.names(id)
+            asked = [one for claim in claims for one in self.sighted().asked(claim) if one.line["claim"] in names]
         except RecordError:
             return ""
         return min((str(one.line["at"]) for one in asked), default="")
@@ -151,12 +152,13 @@ class Record:
         if self.unreadable:
             return Standing(Status.EXPLORATORY, self.unreadable)
         sighted, spec = self.sighted(), given.spec
+        names = self.lock.names(spec.id)
         entry = self.lock.entries.get(spec.id)
         same = [one for claim in given.claims for one in sighted.asked(claim)]
-        others = [one for one in same if one.line["claim"] != spec.id and not self.beside(one, entry)]
+        others = [one for one in same if one.line["claim"] not in names and not self.beside(one, entry)]
         seen = [
             *given.seen,
-            *sighted.told(given.claims, by=spec.id),
+            *sighted.told(given.claims, by=names),
             *map(asked_by, others),
             *([ASKED_ELSEWHERE] if given.asked and not same else []),
         ]
@@ -165,7 +167,7 @@ class Record:
             entry,
             seed=given.seed,
             committed=self.committed,
-            looks=self.ledger.looks_at(spec.id),
+            looks=[look for name in reversed(names) for look in self.ledger.looks_at(name)],
             seen=list(dict.fromkeys(seen)),
             why_not=given.why_not or self.problem,
         )
