@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -21,6 +22,9 @@ from causaltest.reviewed import MISREAD, ON_GIT, Review, reviewed
 
 HOLDS, UNCHECKED, TAMPERED = 0, 1, 3
 """Exit statuses: all stands; some of it could not be checked, or the file cannot be read; something was changed."""
+
+NAMED = 5
+"""Claims that are named one by one."""
 
 
 def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_json: bool = False) -> int:
@@ -73,8 +77,9 @@ def told(name: str, review: Review, *, digest: str) -> Iterator[str]:
     yield f"{name}: {counted(review.claims, 'registered claim')}, {counted(review.lines, 'line')} in the ledger"
     yield ""
     yield from table(review)
-    for claim in review.not_looked_at:
-        yield f"{claim} is registered, and was not measured yet."
+    if review.not_looked_at:
+        yield ""
+        yield from textwrap.wrap(not_measured(review.not_looked_at), 110, break_long_words=False)
     problems = [*review.problems, *(p for look in review.looks for p in look.problems)]
     unseen = [*review.open, *(o for look in review.looks for o in look.open)]
     for words, sentences in (("Does not stand:", problems), ("Not checked:", unseen)):
@@ -84,6 +89,12 @@ def told(name: str, review: Review, *, digest: str) -> Iterator[str]:
     yield ""
     yield from on_git(review, digest)
     yield verdict_on(name, review)
+
+
+def not_measured(claims: Sequence[str]) -> str:
+    """The claims that were promised and are not there, some by name."""
+    rest = [f"{counted(len(claims) - NAMED, 'other')}"] if len(claims) > NAMED else []
+    return f"Registered, and not measured yet: {', '.join([*claims[:NAMED], *rest])}."
 
 
 def table(review: Review) -> Iterator[str]:
