@@ -70,7 +70,7 @@ class Registration:
     """By node id, why."""
     skipped: dict[str, str] = field(default_factory=dict)
     done: list[tuple[Record, Registered]] = field(default_factory=list)
-    amended: list[Amended] = field(default_factory=list)
+    amended: list[tuple[Record, list[Amended]]] = field(default_factory=list)
     _records: dict[Path, Record] = field(default_factory=dict)
     _candidates: dict[Path, list[Candidate]] = field(default_factory=dict)
     _sources: Sources = field(default_factory=Sources)
@@ -140,21 +140,31 @@ class Registration:
         for folder, candidates in self._candidates.items():
             record = Record(folder)
             try:
-                if amending := self.config.getoption("causal_amend"):
-                    option = self.config.getoption
-                    self.amended += amend(
-                        record, candidates, amending, why=option("causal_why"), was=option("causal_was")
-                    )
+                families = in_families(candidates, record)
+                if ids := self.config.getoption("causal_amend"):
+                    why, was = self.config.getoption("causal_why"), self.config.getoption("causal_was")
+                    self.amended.append((record, amend(record, families, ids, why=why, was=was)))
                 else:
-                    self.done.append((record, register(record, in_families(candidates, record))))
+                    self.done.append((record, register(record, families, whole=self.whole(folder))))
             except RecordError as error:
                 raise pytest.UsageError(str(error)) from error
             except OSError as error:
                 raise pytest.UsageError(f"{record.lock_file} could not be written: {error}") from error
 
+    def whole(self, folder: Path) -> bool:
+        """Whether all claims below a folder were read, so that one that is not among them is gone."""
+        options, base = self.config.option, self.config.invocation_params.dir
+        if options.keyword or options.markexpr or options.deselect or self.refused or self.skipped:
+            return False
+        return any((base / str(argument)).resolve() in (folder, *folder.parents) for argument in self.config.args)
+
     def lines(self) -> list[str]:
         """What is told: what entered, what did not and why, and what to do next."""
-        told = [str(one) for one in self.amended]
+        told: list[str] = []
+        for record, amended in self.amended:
+            lock = self.seen_from_here(record.lock_file)
+            told += [f"{lock}: {counted(len(amended), 'claim')} amended", *(f"  {one}" for one in amended)]
+            told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Amend claims"')
         for record, done in self.done:
             told += self.entered(record, done)
         for nodeid, why in self.skipped.items():
@@ -168,7 +178,7 @@ class Registration:
         ]
         if left:
             told += ["", f"{' and '.join(left)}: what is not registered can still be run, and is EXPLORATORY."]
-        return told or ["No claims were found."]
+        return told if told or self._candidates else ["No claims were found."]
 
     def entered(self, record: Record, done: Registered) -> list[str]:
         lock = self.seen_from_here(record.lock_file)
@@ -187,7 +197,7 @@ class Registration:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")
             told += [f"    {id}: {record.lock.entries[id].seen[0]}" for id in seen[:NAMED]]
             told += [f"    and {len(seen) - NAMED} more"] if len(seen) > NAMED else []
-        told += [f"  {sentence}." for sentence in done.sentences()]
+        told += [f"  {sentence}." for sentence in done.sentences(self.seen_from_here(record.folder))]
         if done.new:
             told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Register claims"')
         return told

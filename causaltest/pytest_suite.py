@@ -29,6 +29,7 @@ from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, id_in, record_of
 from causaltest.recording.seen import usual_log
+from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import announce, decide
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
 PROPERTY, SAID = "causaltest", "causaltest said"
-PASSED_ONLY = ("CONFIRMATORY", "REPRODUCED")
-"""What --causal-confirmatory-only passes."""
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 
 
@@ -317,7 +316,7 @@ class Suite:
         return Family(name, len(members))
 
     def conclude(self, result: ClaimResult) -> bool:
-        if self.confirmatory_only and result.status not in PASSED_ONLY:
+        if self.confirmatory_only and result.status not in GOOD:
             told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
             pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
         if self.baselines.fails(result):

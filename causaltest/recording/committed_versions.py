@@ -36,13 +36,17 @@ def broken_since_commit(folder: Path, now: Lock) -> list[str]:
 
 def broken_locks(folder: Path, now: Lock) -> Iterator[str]:
     have = {event["hash"] for event in now.events}
+    today = text_of(folder / lock.NAME)
     grown, lost, read = set[str](), None, 0
     for version in versions(folder, lock.NAME):
-        text = git_bytes(folder, "cat-file", "blob", version.blob) or b""
-        read += len(text)
-        if read > LARGEST:
-            break
-        had = set(event_hashes(text))
+        if blob_name(today, like=version.blob) == version.blob:
+            had = have
+        else:
+            text = git_bytes(folder, "cat-file", "blob", version.blob) or b""
+            read += len(text)
+            if read > LARGEST:
+                break
+            had = set(event_hashes(text))
         # one that was begun anew, and put back later, took nothing away
         if had >= grown:
             grown, lost = had, None if had <= have else version
@@ -55,10 +59,7 @@ def broken_locks(folder: Path, now: Lock) -> Iterator[str]:
 
 def broken_ledgers(folder: Path) -> Iterator[str]:
     """Of most versions only the size is asked for: today's text up to there has the same name in git."""
-    try:
-        text = (folder / ledger.NAME).read_bytes().replace(b"\r\n", b"\n")
-    except OSError:
-        text = b""
+    text = text_of(folder / ledger.NAME)
     have = set(text.split(b"\n"))
     grown, lost = {b""}, None
     for version, size in with_sizes(folder, versions(folder, ledger.NAME)):
@@ -99,6 +100,14 @@ def versions(folder: Path, name: str) -> list[Version]:
         if what != "D":
             found.setdefault(blob, Version(commit, blob))
     return list(found.values())
+
+
+def text_of(file: Path) -> bytes:
+    """A file as git keeps it; nothing where it is not there."""
+    try:
+        return file.read_bytes().replace(b"\r\n", b"\n")
+    except OSError:
+        return b""
 
 
 def event_hashes(text: bytes) -> list[str]:

@@ -72,7 +72,7 @@ def broken_looks(lock: Lock, lines: Lines, at: Mapping[Any, int]) -> Iterator[st
     number = {event["hash"]: i for i, event in enumerate(lock.events)}
     past = pasts(lock)
     registered: dict[str, list[Registration]] = {}
-    for one in unwound(lock).registrations:
+    for one in unwound(lock).registrations if lines else ():
         registered.setdefault(one.id, []).append(one)
     for i, line in enumerate(lines, 1):
         if not line.get("lock"):
