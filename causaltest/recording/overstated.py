@@ -12,7 +12,8 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording.git import Committed
-from causaltest.recording.lock import Entry, Lock, batch_name, followed_by
+from causaltest.recording.lock import Entry, Lock, followed_by
+from causaltest.recording.others import seen_before
 from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Spec
 from causaltest.recording.standing import Status, standing_of
@@ -48,6 +49,12 @@ class Ground:
         """The id that a claim has now, by each that it has had."""
         return {had: id for id in self.lock.entries for had in self.lock.names(id)}
 
+    def looks_before(self, place: int) -> list[Look]:
+        """The looks before one at the same claim, whichever id it had."""
+        claim = str(self.lines[place]["claim"])
+        had = self.lock.names(self.names.get(claim, claim))
+        return [self.lines[i] for i in sorted(i for name in had for i in self.looks.get(name, ())) if i < place]
+
     @cached_property
     def looks(self) -> Mapping[str, Sequence[int]]:
         """The places of the looks at each claim, by its id then."""
@@ -60,16 +67,14 @@ class Ground:
     def seen_before(self, place: int) -> list[str]:
         """What the ledger's lines before a look say of its pairs. Raises RecordError where they do not say it."""
         self._sighted.take(self.lines[:place])
-        look = self.lines[place]
-        return self._sighted.told(self._sighted.named_in(look), by=str(look["claim"]))
+        claims, claim = self._sighted.named_in(self.lines[place]), str(self.lines[place]["claim"])
+        return seen_before(claims, self._sighted, self.lock, self.names.get(claim, claim))
 
     def entry_then(self, claim: str, head: str) -> Entry | None:
         """A claim's entry as it was when the lock ended with the event `head`; None where it was not registered yet."""
         entry, before = self.entry(claim), self.history(head)
-        if entry is None or not any(
-            event["kind"] == "register" and event["hash"] in before and batch_name(str(event["digest"])) == entry.batch
-            for event in self.lock.events
-        ):
+        registered = None if entry is None else self.lock.event_of(entry)
+        if entry is None or registered is None or registered["hash"] not in before:
             return None
         had = self.lock.names(entry.id)
         later = sum(
@@ -120,7 +125,7 @@ def overstated(place: int, ground: Ground, spec: Spec | None) -> str:
         entry,
         seed=str(look["seed"]),
         committed=AT_BEST,
-        looks=[ground.lines[i] for i in ground.looks[claim] if i < place],
+        looks=ground.looks_before(place),
         seen=seen,
     )
     if WORTH[best.status] >= WORTH[stated]:

@@ -68,7 +68,9 @@ class Story:
         elif what == "commit":
             self.committed = not self.committed
         elif what == "look":
-            record.look(spec, seed=seed, seen=[], told={"verdict": "SUPPORTED"}, claims=[seen("claim", data, claim)])
+            record.look(
+                spec, seed=seed, seen=[], told={"verdict": "SUPPORTED"}, claims=[seen("claim", data, "all ask it")]
+            )
 
     def overstated(self, place: int, status: str | None = None) -> str:
         """What is told of a look, as it is or with another status."""
@@ -153,13 +155,16 @@ def test_a_sweep_before_is_told() -> None:
     assert status == "EXPLORATORY" and "sweep of 1st" in told
 
 
-def test_another_claims_look_at_the_same_is_told() -> None:
-    status, told = told_of(
-        ("look", "one", "0.5", "1st", "7"),
-        ("register", "one", "0.5", "2nd", ""),
-        ("look", "one", "0.5", "2nd", "7"),
-    )
-    assert (status, told) == ("CONFIRMATORY", "")
+def test_another_claims_look_at_the_same_pairs_is_told() -> None:
+    before = [("look", "one", "0.5", "1st", "7"), ("register", "two", "0.5", "1st", "")]
+    status, told = told_of(*before, ("look", "two", "0.5", "1st", "7"))
+    assert status == "EXPLORATORY" and "t.py::one has asked the same of these pairs" in told
+
+
+def test_two_claims_that_were_registered_before_either_was_measured_are_both_confirmatory() -> None:
+    before = [("register", "one", "0.5", "1st", ""), ("register", "two", "0.5", "1st", "")]
+    looks = [("look", "one", "0.5", "1st", "7"), ("look", "two", "0.5", "1st", "7")]
+    assert told_of(*before, *looks) == ("CONFIRMATORY", "")
 
 
 def test_a_replication_follows_a_look_that_confirmed() -> None:
