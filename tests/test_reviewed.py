@@ -434,6 +434,12 @@ def test_what_was_not_saved_is_named_with_what_to_do(folder: Path, tmp_path: Pat
     assert run("verify", str(file)).exit_code == 1
 
 
+def test_a_name_that_nothing_was_saved_under_is_told_with_those_that_are(folder: Path, tmp_path: Path) -> None:
+    result = run("bundle", str(folder), "-o", str(tmp_path / "it.zip"), "--from", "last")
+    assert result.exit_code == 1 and "saved are: baseline." in result.output
+    assert not (tmp_path / "it.zip").exists()
+
+
 def test_a_record_that_does_not_hold_is_not_packed(folder: Path, tmp_path: Path) -> None:
     ledger = folder / "claims.ledger"
     ledger.write_text(ledger.read_text().replace("SUPPORTED", "REFUTED", 1))

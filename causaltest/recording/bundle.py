@@ -22,17 +22,26 @@ from causaltest import __version__
 from causaltest.errors import RecordError, Tampered
 from causaltest.judging.version import STATISTICS
 from causaltest.recording import ledger, lock
-from causaltest.recording.baseline import Baseline, baseline_file, baseline_from_bytes, baseline_to_bytes, read_baseline
+from causaltest.recording.baseline import (
+    USUAL,
+    Baseline,
+    baseline_file,
+    baseline_from_bytes,
+    baseline_to_bytes,
+    read_baseline,
+)
 from causaltest.recording.exact import data_of
 from causaltest.recording.fingerprint import is_of
 from causaltest.recording.git import Committed
 from causaltest.recording.ledger import parse_ledger
 from causaltest.recording.lock import Lock, parse_lock
 from causaltest.recording.record import Record
-from causaltest.recording.zipped import unzipped, zipped
+from causaltest.recording.zipped import LARGEST, unzipped, zipped
 
 FORMAT, VERSION = "causaltest bundle", 1
 MANIFEST, EFFECTS, PAGE = "manifest.json", "effects.safetensors", "page.html"
+FOR_THE_REST = 1 << 20
+"""Bytes that the manifest, and the ZIP itself, may take."""
 PARTS = (lock.NAME, ledger.NAME, EFFECTS, PAGE)
 Lines = list[Mapping[str, Any]]
 
@@ -75,9 +84,13 @@ def bundle_of(folder: Path, *, baseline: str) -> Bundle:
             f"register {folder}` makes one."
         ) from error
     ledger_text = (folder / ledger.NAME).read_bytes() if (folder / ledger.NAME).exists() else b""
+    file = baseline_file(folder, baseline)
     try:
-        saved = read_baseline(baseline_file(folder, baseline))
+        saved = read_baseline(file)
     except FileNotFoundError:
+        if baseline != USUAL:
+            there = ", ".join(sorted(other.stem for other in file.parent.glob(f"*{file.suffix}"))) or "none"
+            raise RecordError(f"There is no {file}; saved are: {there}.") from None
         saved = Baseline({})
     lines = record.ledger.lines
     of_looks = {id: claim for id, claim in saved.claims.items() if any(is_of(claim, line) for line in lines)}
@@ -85,13 +98,15 @@ def bundle_of(folder: Path, *, baseline: str) -> Bundle:
 
 
 def packed(bundle: Bundle) -> bytes:
-    """The bytes of the file."""
+    """The bytes of the file. Raises RecordError for one that is too large to be read again."""
     parts = {
         lock.NAME: bundle.lock_text,
         ledger.NAME: bundle.ledger_text,
         EFFECTS: baseline_to_bytes(bundle.effects),
         PAGE: bundle.page,
     }
+    if sum(map(len, parts.values())) > LARGEST - FOR_THE_REST:
+        raise RecordError(f"The bundle would have more than {LARGEST >> 20} MB, and nobody would unpack it.")
     at = bundle.committed
     manifest = {
         "format": FORMAT,
