@@ -14,10 +14,11 @@ from causaltest.recording import ledger, lock
 from causaltest.recording.clock import now as now
 from causaltest.recording.git import Committed, committed
 from causaltest.recording.ledger import Ledger, Line
-from causaltest.recording.lock import Entry, Lock, read_lock
-from causaltest.recording.sighted import Sighted, Sighting
+from causaltest.recording.lock import Lock, read_lock
+from causaltest.recording.others import seen_before
+from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Spec
-from causaltest.recording.standing import Standing, Status, day, other_numbers, standing_of
+from causaltest.recording.standing import Standing, Status, other_numbers, standing_of
 from causaltest.recording.verification import broken_record
 from causaltest.recording.versions import versions
 from causaltest.seen import Seen
@@ -155,11 +156,9 @@ class Record:
         names = self.lock.names(spec.id)
         entry = self.lock.entries.get(spec.id)
         same = [one for claim in given.claims for one in sighted.asked(claim)]
-        others = [one for one in same if one.line["claim"] not in names and not self.beside(one, entry)]
         seen = [
             *given.seen,
-            *sighted.told(given.claims, by=names),
-            *map(asked_by, others),
+            *seen_before(given.claims, sighted, self.lock, spec.id),
             *([ASKED_ELSEWHERE] if given.asked and not same else []),
         ]
         return standing_of(
@@ -171,13 +170,6 @@ class Record:
             seen=list(dict.fromkeys(seen)),
             why_not=given.why_not or self.problem,
         )
-
-    def beside(self, other: Sighting, entry: Entry | None) -> bool:
-        """Whether a look by another claim says nothing against this one: both stood fast before either was seen."""
-        if entry is None or other.line["status"] not in (Status.CONFIRMATORY, Status.REPLICATION):
-            return False
-        then = self.lock.event_of(entry)
-        return then is not None and other.number >= then["ledger"]["lines"]
 
     def looked(self, given: Asked) -> bool:
         """Whether the ledger has this very look."""
@@ -244,8 +236,3 @@ def id_in(record_folder: Path, nodeid: str, file: Path) -> str:
 def relative(file: Path, folder: Path) -> str:
     """A file as its record names it."""
     return file.relative_to(folder).as_posix()
-
-
-def asked_by(other: Sighting) -> str:
-    line = other.line
-    return f"{line['claim']} has asked the same of these pairs on {day(line)}, when it was {line['status']}"
