@@ -178,7 +178,7 @@ def test_parametrised_claims_are_told_once():
     ]
     for text in texts(*many):
         assert text.count('"Layer 6 carries it."') == 1
-        assert "40 claims, one for each of layer = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 29 more." in text
+        assert "Predicted: the effect is 0.3 or more (expected: 0.6). 40 claims: layer = 0-39. Measured:" in text
         assert "denoise resid_post L{0-39} @ thought 0." in text
         assert "each is judged at 0.05/40 = 0.0013 (Bonferroni)" in text
         assert "\n2. " not in text
@@ -254,7 +254,7 @@ def test_stopping_variants_and_waivers_are_told():
     asked = {"variants": {"layer=5": experiment(5), "layer=6": waived}}
     made = entry(asked=asked, variants=variants, stopping={"rule": "obrien-fleming", "looks": 4})
     for text in texts(made):
-        assert "It is measured in 2 variants (layer=5 and layer=6) and holds where 50 % of them do." in text
+        assert "It is measured in 2 variants (layer=5; layer=6) and holds where 50 % of them do." in text
         assert "It may be looked at 4 times (O'Brien-Fleming)." in text
         assert "with up to 4 looks; alpha is shared by O'Brien-Fleming boundaries" in text
         assert "Left out in some claims: self-patch, because: it was shown elsewhere" in text
@@ -343,6 +343,45 @@ def test_only_what_is_used_is_told():
         assert "- noising: activations of the corrupt run" in text
         assert "normalised drop: sum(clean - patched) / sum(clean - corrupt)" in text
         assert "- denoising" not in text
+
+
+def test_variants_are_judged_each_by_its_own_test():
+    asked = {"variants": {"metric=accuracy": experiment(), "metric=logit": experiment(metric="logit")}}
+    for text in texts(entry(asked=asked, variants={"names": list(asked["variants"]), "share": "1.0"})):
+        assert "and holds where all of them do." in text
+        assert "1 claim, on a share of pairs: the exact bound" in text
+        assert "1 claim, on a mean without a range" in text
+
+
+def test_a_strangers_lock_writes_no_lines_of_its_own():
+    """Text in a lock can neither begin a heading nor steer a terminal."""
+    nasty = "a\n\n## b\x1b[2J\u202e\x00"
+    event = {"kind": "amend", "claim": nasty, "why": nasty, "at": "2031-05-05T00:00:00Z"}
+    look = {"kind": "look", "claim": nasty, "at": nasty}
+    pairs, model = (
+        {**PAIRS, "hash": nasty, "split": {**SPLIT, "seed": nasty}},
+        {**MODEL, "name": nasty, "commit": nasty},
+    )
+    waived = {"placebo_draws": 8, "waived": {nasty: nasty}}
+    made = entry(
+        nasty,
+        seen=(nasty,),
+        prior=(spec(sentence=f"{nasty}!"),),
+        sentence=nasty,
+        family={"name": nasty, "size": 2},
+        pairs=[pairs],
+        models=[model],
+        parameters={nasty: nasty},
+        asked=experiment(controls=waived),
+        settings={"dtype": nasty},
+        statistics=nasty,
+        variants={"names": [nasty], "share": "1.0"},
+    )
+    for form in FORMS:
+        filled = form(study(made, looks=(look,), events=(event,)))
+        for text in (filled.text(), *filled.warnings):
+            assert all(c.isprintable() or c == "\n" for c in text)
+            assert "\n## b" not in text
 
 
 def test_the_osf_form_has_its_questions_in_order():
@@ -454,9 +493,7 @@ def test_one_claim_or_one_test_can_be_picked(folder):
     one = run(folder, "--format", "osf", "--claim", "test_a.py::test_one[2]").stdout
     assert "23 claims" not in one
     assert '"Layer 6 carries it."' in one
-    assert (
-        "2 claims, one for each of 1 and 2." in run(folder, "--format", "osf", "--claim", "test_a.py::test_one").stdout
-    )
+    assert "2 claims: 1; 2." in run(folder, "--format", "osf", "--claim", "test_a.py::test_one").stdout
     unknown = run(folder, "--format", "osf", "--claim", "test_a.py::test_tow")
     assert unknown.exit_code == 1
     assert "test_a.py::test_tow is not registered. Near it: test_a.py::test_two" in unknown.output
