@@ -12,6 +12,7 @@ import click
 from causaltest.errors import CausaltestError
 from causaltest.recording.lock import Lock
 from causaltest.recording.record import Record
+from causaltest.recording.verification import broken_lock
 from causaltest.reporting.export.aspredicted import aspredicted
 from causaltest.reporting.export.forms import Form
 from causaltest.reporting.export.osf import osf
@@ -53,6 +54,12 @@ def filled(record: Record, form: str, claims: tuple[str, ...]) -> Form:
     if not lock.entries:
         raise click.ClickException(
             f"{record.lock_file} has no claims: register them first, with `causaltest register {record.folder}`."
+        )
+    broken = broken_lock(lock)
+    if broken:
+        raise click.ClickException(
+            f"{record.lock_file} does not hold, so nothing is filled in from it: {broken[0]}. `causaltest verify "
+            f"{record.folder}` says all of it."
         )
     ids = chosen(lock, claims) if claims else lock.entries
     lock_hash = hashlib.sha256(record.lock_file.read_bytes()).hexdigest()

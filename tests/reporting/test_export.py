@@ -16,7 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causaltest.cli import main
-from causaltest.recording.lock import Entry, Lock, chained, formatted
+from causaltest.recording.lock import Entry, Lock, chained
+from causaltest.recording.record import Record
+from causaltest.recording.registration import Candidate, register
+from causaltest.recording.spec import Spec
 from causaltest.reporting.export.aspredicted import PAGE_CHARACTERS, aspredicted
 from causaltest.reporting.export.osf import osf
 from causaltest.reporting.export.outline import outline
@@ -470,8 +473,8 @@ def test_lists_read_well():
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A record with three claims, two of which are of one test."""
-    lock = lock_of(*(entry(f"test_a.py::{name}") for name in ("test_one[1]", "test_one[2]", "test_two")))
-    (tmp_path / "claims.lock").write_text(formatted(lock), encoding="utf-8")
+    names = ("test_one[1]", "test_one[2]", "test_two")
+    register(Record(tmp_path), [Candidate(Spec(f"test_a.py::{name}", spec())) for name in names])
     return tmp_path
 
 
@@ -515,6 +518,14 @@ def test_a_folder_without_claims_is_told_what_to_do(tmp_path):
     ran = run(tmp_path, "--format", "osf")
     assert ran.exit_code == 1
     assert f"register them first, with `causaltest register {tmp_path}`" in ran.output
+
+
+def test_a_lock_that_was_changed_by_hand_fills_no_form(folder):
+    lock = folder / "claims.lock"
+    lock.write_text(lock.read_text(encoding="utf-8").replace("Layer 6", "Layer 7", 1), encoding="utf-8")
+    ran = run(folder, "--format", "osf")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert "does not hold, so nothing is filled in from it" in ran.output
 
 
 def test_exporting_is_light(folder):
