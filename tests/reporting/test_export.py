@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import re
@@ -12,15 +13,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causaltest.cli import main
+from causaltest.errors import RecordError
 from causaltest.recording.lock import Entry, Lock, chained
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.spec import Spec
 from causaltest.reporting.export.aspredicted import PAGE_CHARACTERS, aspredicted
+from causaltest.reporting.export.filled import filled
 from causaltest.reporting.export.osf import osf
 from causaltest.reporting.export.outline import outline
 from causaltest.reporting.export.study import Study, study_of
@@ -425,6 +428,42 @@ def test_the_gaps_are_marked_and_counted():
     for form in FORMS:
         made = form(study(entry()))
         assert made.gaps == len(re.findall(r"\[TO WRITE: [^\]]+\]", made.text())) > 3
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.lists(st.text(max_size=2), max_size=2), st.just({})
+)
+
+
+def places_in(data: Any, at: tuple = ()) -> list[tuple]:
+    """The path of every value in nested mappings and lists."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [at, *(place for key, value in inner for place in places_in(value, (*at, key)))] if at or inner else []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_spec_of_another_kind_is_refused_and_never_a_crash(data):
+    """A lock checks its hashes and not what its specs say, so a stranger's may say anything."""
+    said = copy.deepcopy(
+        spec(
+            asked={"variants": {"a": {"difference": [experiment(), experiment(5)]}}},
+            variants={"names": ["a"], "share": "1.0"},
+            stopping={"rule": "anytime", "looks": 20},
+            pairs=[{**PAIRS, "split": SPLIT}],
+        )
+    )
+    *way, last = data.draw(st.sampled_from([place for place in places_in(said) if place]))
+    holder: Any = said
+    for key in way:
+        holder = holder[key]
+    holder[last] = data.draw(JUNK)
+    lock = lock_of(Entry("test_a.py::test_one", said, BATCH))
+    for form in ("osf", "aspredicted", "markdown"):
+        try:
+            assert filled(form, lock, ids=lock.entries, looks=(), lock_hash="").text().startswith("# ")
+        except RecordError as error:
+            assert "is not as this causaltest writes them" in str(error)
 
 
 # Folding: no fold may say more than the lines that it stands for.
