@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, proof_options, tried_proofs
 from causaltest.errors import RecordError
 from causaltest.recording import lock
@@ -46,7 +47,7 @@ def verify(
         click.echo(json.dumps({"holds": not found.problems, "problems": found.problems, **told}))
     else:
         for line in (*lines(folder, found), *(line for stamp in stamps for line in stamp.lines())):
-            click.echo(line)
+            click.echo(printable(line))
     sys.exit(TAMPERED if found.problems else 0 if all(stamp.holds for stamp in stamps) else UNPROVEN)
 
 
