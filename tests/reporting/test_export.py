@@ -225,7 +225,7 @@ def test_what_had_seen_the_pairs_is_existing_data():
     seen = "a map (72 sites) has seen 60 of the 240 pairs"
     for text in texts(entry(seen=(seen,)), entry("test_a.py::test_two")):
         assert "For 1 of 2 claims, no sweep, search or earlier measurement of the pairs was on record" in text
-        assert f"1 claim: {seen}" in text
+        assert f"For 1 claim: {seen}." in text
     for text in texts(entry(seen=(seen,))):
         assert "no sweep, search or earlier measurement" not in text
     for text in texts(entry()):
@@ -236,12 +236,17 @@ def test_looks_since_registration_are_told_and_warned_of():
     """A form that is filled in after the data were seen must not pass for one from before."""
     look = {"kind": "look", "claim": "test_a.py::test_one", "at": "2031-06-01T00:00:00Z"}
     others = {"kind": "look", "claim": "test_a.py::test_gone", "at": "2031-06-02T00:00:00Z"}
-    said = "1 claim of these has been measured since they were registered (1 look in the ledger, 2031-06-01)."
+    two = {**look, "claim": "test_a.py::test_two", "at": "2031-06-03T00:00:00Z"}
     for form in FORMS:
-        made = form(study(entry(), looks=(look, others, {"kind": "sweep"})))
-        assert said in made.text()
-        assert said in made.warnings
-        assert "has been measured" not in form(study(entry(), looks=(others,))).text()
+        for looks, said in (
+            ((look,), "1 claim of 2 has been measured since they were registered (1 look in the ledger, 2031-06-01)."),
+            ((look, two), "All 2 claims have been measured since registration (2 looks in the ledger, 2031-06-01 to "),
+        ):
+            made = form(study(entry(), entry("test_a.py::test_two"), looks=(*looks, others, {"kind": "sweep"})))
+            assert said in made.text()
+            assert any(warning.startswith(said) for warning in made.warnings)
+        assert "The claim has been measured since registration" in form(study(entry(), looks=(look,))).text()
+        assert "been measured since" not in form(study(entry(), looks=(others,))).text()
 
 
 def test_amendments_are_told_with_date_reason_and_fields():
@@ -330,6 +335,17 @@ def test_models_are_told_by_what_they_are_known_by():
     for text in texts(entry(), entry("test_a.py::test_two", models=[MODEL, folder])):
         assert "org/model (commit eeeeeeeeeeeeeeee): 2 claims." in text
         assert "reasoner (weights 1234567890abcdef, tokenizer fedcba0987654321): 1 claim." in text
+
+
+def test_controls_that_are_not_measured_are_told():
+    without = "Not measured in some claims: the placebo."
+    for text in texts(entry(asked=experiment(controls={"placebo_draws": 0}))):
+        assert without in text
+    for text in texts(entry(asked=experiment(controls={"placebo_draws": 0, "waived": {"placebo": "it is a decoy"}}))):
+        assert without not in text
+        assert "Left out in some claims: placebo, because: it is a decoy" in text
+    for text in texts(entry(asked=experiment(controls={"placebo_draws": 16}))):
+        assert "must beat it (16 draws per pair)." in text
 
 
 def test_only_what_is_used_is_told():

@@ -142,13 +142,13 @@ def looked_at(study: Study) -> str:
     """What the ledger says of these claims, for whoever would take the form for older than it is; empty: no look."""
     if not study.looks:
         return ""
-    claims = len({line["claim"] for line in study.looks})
+    claims, total = len({line["claim"] for line in study.looks}), len(study.entries)
+    told = f"{counted(claims, 'claim')} of {total:,} {has(claims)} been measured since they were registered"
+    if claims == total:
+        told = f"{'The claim has' if total == 1 else f'All {total:,} claims have'} been measured since registration"
     dates = sorted(day(str(line["at"])) for line in study.looks)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-    return (
-        f"{counted(claims, 'claim')} of these {has(claims)} been measured since they were registered "
-        f"({counted(len(study.looks), 'look')} in the ledger, {span})."
-    )
+    return f"{told} ({counted(len(study.looks), 'look')} in the ledger, {span})."
 
 
 def seen_before(study: Study) -> list[tuple[str, int]]:

@@ -140,11 +140,17 @@ def controls(study: Study) -> list[str]:
         "Self-patch: the site patched with its own value must change nothing.",
         "Positive control: the same patch at every position must have an effect, or a null says nothing.",
     ]
-    draws = distinct(e["controls"].get("placebo_draws") for e in study.experiments if "controls" in e)
+    draws = distinct(e["controls"]["placebo_draws"] for e in study.experiments if e["controls"]["placebo_draws"])
     if draws:
         told[0] = f"{told[0][:-1]} ({listed(draws)} draws per pair)."
     for experiment in study.experiments:
-        for name, why in (experiment["controls"].get("waived") or {}).items():
+        waived = experiment["controls"].get("waived") or {}
+        if not experiment["controls"]["placebo_draws"] and "placebo" not in waived:
+            told.append(
+                "Not measured in some claims: the placebo. Of these none that says that something matters can be "
+                "SUPPORTED."
+            )
+        for name, why in waived.items():
             told.append(f"Left out in some claims: {name.replace('_', '-')}, because: {why}")
         if experiment["controls"].get("wrong_places"):
             told.append("In some claims also the same patch at a wrong layer or position, which must be beaten too.")
