@@ -157,7 +157,7 @@ def test_a_stamp_of_the_sha512_is_one_too(lock):
 
 def test_an_answer_that_refuses_is_no_stamp(tmp_path):
     # the authority takes no SHA-384
-    with pytest.raises(RecordError, match="its status is 2: .* Ask the authority again"):
+    with pytest.raises(RecordError, match=r"its status is 2: .* Ask the authority again"):
         read(stamped(tmp_path, b"a lock", hashed="sha384"), name="lock.tsr", roots=ROOT.pem)
 
 
