@@ -74,6 +74,11 @@ class Asked:
         return cls(config.getoption("causal_save"), compare, fail, update, margin_of(config))
 
 
+def wants_baselines(config: pytest.Config) -> bool:
+    """Whether any option asks for a baseline."""
+    return Asked.of(config).anything
+
+
 def check_baseline_options(config: pytest.Config) -> None:
     """Raises UsageError for a name that is none, a margin that is no size, and an update where nobody would see it."""
     for option in NAMED:

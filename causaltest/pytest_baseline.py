@@ -201,7 +201,7 @@ def claims(n: int) -> str:
 
 def finish(results: Results, session: pytest.Session) -> None:
     """Writes what is to be kept, and names the claims of a baseline that the run has left out."""
-    top = session.config.rootpath
+    top, asked = session.config.rootpath, Asked.of(session.config)
     drifts = [drift for line in results.lines.values() if (drift := json.loads(line)["drift"])]
     for file in dict.fromkeys(drift["file"] for drift in drifts):
         measured = [drift["id"] for drift in drifts if drift["file"] == file]
@@ -209,7 +209,12 @@ def finish(results: Results, session: pytest.Session) -> None:
     try:
         results.notes += written_lines(write_kept(results.kept), top)
     except (OSError, RecordError) as error:
-        results.fail(session, f"the baseline could not be written: {error}")
+        told = f"the baseline could not be written: {error}"
+        if asked.save is None and asked.update is None:
+            # Nobody has asked for it: it would only have been created beside.
+            results.notes.append(told)
+        else:
+            results.fail(session, told)
 
 
 def left_out(path: Path, file: str, measured: Iterable[str]) -> list[str]:
@@ -223,9 +228,11 @@ def left_out(path: Path, file: str, measured: Iterable[str]) -> list[str]:
         return []
     more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
     named = ", ".join(gone[:MOST_NAMED])
+    one = len(gone) == 1
     return [
-        f"in {file} and not measured now: {named}{more}. If {'it was' if len(gone) == 1 else 'they were'} renamed or "
-        "removed on purpose, delete the file and save again with --causal-save."
+        f"baseline {file} has {'a claim that was' if one else f'{len(gone)} claims that were'} not measured now: "
+        f"{named}{more}. If {'it was' if one else 'they were'} renamed or removed on purpose, delete the file and save "
+        "again with --causal-save."
     ]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from causaltest.results import ClaimResult
 
 MOST_TOLD = 20
-WORDS = ("HOLDS", "REGRESSED", "IMPROVED", "INCONCLUSIVE")
 NEW, OTHER = "new", "not compared"
 
 
@@ -52,7 +51,9 @@ def drift_lines(results: Sequence[ClaimResult]) -> list[str]:
 def lines_of(file: str, compared: Sequence[ClaimResult]) -> list[str]:
     mine = [result for result in compared if result.drift["file"] == file]
     words = [drift_word(result.drift) for result in mine]
-    counts = ", ".join(f"{n} {word}" for word in (*WORDS, OTHER, NEW) if (n := words.count(word)))
+    said = {"HOLDS": "hold" if words.count("HOLDS") > 1 else "holds"}
+    order = ("HOLDS", "REGRESSED", "IMPROVED", "INCONCLUSIVE", OTHER, NEW)
+    counts = ", ".join(f"{n} {said.get(word, word.lower())}" for word in order if (n := words.count(word)))
     told = [
         f"  {word}  {result.id}: {told_of(result)}"
         for word in ("REGRESSED", "INCONCLUSIVE", OTHER, "IMPROVED")
