@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -125,6 +125,8 @@ class Known:
     record_family: str = ""
     """The name of its family within them."""
     settings: Settings = field(default_factory=Settings)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Those that pytest gave the test."""
     keep: Callable[[SavedClaim], dict[str, Any]] | None = None
     """Takes the claim as it was measured, where baselines are asked for, and says how it stands beside its own."""
 
@@ -139,6 +141,7 @@ def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimRes
         threshold=claim.prediction.threshold,
         verdict=word,
         reason=reason,
+        status_reason="not measured",
         family=known.family.name,
         family_size=known.family.size,
         suite_seed=known.seed,
