@@ -266,7 +266,7 @@ class Results:
         if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
             self.fail(session, told)
         if self.lines and wants_baselines(self.config):
-            from causaltest.pytest_baseline import finish
+            from causaltest.pytest_kept import finish
 
             finish(self, session)
         path = self.config.getoption("causal_json")

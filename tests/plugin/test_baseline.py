@@ -6,8 +6,10 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+import torch
 from kinds import KINDS
 
+from causaltest.organisms.wiring import READER, tokenizer, wired
 from causaltest.recording.baseline import baseline_file, read_baseline
 
 GIVEN = """
@@ -293,7 +295,7 @@ def test_an_invalid_claim_makes_no_baseline_by_itself(run, pytester):
     )
     result = run("--causal-compare", body=dead)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*There is no baseline, and an INVALID claim is none.*"])
+    result.stdout.fnmatch_lines(["*There is no baseline of it, and an INVALID claim makes none.*"])
     assert not baseline_file(pytester.path).exists()
     run("--causal-save", body=dead)
     assert len(read_baseline(baseline_file(pytester.path)).claims) == 1
@@ -339,6 +341,88 @@ def test_claims_that_were_left_by_another_run_meanwhile_stay(run, pytester, monk
     )
     run("--causal-save", "-k", "unit", body=body)
     assert set(read_baseline(baseline_file(pytester.path)).claims) == set(other.claims)
+
+
+def test_a_claim_that_fails_is_not_called_gone(run, pytester):
+    run("--causal-save")
+    result = run("--causal-compare", body=GIVEN.replace('return measured("unit")', "raise RuntimeError"))
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.no_fnmatch_line("*not measured now*")
+
+
+def test_a_folder_of_all_baselines_is_used_in_place_of_those_beside_the_claims(run, pytester):
+    elsewhere = pytester.path / "elsewhere" / "deep"
+    run("--causal-save=one", "--causal-baselines=elsewhere/deep")
+    assert [file.name for file in elsewhere.iterdir()] == ["one.safetensors"]
+    run("--causal-compare=one", f"--causal-baselines={elsewhere}", large=-0.3)
+    assert words(pytester)["test_large"] == "REGRESSED"
+    run("--causal-update=changed", "--causal-compare=one", "--causal-baselines", str(elsewhere), large=-0.3)
+    assert read_baseline(elsewhere / "one.safetensors").claims[LARGE].effects[0][1].estimate < 0.6
+    assert not (pytester.path / "baselines").exists()
+    assert run("--causal-save", "--causal-baselines=numbers.json").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_two_folders_with_the_same_ids_are_not_put_into_one_file(run, pytester):
+    run()
+    for folder in ("a", "b"):
+        (pytester.path / folder).mkdir()
+        for name in ("test_claims.py", "numbers.json"):
+            (pytester.path / folder / name).write_bytes((pytester.path / name).read_bytes())
+    run_both = ("-p", "no:cacheprovider", "--import-mode=importlib", "a", "b", "--causal-save")
+    assert pytester.runpytest_inprocess(*run_both).ret == 0
+    assert all(baseline_file(pytester.path / folder).is_file() for folder in ("a", "b"))
+    result = pytester.runpytest_inprocess(*run_both, "--causal-baselines=all")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(
+        ["ERROR: *would hold two claims with the id 'test_claims.py::test_large'*one folder at*"]
+    )
+    assert not (pytester.path / "all").exists()
+
+
+OF_A_FOLDER = """
+@pytest.fixture(scope="module")
+def lab(make_lab):
+    return make_lab("checkpoint")
+"""
+
+
+def test_another_model_is_compared_only_when_asked(run, pytester):
+    """The same folder with other weights, as after fine-tuning."""
+    folder = pytester.path / "checkpoint"
+
+    def write(seed: int) -> None:
+        torch.manual_seed(seed)
+        model = wired([READER])
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(1 + 1e-7 * seed)
+        model.save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+
+    body = OF_A_FOLDER + MEASURED
+    write(0)
+    run("--causal-save", body=body)
+    write(3)
+    result = run("--causal-compare-fail", body=body)
+    result.stdout.fnmatch_lines(["drift from *: 1 not compared", "  not compared *models*"])
+    run("--causal-across-models", body=body)
+    assert words(pytester) == {"test_reader": "HOLDS"}
+
+
+OBJECT = """
+from causaltest.organisms.wiring import READER, tokenizer, wired
+@pytest.fixture(scope="module")
+def lab():
+    return Lab(wired([READER]), tokenizer())
+"""
+
+
+@pytest.mark.parametrize("option", ["--causal-save", "--causal-compare"])
+def test_a_model_that_nobody_can_find_again_is_measured_and_not_kept(run, pytester, option):
+    result = run(option, body=OBJECT + MEASURED)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["drift from *: 1 not kept", "  not kept  test_claims.py::test_reader: Not kept: *"])
+    assert not baseline_file(pytester.path).exists()
 
 
 def test_claims_of_every_kind_hold_beside_themselves(run, pytester):
