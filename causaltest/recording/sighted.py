@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,15 +73,15 @@ class Sighted:
         """The looks that asked the same of the same pairs, by whichever claim."""
         return [one for one in self._claims.get(claim.question, ()) if claim_key(one.seen) == claim_key(claim)]
 
-    def told(self, claims: Sequence[Seen], *, by: str) -> list[str]:
-        """What must be said of the looks before these, which are the parts of the claim `by`: a sentence each."""
+    def told(self, claims: Sequence[Seen], *, by: Collection[str]) -> list[str]:
+        """What must be said of the looks before these, the parts of one claim with these ids: a sentence each."""
         sentences: dict[str, None] = {}
         for claim in claims:
             # Another claim that asked the very same does not end what this one must be told.
             looks = [
                 one
                 for one in self._claims.get(claim.question, ())
-                if one.line["claim"] == by or claim_key(one.seen) != claim_key(claim)
+                if one.line["claim"] in by or claim_key(one.seen) != claim_key(claim)
             ]
             relevant = [*self._searches.values(), *looks]
             in_order = [one.seen for one in sorted(relevant, key=lambda one: one.number)]
