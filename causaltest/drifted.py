@@ -56,6 +56,13 @@ class Drift:
     """Pairs that were compared."""
     parts: tuple[tuple[str, Word, float], ...] = ()
     """Of an order's steps or of variants: name, word and estimate of each."""
+    lost: bool = False
+    """Whether the claim had numbers before, and now is INVALID: no change can be measured, and yet it is one."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the finding is not what it was: it has REGRESSED, or has no numbers any more."""
+        return self.word == "REGRESSED" or self.lost
 
 
 def drifted(
@@ -83,7 +90,8 @@ def drifted(
         return replace(nothing, cause="experiment", sentence=not_compared(other))
     for claim, when in ((before, "in the baseline"), (after, "now")):
         if not claim.effects or claim.told.get("verdict") == "INVALID":
-            return replace(nothing, sentence=f"Not compared: {when} the claim is INVALID, and its numbers say nothing.")
+            told = f"Not compared: {when} the claim is INVALID, and its numbers say nothing."
+            return replace(nothing, sentence=told, lost=claim is after)
     try:
         drift = compared(before, after, margin=margin, seed=seed, same=not (set(map(first, changed)) - OF_THE_JUDGING))
     except JudgementError as error:
@@ -121,7 +129,7 @@ def not_compared(other: Sequence[str]) -> str:
 
 def compared(before: SavedClaim, after: SavedClaim, *, margin: float | None, seed: int | None, same: bool) -> Drift:
     """The same experiment, twice. Raises JudgementError where the numbers cannot be compared."""
-    from causaltest.judging.moved import Asked, moved  # late: scipy is not loaded until something is compared
+    from causaltest.judging.moved import Asked, moved  # late: numpy is not loaded until something is compared
     from causaltest.judging.side import side_of
 
     prediction = prediction_of(before.spec["prediction"], before)

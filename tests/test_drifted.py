@@ -5,38 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from saved_claims import effect, noise, saved
 
 from causaltest.asking.orderings import monotone, top
 from causaltest.asking.predictions import at_least, at_most, between, greater_than, negligible
 from causaltest.drifted import drifted
-from causaltest.effect import Effect, Exclusion, SelfPatch, Waived
+from causaltest.effect import Exclusion, SelfPatch
 from causaltest.effects import Effects
 from causaltest.errors import JudgementError
-from causaltest.recording.canonical import plain
-from causaltest.recording.saved import SavedClaim
-
-FLOAT32 = {"dtype": "float32"}
-LOCK = {"models": [{"name": "m", "weights": "aa"}], "pairs": [{"hash": "pp"}], "settings": {"dtype": "float32"}}
-
-
-def saved(effects, prediction, *, verdict="SUPPORTED", **spec) -> SavedClaim:
-    """One claim as it was measured; `effects` is one, or several by the name of their variant."""
-    kind = {"kind": type(prediction).__name__, **dataclasses.asdict(prediction)}
-    fields = {"prediction": plain(kind), "family": {"size": 1}, "sentence": "It does.", **LOCK, **spec}
-    named = effects if isinstance(effects, dict) else {"": effects}
-    return SavedClaim("a::b", fields, "0", {"verdict": verdict}, tuple(named.items()))
-
-
-def effect(values, *, kind="continuous", clusters=None, below=None, rounding=0.0, scores=None, **numbers) -> Effect:
-    made = Effect.from_values(
-        values, kind=kind, clusters=clusters, iid=clusters is None, denominators=below, placebo=Waived("given")
-    )
-    given = {"rounding": rounding, "provenance": FLOAT32, "references": scores or {}, **numbers}
-    return dataclasses.replace(made, numbers=dataclasses.replace(made.measured, **given))
-
-
-def noise(n, mean=0.0, sd=0.05, seed=0):
-    return np.random.default_rng(seed).normal(mean, sd, n)
 
 
 def moved_by(change, prediction, *, at=0.5, n=200, margin=0.1):

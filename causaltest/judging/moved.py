@@ -9,7 +9,6 @@ from typing import Literal
 from causaltest.effect import Effect, Numbers
 from causaltest.errors import JudgementError
 from causaltest.judging.drift import FINE
-from causaltest.judging.judge import judge
 from causaltest.judging.shift import Shift
 from causaltest.judging.side import Side, Word
 from causaltest.verdict import Outcome, Verdict
@@ -87,6 +86,8 @@ def by_test(shift: Shift, asked: Asked) -> Moved:
         return Moved(
             "INCONCLUSIVE", "INCONCLUSIVE", "finding", told, shift.estimate, nothing, nothing, against, shift.n
         )
+    from causaltest.judging.judge import judge  # late: scipy is not loaded where all is within rounding
+
     turn = asked.side.way == "down"
     effect = Effect(None, turned(shift.difference) if turn else shift.difference)
     question = asked.side.question(asked.margin)
