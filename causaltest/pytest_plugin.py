@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from causaltest.baseline_options import add_baseline_options, check_baseline_options
+
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
     from causaltest.pytest_suite import ReportFolder, Suite
 
 SUITE: pytest.StashKey[Suite] = pytest.StashKey()
 CLAIM_MARKS = frozenset({"__causal_claim__", "is_hypothesis_test"})
-PROPERTY, SAID = "causaltest", "causaltest said"
+PROPERTY, SAID, KEPT = "causaltest", "causaltest said", "causaltest kept"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +77,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--causal-register", action="store_true", help="enter the claims in claims.lock; no model is opened"
     )
+    group.addoption(
+        "--causal-amend",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="with --causal-register: put this claim's new spec in place of the one registered",
+    )
+    group.addoption("--causal-why", default="", metavar="TEXT", help="why it is amended")
+    group.addoption("--causal-was", metavar="ID", help="the id that it is registered under, where it has another now")
+    group.addoption(
+        "--causal-confirmatory-only",
+        action="store_true",
+        help="pass only claims that were registered before their data were seen: CONFIRMATORY or REPRODUCED",
+    )
+    add_baseline_options(group, parser)
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
@@ -93,6 +110,12 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
         )
     check_power_options(config)
+    if config.getoption("causal_register"):
+        from causaltest.pytest_register import prepare
+
+        prepare(config)
+    if not hasattr(config, "workerinput"):
+        check_baseline_options(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
 
 
@@ -138,9 +161,12 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Counts what a node id left out, and refuses two claims with one id."""
+    if config.getoption("causal_register"):
+        suite_of(config)  # a run that registers runs no test, where there is no claim either
     if SUITE in config.stash:
         config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
+        config.stash[SUITE].check_baselines(items)
         if any(config.getoption(name) for name in ("causal_plan", "causal_power", "causal_register")):
             plain = [item for item in items if not (isinstance(item, pytest.Function) and is_claim(item))]
             config.hook.pytest_deselected(items=plain)
@@ -170,9 +196,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Where nothing is measured, names the claims that cannot be set up."""
-    if SUITE in item.config.stash and call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
-        item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+    """Where nothing is measured, names the claims that cannot be set up; else writes down what a test has swept."""
+    if SUITE in item.config.stash:
+        if call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
+            item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+        if call.when == "call":
+            item.config.stash[SUITE].note_searches(item)
     return (yield)
 
 
@@ -203,7 +232,10 @@ class Results:
         self.config = config
         self.lines: dict[str, str] = {}
         self.said: list[str] = []
+        self.kept: list[str] = []
+        self.notes: list[str] = []
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim."""
         for name, value in report.user_properties if report.when == "call" else ():
@@ -211,6 +243,18 @@ class Results:
                 self.lines[report.nodeid] = str(value)
             elif name == SAID:
                 self.said.append(str(value))
+            elif name == KEPT:
+                self.kept.append(str(value))
+        # Other reporters write every property out, and this one holds a number for each pair.
+        report.user_properties[:] = [(name, value) for name, value in report.user_properties if name != KEPT]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Registers claims in place of running tests."""
+        if not self.config.getoption("causal_register") or self.config.option.collectonly:
+            return None
+        suite_of(self.config).register(session)
+        return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -219,6 +263,10 @@ class Results:
             return
         if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
             self.fail(session, told)
+        if self.kept or self.config.getoption("causal_compare") is not None:
+            from causaltest.pytest_baseline import finish
+
+            finish(self, session)
         path = self.config.getoption("causal_json")
         if path is not None and not self.config.getoption("collectonly"):
             from causaltest.reporting.claims_json import write_json
@@ -246,7 +294,7 @@ class Results:
         elif self.lines or self.said:
             from causaltest.pytest_suite import write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said)
+            write_summary(terminalreporter, self.lines.values(), self.said, self.notes)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
+from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, id_in, record_of
 from causaltest.recording.seen import usual_log
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
 PROPERTY, SAID = "causaltest", "causaltest said"
+PASSED_ONLY = ("CONFIRMATORY", "REPRODUCED")
+"""What --causal-confirmatory-only passes."""
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 
 
@@ -57,14 +60,16 @@ class Suite:
         self.settings = settings_of(config)
         self.log = usual_log()
         self.verbose = config.option.verbose > 0
+        self.confirmatory_only = bool(config.getoption("causal_confirmatory_only"))
         self.powers_only = bool(config.getoption("causal_power") or config.getoption("causal_register"))
         self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
         self._foreseen: dict[str, Foreseen] = {}
         self._records: dict[Path, Record | None] = {}
+        self.baselines = Baselines(config)
         self.registration: Registration | None = None
         if config.getoption("causal_register"):
-            self.registration = Registration(self.seed, self.settings)
+            self.registration = Registration(config, self.seed, self.settings, self.log)
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
         """Rehearses claims that are not alone, before any is measured."""
@@ -106,9 +111,15 @@ class Suite:
         curves = self.powers_only and self.config.getoption("causal_json") is not None
         return power_plan(list(self._foreseen.values()), self.assumptions, suite_seed=self.seed, curves=curves)
 
-    def write_registration(self, reporter: pytest.TerminalReporter) -> None:
+    def register(self, session: pytest.Session) -> None:
+        """Enters all claims of the run in their lock."""
         if self.registration is not None:
-            self.registration.write(reporter)
+            self.registration.run(session, self.prepared)
+
+    def write_registration(self, reporter: pytest.TerminalReporter) -> None:
+        reporter.section("causal registration")
+        for line in [] if self.registration is None else self.registration.lines():
+            reporter.write_line(line)
 
     def write_power(self, path: Path) -> None:
         from causaltest.reporting.power import write_power
@@ -173,6 +184,13 @@ class Suite:
         for module in modules:
             expand(module)
 
+    def check_baselines(self, items: Sequence[pytest.Item]) -> None:
+        """Raises UsageError for a baseline that cannot be read."""
+        if self.baselines.asked.anything and not self.plans_only:
+            files = dict.fromkeys(i.path for i in items if CLAIM_ATTRIBUTE in vars(getattr(i, "function", object)))
+            records = [(file, self.record(file)) for file in files]
+            self.baselines.check(file.parent if record is None else record.folder for file, record in records)
+
     def check_ids(self) -> None:
         """Raises UsageError when two claims have one id."""
         for name, nodes in self._ids.items():
@@ -221,16 +239,7 @@ class Suite:
 
     def run(self, item: pytest.Function) -> bool:
         """Judges one claim; anything but SUPPORTED fails the test with the claim's section."""
-        claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
-        function = getattr(item.obj, "__func__", item.obj)
-        if getattr(function, WRAPPER_ATTRIBUTE, None) is not function:
-            raise ClaimError(
-                f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
-                "below it, a decorator wraps the body."
-            )
-        if self.registration is not None:
-            self.registration.enter(bound(claim, item), self.arguments(claim, item), self.known(claim, item), item)
-            return True
+        claim = claim_of(item)
         known = self.known(claim, item)
         if self.plans_only:
             self.plan(item, claim, known.family)
@@ -252,8 +261,15 @@ class Suite:
         # Outside of the handler, so that the error is not told twice.
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
 
+    def prepared(self, item: pytest.Function) -> tuple[Claim, dict[str, Any], Known]:
+        """A claim that is set up: bound, with its arguments, and what is known of it."""
+        claim = claim_of(item)
+        return bound(claim, item), self.arguments(claim, item), self.known(claim, item)
+
     def known(self, claim: Claim, item: pytest.Item) -> Known:
         family, record = self.family(item, claim), self.record(item.path)
+        folder = item.path.parent if record is None else record.folder
+        name = claim_id(item, claim) if claim.id is not None else id_in(folder, item.nodeid, item.path)
         known = Known(
             item.nodeid,
             claim_id(item, claim),
@@ -262,28 +278,32 @@ class Suite:
             lab=self.lab,
             claims_in_run=sum(map(len, self._families.values())),
             settings=self.settings,
+            parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
+            record_id=name,
+            record_family=family_name(item, claim).replace(
+                item.nodeid.split("::", 1)[0], item.path.relative_to(folder).as_posix(), 1
+            ),
+            keep=self.baselines.keeper(claim, folder, item.user_properties),
         )
         if record is None:
             return known
-        name = claim_id(item, claim) if claim.id is not None else id_in(record.folder, item.nodeid, item.path)
         size = record.family_size(name)
-        return replace(
-            known,
-            record=record,
-            record_id=name,
-            record_family=family_name(item, claim).replace(
-                item.nodeid.split("::", 1)[0], item.path.relative_to(record.folder).as_posix(), 1
-            ),
-            family=family if size is None else Family(family.name, size),
-        )
+        return replace(known, record=record, family=family if size is None else Family(family.name, size))
 
     def record(self, file: Path) -> Record | None:
         """The lock and ledger that a test file belongs to; when registering, those that there will be."""
         if self.registration is not None:
-            return self.registration.record(file, self.config)
+            return self.registration.record(file)
         if file not in self._records:
             self._records[file] = record_of(file, top=self.config.rootpath)
         return self._records[file]
+
+    def note_searches(self, item: pytest.Item) -> None:
+        """Writes the sweeps and searches of a test's labs in its folder's ledger, so that others know of them."""
+        given = (a for a in getattr(item, "funcargs", {}).values() if isinstance(a, Lab) and a.named)
+        seen = dict.fromkeys(seen for lab in [*self._labs.values(), *given] for seen in lab.seen)
+        if seen and not self.plans_only and (record := self.record(item.path)) is not None:
+            record.note(seen)
 
     def family(self, item: pytest.Item, claim: Claim) -> Family:
         """The claim's family. Raises ClaimError for a claim that was not counted when items were made."""
@@ -297,6 +317,12 @@ class Suite:
         return Family(name, len(members))
 
     def conclude(self, result: ClaimResult) -> bool:
+        if self.confirmatory_only and result.status not in PASSED_ONLY:
+            told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
+            pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
+        if self.baselines.fails(result):
+            told = f"REGRESSED: {result.drift['sentence']}"
+            pytest.fail(f"{told}\n{section(result, every_pair=self.verbose)}", pytrace=False)
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
             pytest.skip(f"INCONCLUSIVE: {result.reason}")
         if result.verdict != "SUPPORTED":
@@ -431,6 +457,18 @@ def claim_id(item: pytest.Item, claim: Claim) -> str:
     return claim.id if parameters is None else f"{claim.id}[{parameters.id}]"
 
 
+def claim_of(item: pytest.Function) -> Claim:
+    """The claim of a test. Raises ClaimError where another decorator hides it."""
+    claim: Claim = getattr(item.obj, CLAIM_ATTRIBUTE)
+    function = getattr(item.obj, "__func__", item.obj)
+    if getattr(function, WRAPPER_ATTRIBUTE, None) is not function:
+        raise ClaimError(
+            f"{item.nodeid}: another decorator stands outside of @claim, and would be skipped. Put @claim on top; "
+            "below it, a decorator wraps the body."
+        )
+    return claim
+
+
 def bound(claim: Claim, item: pytest.Function) -> Claim:
     """The claim with its body bound to the test class's instance, where there is one."""
     if item.instance is None:
@@ -461,6 +499,13 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     result = next(ClaimResult.from_json(str(value)) for name, value in report.user_properties if name == PROPERTY)
     if report.skipped:
         return ("skipped", "i", "INCONCLUSIVE") if result.verdict == "INCONCLUSIVE" else None
+    if report.failed and result.verdict == "SUPPORTED":
+        # The status fails a claim, or else its drift does.
+        return (
+            (report.outcome, "D", "REGRESSED")
+            if result.drift.get("word") == "REGRESSED"
+            else (report.outcome, "F", result.status)
+        )
     return (report.outcome, LETTERS[result.verdict], result.verdict) if result.verdict in LETTERS else None
 
 
@@ -479,8 +524,10 @@ def explain_comparison(op: str, left: object, right: object) -> list[str] | None
     ]
 
 
-def write_summary(reporter: pytest.TerminalReporter, lines: Iterable[str], said: Iterable[str]) -> None:
-    """What tests said, the table of claims, and with -v their sections."""
+def write_summary(
+    reporter: pytest.TerminalReporter, lines: Iterable[str], said: Iterable[str], notes: Iterable[str] = ()
+) -> None:
+    """What tests said, the table of claims, and with -v their sections; and what was written."""
     results = [ClaimResult.from_json(line) for line in lines]
     reporter.section("causal claims")
     for text in said:
@@ -491,5 +538,5 @@ def write_summary(reporter: pytest.TerminalReporter, lines: Iterable[str], said:
             if result.verdict == "SUPPORTED":
                 reporter.write_line(section(result, every_pair=True))
                 reporter.write_line("")
-    for line in summary(results) if results else ():
+    for line in [*(summary(results) if results else ()), *notes]:
         reporter.write_line(line)

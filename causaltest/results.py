@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from causaltest.asking.settings import Settings
 from causaltest.effect import Numbers, PositiveControl, Question, SelfPatch, Waived
 from causaltest.effects import Effects, Measured
 from causaltest.recording.record import Record
+from causaltest.recording.saved import SavedClaim
 from causaltest.verdict import Verdict
 
 NOT_REGISTERED = "not registered"
@@ -124,6 +125,10 @@ class Known:
     record_family: str = ""
     """The name of its family within them."""
     settings: Settings = field(default_factory=Settings)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Those that pytest gave the test."""
+    keep: Callable[[SavedClaim], dict[str, Any]] | None = None
+    """Takes the claim as it was measured, where baselines are asked for, and says how it stands beside its own."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:
@@ -136,6 +141,7 @@ def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimRes
         threshold=claim.prediction.threshold,
         verdict=word,
         reason=reason,
+        status_reason="not measured",
         family=known.family.name,
         family_size=known.family.size,
         suite_seed=known.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,9 @@ from causaltest.asking.claims import Claim
 from causaltest.effects import Effects, Measured
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
-from causaltest.recording.fingerprint import fingerprint
-from causaltest.recording.seen import SeenLog
-from causaltest.recording.spec import spec_of
-from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, finite, shared_fields
+from causaltest.recorded import saved_claim, stood
+from causaltest.recording.seen import SeenLog, sightings_of
+from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 from causaltest.variants import in_variants, rehearse_variants
 from causaltest.warned import warnings_of
 
@@ -33,7 +32,9 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     judged = judged_by(claim, arguments, known, rehearsed)
     kept = all(kept_to(promised, effect) for promised, effect in judged.parts)
     log = SeenLog(None) if log is None else log
-    seen = log.label(labs, [effect for _, effect in judged.parts])
+    measured = [effect for _, effect in judged.parts]
+    record, claims = known.record, sightings_of(measured)
+    seen = log.before(labs, measured, looked=None if record is None else record.first_look(known.record_id, claims))
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),
@@ -46,45 +47,16 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     told["warnings"] = warnings_of(claim, judged, known)
     said = {warning["says"] for warning in told["warnings"]}
     told["notes"] = [note for note in told["notes"] if note not in said]
-    if kept:
-        told |= stood(claim, judged, known, seen)
+    if record is not None:
+        record.note(search for lab in labs if lab.named for search in lab.seen)
+        asked = any(map(log.asked, claims))
+        told |= stood(
+            claim, judged, known, record, told, asked=asked, why_not="" if kept else CHOSE_BY_NUMBER, labs=labs
+        )
+    log.note_claim(labs, measured)
+    if known.keep is not None:
+        told["drift"] = known.keep(saved_claim(claim, judged, known, kept=kept, labs=labs))
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
-
-
-def stood(claim: Claim, judged: Judged, known: Known, seen: Sequence[str]) -> dict[str, Any]:
-    """The claim's standing in its record, as fields of the result; nothing where it has no record."""
-    if known.record is None:
-        return {}
-    spec = spec_of(
-        claim,
-        [None if rehearsed is None else rehearsed.question for rehearsed, _ in judged.parts],
-        id=known.record_id,
-        family=(known.record_family, known.family.size),
-        settings=known.settings,
-        suite_seed=known.seed,
-    )
-    verdict = judged.verdict
-    told = {
-        "verdict": str(verdict.outcome),
-        "estimate": finite(verdict.estimate),
-        "lower": finite(verdict.lower),
-        "upper": finite(verdict.upper),
-        "n": verdict.n,
-        "alpha": finite(verdict.alpha),
-        "effects": fingerprint(judged.effects, judged.played),
-    }
-    standing = known.record.look(spec, seed=known.seed, seen=seen, told=told)
-    return {
-        "status": str(standing.status),
-        "status_reason": standing.reason,
-        "record": {
-            "id": spec.id,
-            "spec": spec.digest,
-            "data": spec.data_digest,
-            "prior": standing.prior,
-            "fields": {path: list(change) for path, change in standing.fields.items()},
-        },
-    }
 
 
 def judged_by(claim: Claim, arguments: Mapping[str, Any], known: Known, rehearsed: Measured | None) -> Judged:

@@ -78,6 +78,7 @@ class Lab:
         self._experiments: list[Experiment] = []
         self._expected: list[Experiment] = []
         self._seen: dict[Seen, None] = {}
+        self._searched: dict[Seen, None] = {}
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -125,11 +126,13 @@ class Lab:
 
     def rehearsal(self) -> Lab:
         """The same lab without a model: effects that know only their experiment, which this lab comes to expect."""
-        return Lab(name=self.name, backend=Rehearsal(self.name, self.expect), seed=self.seed)
+        backend = Rehearsal(self.name, self.expect)
+        return Lab(name=self.name, backend=backend, seed=self.seed, settings=self.settings)
 
     def in_portion(self, stopping: Stopping, look: int) -> Lab:
         """The same lab, which measures of all pairs only those that are new at a look, counted from 0."""
-        return Lab(name=self.name, backend=Portioned(self, stopping, look), seed=self.seed)
+        backend = Portioned(self, stopping, look)
+        return Lab(name=self.name, backend=backend, seed=self.seed, settings=self.settings)
 
     def with_seed(self, seed: str) -> Lab:
         """The same model, loaded once for both, with another seed of every draw."""
@@ -165,7 +168,7 @@ class Lab:
     @property
     def seen(self) -> tuple[Seen, ...]:
         """The sweeps and searches of this lab so far, in order: what they looked at is no longer new."""
-        return tuple(seen for seen in self._seen if seen.kind != "claim")
+        return tuple(self._searched)
 
     @property
     def named(self) -> bool:
@@ -302,7 +305,7 @@ class Lab:
         if seen not in self._seen:
             from causaltest.recording.seen import usual_log  # a late door: docs/decisions/0002
 
-            self._seen[seen] = None
+            self._seen[seen] = self._searched[seen] = None
             usual_log().note(self)
         return replace(made, seen=seen)
 

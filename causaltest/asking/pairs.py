@@ -6,10 +6,10 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from causaltest.asking.chats import Chat
 from causaltest.asking.draws import Answer, Fillers, draw, sources
@@ -23,6 +23,24 @@ class Split(NamedTuple):
 
     discovery: Pairs
     confirmation: Pairs
+
+
+@dataclass(frozen=True)
+class Half:
+    """Where pairs come from that were split: which half, of what, and how it was drawn."""
+
+    half: Literal["discovery", "confirmation"]
+    share: float
+    """Of the clusters, those to look in."""
+    seed: int
+    whole: str
+    """The digest of all pairs."""
+    of: Half | None = None
+    """Where the whole was a half itself."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as plain data."""
+        return asdict(self)
 
 
 class Pairs(Sequence[Pair]):
@@ -43,6 +61,7 @@ class Pairs(Sequence[Pair]):
             raise PairsError(f"Pairs takes Pair values, and got {type(odd).__name__}; write Pair(clean=..., ...).")
         self._pairs = tuple(p if p.id is not None else replace(p, id=f"pair {i}") for i, p in enumerate(given))
         self.iid = iid
+        self._half: Half | None = None
         ids = [p.id for p in self._pairs]
         if len(set(ids)) != len(ids):
             twice = next(i for i in ids if ids.count(i) > 1)
@@ -143,7 +162,7 @@ class Pairs(Sequence[Pair]):
     @overload
     def __getitem__(self, at: slice) -> Pairs: ...
     def __getitem__(self, at: int | slice) -> Pair | Pairs:
-        return Pairs(self._pairs[at], iid=self.iid) if isinstance(at, slice) else self._pairs[at]
+        return self._with(self._pairs[at]) if isinstance(at, slice) else self._pairs[at]
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -159,6 +178,11 @@ class Pairs(Sequence[Pair]):
 
     def __repr__(self) -> str:
         return f"Pairs({len(self)} pairs, {self.digest[:8]})"
+
+    @property
+    def half(self) -> Half | None:
+        """Where they come from, if they or what they are a part of was split; the same pairs are equal either way."""
+        return self._half
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -196,7 +220,7 @@ class Pairs(Sequence[Pair]):
         found in the prompt as before; `lab.clean` shows all tokens that the model sees.
         """
         chat = Chat(system, tuple(turns), prefill, options)
-        return Pairs([replace(p, chat=chat) for p in self._pairs], iid=self.iid)
+        return self._with([replace(p, chat=chat) for p in self._pairs])
 
     def split(self, *, discovery: float = 0.5, seed: int) -> Split:
         """Two halves by whole clusters, drawn from `seed`.
@@ -216,8 +240,16 @@ class Pairs(Sequence[Pair]):
             )
         chosen = set(random.Random(seed).sample(names, take))
         named = list(zip(self._pairs, self.clusters or self.ids, strict=True))
-        first, second = ([p for p, name in named if (name in chosen) is half] for half in (True, False))
-        return Split(Pairs(first, iid=self.iid), Pairs(second, iid=self.iid))
+        first, second = (self._with([p for p, name in named if (name in chosen) is half]) for half in (True, False))
+        first._half = Half("discovery", float(discovery), seed, self.digest, self._half)
+        second._half = Half("confirmation", float(discovery), seed, self.digest, self._half)
+        return Split(first, second)
+
+    def _with(self, pairs: Sequence[Pair]) -> Pairs:
+        """Some of them, or all in another form: they come from where these come from."""
+        made = Pairs(pairs, iid=self.iid)
+        made._half = self._half
+        return made
 
 
 def check_clusters(pairs: Sequence[Pair], iid: bool) -> None:

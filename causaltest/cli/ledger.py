@@ -2,18 +2,142 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import click
 
-from causaltest.recording.record import Record
+from causaltest.errors import RecordError
+from causaltest.recording.ledger import NAME, Ledger, Line
+
+NUMBERS = ("estimate", "lower", "upper", "alpha")
 
 
 @click.command()
 @click.argument("claim", required=False)
-@click.option("--folder", type=click.Path(path_type=Path, exists=True), default="claims")
-def ledger(claim: str | None, folder: Path) -> None:
-    """List all looks of a folder's ledger, or those at one CLAIM."""
-    for line in Record(folder).ledger.lines:
-        if claim in (None, line["claim"]):
-            click.echo(f"{line['at']}  {line['claim']}  {line['verdict']}  {line['status']}")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default="claims",
+    help="the folder of claims.ledger (default: claims)",
+)
+@click.option("--json", "as_json", is_flag=True, help="print the lines as a JSON array")
+def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
+    """List the ledger of a folder of claims, or the history of one CLAIM.
+
+    CLAIM is an id as the list prints it, or the end of one that only it has.
+    """
+    try:
+        lines = Ledger(folder / NAME).lines
+    except RecordError as error:
+        raise click.ClickException(str(error)) from error
+    if claim is not None:
+        name = named(claim, lines)
+        lines = [line for line in lines if line.get("claim") == name]
+    if as_json:
+        click.echo(json.dumps([with_numbers(line) for line in lines], indent=2, ensure_ascii=False))
+        return
+    if not lines:
+        click.echo(f"{folder / NAME}: nobody has looked yet")
+        return
+    click.echo("\n".join(listed(lines) if claim is None else history(lines)))
+
+
+def named(claim: str, lines: Sequence[Line]) -> str:
+    """The id that is meant. Raises ClickException with what comes near where there is none, or there are several."""
+    ids = list(dict.fromkeys(str(line["claim"]) for line in lines if line["kind"] == "look"))
+    if claim in ids:
+        return claim
+    ends = [id for id in ids if id.endswith(f"::{claim}") or claim.endswith(f"/{id}")]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        raise click.ClickException(f"{claim} may be any of these, give one of them whole:\n  " + "\n  ".join(ends))
+    by_name = {id.rpartition("::")[2]: id for id in ids} | {id: id for id in ids}
+    near = dict.fromkeys(by_name[name] for name in get_close_matches(claim, by_name))
+    told = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise click.ClickException(f"no look at {claim} stands in the ledger, which has looks at {len(ids)} claims.{told}")
+
+
+def listed(lines: Sequence[Line]) -> Iterator[str]:
+    """A line for each line, the oldest first; and their counts."""
+    yield from aligned([cells(line) for line in lines])
+    looks = [line for line in lines if line["kind"] == "look"]
+    claims = len({line["claim"] for line in looks})
+    others = [f"{n} {name}" for name, n in ((k, kinds(lines, k)) for k in ("sweep", "search", "mended")) if n]
+    yield ""
+    yield ", ".join([counted(len(looks), "look") + f" at {counted(claims, 'claim')}", *others])
+
+
+def history(looks: Sequence[Line]) -> Iterator[str]:
+    """All looks at one claim, and what alpha was spent on."""
+    yield str(looks[0]["claim"])
+    yield from (f"  {line}" for line in aligned([cells(look)[:1] + cells(look)[2:] for look in looks]))
+    yield ""
+    yield from spent(looks)
+
+
+def spent(looks: Sequence[Line]) -> Iterator[str]:
+    """How many looks alpha was spent on: those at the same data add up; a reproduction is no new look."""
+    by_data: dict[str, list[Line]] = {}
+    for look in looks:
+        by_data.setdefault(str(look["data"]), []).append(look)
+    yield f"alpha was spent on {counted(len(looks), 'look')}, at {counted(len(by_data), 'set')} of data:"
+    for data, same in by_data.items():
+        alphas = [float(look["alpha"]) for look in same if look.get("alpha") is not None]
+        told = f"  {data[:12]}: {counted(len(same), 'look')}"
+        if len(alphas) > 1:
+            told += f", so that a false claim is called SUPPORTED with a chance of up to {min(1.0, sum(alphas)):.3g}"
+        elif alphas:
+            told += f", at alpha {alphas[0]:.3g}"
+        yield told
+
+
+def cells(line: Line) -> list[str]:
+    """When, of which claim, what was seen, and how it stood."""
+    kind, at = str(line["kind"]), str(line["at"])
+    if kind == "look":
+        said = "" if line.get("n") is None else f"n {line['n']}"
+        status = str(line["status"]) + (f": {line['reason']}" if line.get("reason") else "")
+        return [at, str(line["claim"]), str(line["verdict"]), shown(line), said, f"seed {line['seed']}", status]
+    if kind == "mended":
+        return [at, "(mended)", f"a line of {line.get('bytes', '?')} bytes was cut by a crash", "", "", "", ""]
+    what = "; ".join(str(seen.get("what", "")) for seen in line["sightings"])
+    return [at, f"({kind})", what, "", "", "", ""]
+
+
+def shown(line: Line) -> str:
+    numbers = [number(line.get(name)) for name in NUMBERS[:3]]
+    estimate, lower, upper = ("?" if value is None else f"{value:.3f}" for value in numbers)
+    return "-" if numbers[0] is None else f"{estimate} [{lower}, {upper}]"
+
+
+def with_numbers(line: Line) -> dict[str, Any]:
+    """A line whose decimals are numbers again."""
+    return {**line, **{name: number(line[name]) for name in NUMBERS if name in line}}
+
+
+def number(written: Any) -> float | None:
+    """A decimal of a line, in which they stand as strings; None for what is none."""
+    try:
+        return None if written is None else float(written)
+    except (TypeError, ValueError):
+        return None
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines; cells of a row that says one thing alone make no column wider."""
+    full = [row for row in table if row[-1]] or table
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def kinds(lines: Sequence[Line], kind: str) -> int:
+    return sum(line["kind"] == kind for line in lines)
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}".replace(",", " ")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from causaltest.recording.record import Record
+from causaltest.cli.proofs import UNPROVEN, proof_options, tried_proofs
+from causaltest.errors import RecordError
+from causaltest.recording import lock
+from causaltest.recording.verified import Verified, verified
 
 TAMPERED = 3
 """The exit status of a record that was changed by hand."""
@@ -14,6 +20,41 @@ TAMPERED = 3
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True), default="claims")
-def verify(path: Path) -> None:
-    """Say whether the hashes of a folder's claims.lock and ledger hold; exit status 3 where they do not."""
-    click.echo(f"{len(Record(path).lock.entries)} claims")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@proof_options
+def verify(
+    path: Path, as_json: bool, proofs: tuple[Path, ...], roots: Path | None, merkle_roots: dict[int, str]
+) -> None:
+    """Say whether a folder's claims.lock and claims.ledger are what they were.
+
+    Exit status 0 where all holds, 3 where something was changed by hand, 1 where it cannot be read or a
+    time stamp does not hold.
+    """
+    if path.is_file() and path.name != lock.NAME:
+        raise click.UsageError(f"{path} is no {lock.NAME}: name the folder that one is in.")
+    folder = path.parent if path.is_file() else path
+    try:
+        found = verified(folder)
+    except RecordError as error:
+        if as_json:
+            click.echo(json.dumps({"holds": False, "unreadable": str(error)}))
+            sys.exit(1)
+        raise click.ClickException(str(error)) from error
+    stamps = tried_proofs(proofs, folder / lock.NAME, roots=roots, merkle_roots=merkle_roots)
+    if as_json:
+        told = {"proofs": [stamp.as_dict() for stamp in stamps]} if stamps else {}
+        click.echo(json.dumps({"holds": not found.problems, "problems": found.problems, **told}))
+    else:
+        for line in (*lines(folder, found), *(line for stamp in stamps for line in stamp.lines())):
+            click.echo(line)
+    sys.exit(TAMPERED if found.problems else 0 if all(stamp.holds for stamp in stamps) else UNPROVEN)
+
+
+def lines(folder: Path, found: Verified) -> Iterator[str]:
+    """What a person reads."""
+    if not found.problems:
+        yield from found.sentences()
+        return
+    yield f"TAMPERED: the record in {folder} is not what it was."
+    for problem in found.problems:
+        yield f"  {problem.rstrip('.')}."

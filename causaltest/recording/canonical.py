@@ -15,11 +15,17 @@ from typing import Any
 from causaltest.errors import RecordError
 
 LARGEST_INTEGER = 1 << 53
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical(data: Any) -> str:
     """The canonical text of plain data. Raises RecordError for NaN, infinity and what JSON has no form for."""
-    return json.dumps(plain(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return written(plain(data))
+
+
+def written(data: Any) -> str:
+    """The canonical text of data that are plain already, as what was read from a lock. Raises ValueError for NaN."""
+    return ENCODER.encode(data)
 
 
 def digest_of(data: Any) -> str:
@@ -40,7 +46,7 @@ def plain(data: Any, *, at: str = "") -> Any:
     if isinstance(data, float):
         if not math.isfinite(data):
             raise RecordError(f"{at or 'a value'} is {data}, which cannot be registered: give a finite number.")
-        return repr(data)
+        return repr(float(data))
     if isinstance(data, Mapping):
         return {str(name): plain(value, at=f"{at}.{name}" if at else str(name)) for name, value in data.items()}
     if isinstance(data, list | tuple):

@@ -1,10 +1,26 @@
-"""What git knows of the lock: whether it was committed, and has not changed since."""
+"""What git knows of the lock: whether it was committed, in which history, and has not changed since."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+TIMEOUT_S = 30.0
+OF_ANOTHER_REPOSITORY = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+"""What git sets for its hooks, and what would make it look elsewhere than at the folder that is asked about."""
 
 
 @dataclass(frozen=True)
@@ -14,25 +30,159 @@ class Committed:
     commit: str = ""
     head: str = ""
     why_not: str = ""
+    dirty: bool = False
+    """Whether a file that git knows, other than the ledger, has changes that are not committed."""
 
 
-def committed(file: Path) -> Committed:
-    """Whether a file is as it was committed, in the history of HEAD."""
-    inside = git(file.parent, "rev-parse", "HEAD")
-    if inside is None:
-        return Committed(why_not="there is no git repository with a commit here")
-    commit = git(file.parent, "log", "-1", "--format=%H", "--", file.name)
-    if not commit:
-        return Committed(head=inside, why_not=f"{file.name} is not committed")
-    if git(file.parent, "status", "--porcelain", "--", file.name):
-        return Committed(head=inside, why_not=f"{file.name} has changes that are not committed")
-    return Committed(commit, inside)
+def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
+    """Whether a file is as it was committed, in the history of HEAD.
+
+    Changes of the files of these names `beside` it make no tree dirty: a ledger grows with every look.
+    """
+    folder, name = file.parent.resolve(), file.name
+    top = top_of(folder)
+    if top is None:
+        return Committed(
+            why_not=f"there is no git repository here, and only a commit says when {name} was written: git init, and "
+            "commit it"
+        )
+    status = asked(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no", "-z")
+    if status.failed:
+        return Committed(why_not=f"git says nothing of {name}: {status.failed}")
+    state = State.of(status.text)
+    path = (folder / name).relative_to(top).as_posix()
+    dirty = bool(set(state.changed) - {(folder / other).relative_to(top).as_posix() for other in beside})
+    if not state.head:
+        return Committed(why_not=f"the git repository has no commit yet: git add {name}, and commit", dirty=dirty)
+
+    def not_yet(why: str) -> Committed:
+        return Committed(head=state.head, why_not=why, dirty=dirty)
+
+    changed = state.changed.get(path)
+    if changed is not None:
+        return not_yet(why_changed(name, changed))
+    log = asked(folder, "log", "-1", "--format=%H %cs %D", "--", name)
+    if log.failed:
+        return not_yet(f"git says nothing of {name}: {log.failed}")
+    if not log.text:
+        return not_yet(why_unknown(folder, name))
+    commit, date, decorated = f"{log.text} ".split(" ", 2)
+    if not state.branch:
+        return not_yet(
+            f"HEAD is detached at {state.head[:8]}, so no branch keeps what was looked at: check out a branch (git "
+            "switch NAME)"
+        )
+    if "grafted" in decorated.split(", ")[0].split():
+        return not_yet(
+            f"the clone is shallow: its history begins at {commit[:8]} of {date}, and whether {name} is older cannot "
+            "be seen. Fetch all of it: git fetch --unshallow, or fetch-depth: 0 in actions/checkout"
+        )
+    return Committed(commit, state.head, dirty=dirty)
+
+
+@dataclass(frozen=True)
+class State:
+    """What `git status` says."""
+
+    head: str
+    """The commit; empty before the first."""
+    branch: str
+    """Its name; empty where HEAD is detached."""
+    changed: dict[str, str]
+    """By path, how a file differs: a letter for the index and one for the working tree, or U where a merge is open."""
+
+    @classmethod
+    def of(cls, text: str) -> State:
+        head = branch = ""
+        changed: dict[str, str] = {}
+        entries = iter(text.split("\0"))
+        for entry in entries:
+            kind, _, rest = entry.partition(" ")
+            if rest.startswith("branch.oid "):
+                head = rest.removeprefix("branch.oid ").replace("(initial)", "")
+            elif rest.startswith("branch.head "):
+                branch = rest.removeprefix("branch.head ").replace("(detached)", "")
+            elif kind == "1":
+                fields = rest.split(" ", 7)
+                changed[fields[7]] = fields[0]
+            elif kind == "2":
+                fields = rest.split(" ", 8)
+                changed[fields[8]] = fields[0]
+                changed[next(entries)] = "D."
+            elif kind == "u":
+                changed[rest.split(" ", 9)[9]] = "U"
+        return cls(head, branch, changed)
+
+
+def why_changed(name: str, how: str) -> str:
+    if how == "U":
+        return f"{name} stands in a merge that is not finished: resolve it, and commit"
+    index, tree = how[0], how[1]
+    if "D" in how:
+        return f"{name} is committed and was taken out since: commit it as it is, or git checkout -- {name}"
+    if tree != ".":
+        return f"{name} was changed since it was committed: commit it, or git checkout -- {name}"
+    told = "new" if index == "A" else "changed"
+    return f"{name} is {told} and staged, and not committed: git commit"
+
+
+def why_unknown(folder: Path, name: str) -> str:
+    """Why no commit before HEAD has the file."""
+    if not asked(folder, "check-ignore", "-q", "--", name).failed:
+        return f"git ignores {name}, so it stands in no commit: take it out of .gitignore, and commit it"
+    other = asked(folder, "log", "--all", "-1", "--format=%h", "--", name).text
+    if other:
+        return f"{name} was committed in {other}, which is not in the history of HEAD: merge it, or commit it here"
+    return f"{name} is not committed: git add {name}, and commit"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What git prints, or in a few words why it does not."""
+
+    text: str = ""
+    failed: str = ""
 
 
 def git(folder: Path, *arguments: str) -> str | None:
     """What git prints; None where it fails or is not there."""
+    answer = asked(folder, *arguments)
+    return None if answer.failed else answer.text
+
+
+def asked(folder: Path, *arguments: str) -> Answer:
+    """Asks git about a folder: in its own repository, in English, and without touching it."""
+    environment = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
+    quiet = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false")
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+        done = subprocess.run(
+            ["git", *quiet, *arguments],
+            cwd=folder,
+            env={**environment, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        return Answer(failed="the program git is not installed")
+    except subprocess.TimeoutExpired:
+        return Answer(failed=f"it gave no answer in {TIMEOUT_S:.0f} s")
+    except OSError as error:
+        return Answer(failed=str(error))
+    if done.returncode == 0:
+        return Answer(done.stdout.strip())
+    if "dubious ownership" in done.stderr:
+        return Answer(
+            failed="the repository belongs to another user. If you trust it: git config --global --add safe.directory "
+            f"{top_of(folder)}"
+        )
+    told = next(iter(done.stderr.strip().splitlines()), "")
+    return Answer(failed=told.removeprefix("fatal: ") or f"it ended with status {done.returncode}")
+
+
+def top_of(folder: Path) -> Path | None:
+    """The folder of the repository, a worktree's or a submodule's own; None outside of any."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), None)

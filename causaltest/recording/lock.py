@@ -2,15 +2,16 @@
 
     claims    by id: the spec with its hash, the batch that it was registered in, what had seen its pairs before,
               and its prior specs
-    events    registrations and amendments in order, each with the hash of the one before and the ledger's head
+    events    registrations, amendments and mergers in order, each with the hash of the one before and the
+              ledger's head
 
-One field stands on one line, and claims are sorted, so that a change shows as that change alone.
+Whether its hashes hold is `verification`'s question; here it is read and written.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import canonical, digest_of
+from causaltest.recording.canonical import digest_of, sha256_of, written
+from causaltest.recording.lock_text import LARGEST, formatted, parsed
 
 NAME = "claims.lock"
-FORMAT, VERSION = "causaltest lock", 1
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,24 @@ class Entry:
 
     id: str
     spec: Mapping[str, Any]
-    batch: int
+    """Plain data, as `canonical.plain` makes them."""
+    batch: str
+    """The claims that it was registered with: the first digits of their digest."""
     seen: tuple[str, ...] = ()
     """What had seen its pairs before it was registered, a sentence each."""
     prior: tuple[Mapping[str, Any], ...] = ()
     """Its specs before it was amended, the first registered first."""
+    stated: str | None = field(default=None, compare=False)
+    """The hash that the file gives for the spec; None for an entry that was made here."""
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(self.spec)
+        return sha256_of(written(self.spec))
+
+    @cached_property
+    def history(self) -> tuple[str, ...]:
+        """The hashes of all its specs, the first registered first."""
+        return (*(sha256_of(written(spec)) for spec in self.prior), self.digest)
 
     @property
     def first(self) -> Mapping[str, Any]:
@@ -62,6 +72,38 @@ class Lock:
     def batches(self) -> int:
         return sum(event["kind"] == "register" for event in self.events)
 
+    @cached_property
+    def ends(self) -> tuple[str, ...]:
+        """The hashes of the events that none follows: one, or one of each branch that was merged by hand."""
+        followed = {hash for event in self.events for hash in followed_by(event)}
+        return tuple(event["hash"] for event in self.events if event["hash"] not in followed)
+
+    @cached_property
+    def renames(self) -> tuple[tuple[str, str], ...]:
+        """By amendments, the last first: the id that a claim got, and the one that it had."""
+        return tuple((str(e["claim"]), str(e["was"])) for e in reversed(self.events) if "was" in e)
+
+    def names(self, id: str) -> tuple[str, ...]:
+        """The ids that a claim has had, the present one first: a look at it may stand in the ledger under each."""
+        had = [id]
+        for now, before in self.renames:
+            if now == had[-1]:
+                had.append(before)
+        return tuple(had)
+
+
+def followed_by(event: Mapping[str, Any]) -> tuple[str, ...]:
+    """The hashes of the events that an event follows: one, or where branches were merged two."""
+    return (event["previous"], *([event["also"]] if "also" in event else []))
+
+
+def said_of(event: Mapping[str, Any]) -> str:
+    """An event in a few words."""
+    kind = event["kind"]
+    if kind == "merge":
+        return f"the merger of {event['at']}"
+    return f"the {'registration' if kind == 'register' else 'amendment of ' + event['claim']} of {event['at']}"
+
 
 def chained(event: Mapping[str, Any], *, previous: str) -> dict[str, Any]:
     """The event with the hash of the one before, and its own."""
@@ -69,46 +111,66 @@ def chained(event: Mapping[str, Any], *, previous: str) -> dict[str, Any]:
     return {**whole, "hash": digest_of(whole)}
 
 
-def batch_digest(entries: Iterable[Entry]) -> str:
-    """What an event knows the claims of its batch by: their ids, first specs, and what had seen their pairs."""
-    return digest_of([[e.id, digest_of(e.first), list(e.seen)] for e in sorted(entries, key=lambda e: e.id)])
+def batch_digest(claims: Iterable[tuple[str, str, Iterable[str]]]) -> str:
+    """What an event knows the claims of its batch by: their ids, the hashes of their first specs, and what had seen
+    their pairs."""
+    return digest_of([[id, first, list(seen)] for id, first, seen in sorted(claims, key=lambda claim: claim[0])])
+
+
+def batch_name(digest: str) -> str:
+    """What an entry knows its batch by. A number would be taken twice where two branches register."""
+    return digest[:12]
 
 
 def read_lock(file: Path) -> Lock:
     """The lock of a file; an empty one where there is none. Raises RecordError for what is no lock."""
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            raw = stream.read(LARGEST + 1)
     except FileNotFoundError:
         return Lock()
-    data = json.loads(text)
-    if data.get("format") != FORMAT:
-        raise RecordError(f"{file} is no {FORMAT}.")
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error}.") from error
+    return parse_lock(raw, named=str(file))
+
+
+def parse_lock(raw: bytes, *, named: str) -> Lock:
+    """The lock of a text. Raises RecordError for what is no lock, with what to do; `named` is its name there."""
+    try:
+        data = parsed(raw)
+    except RecordError as error:
+        raise RecordError(f"{named} cannot be read as a lock: {error}") from error
     entries = {
-        id: Entry(id, said["spec"], said["batch"], tuple(said["seen"]), tuple(said["prior"]))
+        id: Entry(id, said["spec"], said["batch"], tuple(said["seen"]), tuple(said["prior"]), said["hash"])
         for id, said in data["claims"].items()
     }
     return Lock(entries, tuple(data["events"]))
 
 
 def write_lock(file: Path, lock: Lock) -> None:
-    """Writes the lock whole or not at all."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(formatted(lock), encoding="utf-8")
-    partial.replace(file)
+    """Writes the lock whole or not at all. Raises RecordError where it cannot be written."""
+    text = formatted(lock).encode()
+    try:
+        # a link stays a link, to the new text
+        target = file.resolve()
+        handle, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            # mkstemp makes a file that others cannot read
+            os.chmod(partial, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask())
+            os.replace(partial, target)
+        except BaseException:
+            os.unlink(partial)
+            raise
+    except OSError as error:
+        raise RecordError(f"{file} could not be written, and is as it was: {error}.") from error
 
 
-def formatted(lock: Lock) -> str:
-    claims = ",\n".join(f"  {canonical(id)}: {formatted_entry(lock.entries[id])}" for id in sorted(lock.entries))
-    events = ",\n".join(f"  {canonical(event)}" for event in lock.events)
-    return (
-        f'{{\n "claims": {{\n{claims}\n }},\n "events": [\n{events}\n ],\n'
-        f' "format": {canonical(FORMAT)},\n "version": {VERSION}\n}}\n'
-    )
-
-
-def formatted_entry(entry: Entry) -> str:
-    spec = ",\n".join(f"    {canonical(name)}: {canonical(entry.spec[name])}" for name in sorted(entry.spec))
-    return (
-        f'{{\n   "batch": {entry.batch},\n   "hash": "{entry.digest}",\n   "prior": {canonical(list(entry.prior))},\n'
-        f'   "seen": {canonical(list(entry.seen))},\n   "spec": {{\n{spec}\n   }}\n  }}'
-    )
+def umask() -> int:
+    """The permissions that this process leaves out of new files. It can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

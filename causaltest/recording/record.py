@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
+from causaltest.recording.clock import now as now
 from causaltest.recording.git import Committed, committed
-from causaltest.recording.ledger import Ledger
-from causaltest.recording.lock import Lock, read_lock
+from causaltest.recording.ledger import Ledger, Line, broken
+from causaltest.recording.lock import Entry, Lock, read_lock
+from causaltest.recording.sighted import Sighted, Sighting
 from causaltest.recording.spec import Spec
-from causaltest.recording.standing import Standing, Status, standing_of
+from causaltest.recording.standing import Standing, Status, day, other_numbers, standing_of
+from causaltest.recording.versions import versions
+from causaltest.seen import Seen
+
+DOES_NOT_HOLD = "the record does not hold: causaltest verify says where"
+ASKED_ELSEWHERE = "the same was asked of these pairs before, and the ledger does not have it"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A claim that was just measured, and what is known of its pairs besides the ledger."""
+
+    spec: Spec
+    seed: str
+    claims: Sequence[Seen] = ()
+    """What it has looked at itself."""
+    seen: Sequence[str] = ()
+    """Sentences of what has seen its pairs before."""
+    asked: bool = False
+    """Whether somebody has asked the same of the same pairs."""
+    why_not: str = ""
+    """Why it cannot be better than exploratory."""
 
 
 class Record:
-    """A folder's lock and ledger, read once for one run."""
+    """A folder's lock and ledger; the lock is read once for one run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ledger = Ledger(folder / ledger.NAME)
+        self._sighted = Sighted()
 
     @property
     def lock_file(self) -> Path:
@@ -33,49 +59,167 @@ class Record:
 
     @cached_property
     def committed(self) -> Committed:
-        return committed(self.lock_file)
+        return committed(self.lock_file, beside=(ledger.NAME,))
+
+    @cached_property
+    def problem(self) -> str:
+        """Why nothing that stands here may be believed; empty where it holds."""
+        try:
+            return DOES_NOT_HOLD if broken(self.ledger.lines) else ""
+        except RecordError as error:
+            return str(error)
+
+    @cached_property
+    def unreadable(self) -> str:
+        """Why the lock cannot be read; empty where it can."""
+        try:
+            _ = self.lock
+        except RecordError as error:
+            return str(error)
+        return ""
+
+    @cached_property
+    def registered(self) -> dict[str, Any]:
+        """The lock's hash and the number of its claims, for a report."""
+        if self.unreadable:
+            return {"lock": "", "registered": 0}
+        return {"lock": self.lock.head, "registered": len(self.lock.entries)}
 
     def family_size(self, id: str) -> int | None:
         """Of a registered claim, that of its batch: a claim that is added later does not change its neighbours."""
-        entry = self.lock.entries.get(id)
+        entry = None if self.unreadable else self.lock.entries.get(id)
         return None if entry is None else int(entry.spec["family"]["size"])
 
-    def look(self, spec: Spec, *, seed: str, seen: Sequence[str], told: Mapping[str, Any]) -> Standing:
-        """The standing of a claim that was just measured; the look is written down unless it is there already."""
+    def first_look(self, id: str, claims: Sequence[Seen]) -> str:
+        """When the ledger says that a claim was first asked of these pairs; empty where it never was."""
+        try:
+            asked = [one for claim in claims for one in self.sighted().asked(claim) if one.line["claim"] == id]
+        except RecordError:
+            return ""
+        return min((str(one.line["at"]) for one in asked), default="")
+
+    def look(
+        self,
+        spec: Spec,
+        *,
+        seed: str,
+        seen: Sequence[str],
+        told: Mapping[str, Any],
+        claims: Sequence[Seen] = (),
+        asked: bool = False,
+        why_not: str = "",
+    ) -> Standing:
+        """The standing of a claim that was just measured; the look is written down unless it is there already.
+
+        `seen` and `asked` are what is known besides the ledger: sentences of what has seen its pairs, and whether
+        somebody has asked the same of them. `claims` are what it has looked at itself; `why_not` is why it cannot be
+        better than exploratory.
+        """
+        given = Asked(spec, seed, claims, seen, asked, why_not)
         standing: list[Standing] = []
 
-        def line(lines: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-            looks = [one for one in lines if one["claim"] == spec.id]
-            standing.append(
-                standing_of(
-                    spec,
-                    self.lock.entries.get(spec.id),
-                    seed=seed,
-                    committed=self.committed,
-                    looks=looks,
-                    seen=seen,
-                )
-            )
-            if any((one["spec"], one["seed"]) == (spec.digest, seed) for one in looks):
-                return None
-            return {
-                "kind": "look",
-                "claim": spec.id,
-                "spec": spec.digest,
-                "data": spec.data_digest,
-                "seed": seed,
-                "status": str(standing[0].status),
-                "commit": self.committed.head,
-                "lock": self.lock.head,
-                "at": now(),
-                **told,
-            }
+        def line(_: list[Line]) -> Line | None:
+            standing[:] = [self.standing(given)]
+            return None if self.looked(given) else self.line(given, standing[0], told)
 
         try:
-            self.ledger.append(line)
+            if self.looked(given):  # nothing is to be written, so also where nothing can be
+                standing = [self.standing(given)]
+            else:
+                self.ledger.append(line)
+        except RecordError as error:
+            return Standing(Status.EXPLORATORY, str(error))
         except OSError as error:
-            return Standing(Status.EXPLORATORY, f"the look could not be written down: {error}")
-        return standing[0]
+            return Standing(
+                Status.EXPLORATORY, f"the look could not be written down, so nobody would know of it: {error}"
+            )
+        moved = other_numbers(standing[0], told)
+        return replace(standing[0], notes=(moved,)) if moved else standing[0]
+
+    def note(self, seen: Iterable[Seen]) -> None:
+        """Writes down sweeps and searches that were made in a run of this folder, each once.
+
+        Where that fails no look can be written down either, and that is told of each.
+        """
+        for one in seen:
+            with suppress(RecordError, OSError):
+                if not self.sighted().has(one):
+                    self.ledger.append(partial(self.search, one))
+
+    def standing(self, given: Asked) -> Standing:
+        if self.unreadable:
+            return Standing(Status.EXPLORATORY, self.unreadable)
+        sighted, spec = self.sighted(), given.spec
+        entry = self.lock.entries.get(spec.id)
+        same = [one for claim in given.claims for one in sighted.asked(claim)]
+        others = [one for one in same if one.line["claim"] != spec.id and not self.beside(one, entry)]
+        seen = [
+            *given.seen,
+            *sighted.told(given.claims, by=spec.id),
+            *map(asked_by, others),
+            *([ASKED_ELSEWHERE] if given.asked and not same else []),
+        ]
+        return standing_of(
+            spec,
+            entry,
+            seed=given.seed,
+            committed=self.committed,
+            looks=self.ledger.looks_at(spec.id),
+            seen=list(dict.fromkeys(seen)),
+            why_not=given.why_not or self.problem,
+        )
+
+    def beside(self, other: Sighting, entry: Entry | None) -> bool:
+        """Whether a look by another claim says nothing against this one: both stood fast before either was seen."""
+        if entry is None or other.line["status"] not in (Status.CONFIRMATORY, Status.REPLICATION):
+            return False
+        then = next((e for e in self.lock.events if e["kind"] == "register" and e["batch"] == entry.batch), None)
+        return then is not None and other.number >= then["ledger"]["lines"]
+
+    def looked(self, given: Asked) -> bool:
+        """Whether the ledger has this very look."""
+        return any(
+            (look["spec"], look["seed"]) == (given.spec.digest, given.seed)
+            for look in self.ledger.looks_at(given.spec.id)
+        )
+
+    def line(self, given: Asked, standing: Standing, told: Mapping[str, Any]) -> Line:
+        return {
+            "kind": "look",
+            "claim": given.spec.id,
+            "spec": given.spec.digest,
+            "data": given.spec.data_digest,
+            "seed": given.seed,
+            "status": str(standing.status),
+            "reason": standing.reason,
+            "sightings": self.sighted().plain(given.claims),
+            **self.circumstances(),
+            **told,
+        }
+
+    def search(self, seen: Seen, _: list[Line]) -> Line | None:
+        sighted = self.sighted()
+        if sighted.has(seen):
+            return None
+        return {"kind": seen.kind, "sightings": sighted.plain([seen]), **self.circumstances()}
+
+    def circumstances(self) -> dict[str, Any]:
+        """When a line was written, and with what."""
+        return {
+            "at": now(),
+            "commit": self.committed.head,
+            "dirty": self.committed.dirty,
+            "lock": "" if self.unreadable else self.lock.head,
+            "versions": versions(),
+        }
+
+    def sighted(self) -> Sighted:
+        """What the ledger knows of looks at pairs by now."""
+        lines = self.ledger.lines
+        if not self._sighted.begins(lines):
+            self._sighted = Sighted()
+        self._sighted.take(lines)
+        return self._sighted
 
 
 def record_of(file: Path, *, top: Path) -> Record | None:
@@ -93,6 +237,6 @@ def id_in(record_folder: Path, nodeid: str, file: Path) -> str:
     return f"{file.relative_to(record_folder).as_posix()}::{nodeid.split('::', 1)[1]}"
 
 
-def now() -> str:
-    """UTC, in whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def asked_by(other: Sighting) -> str:
+    line = other.line
+    return f"{line['claim']} has asked the same of these pairs on {day(line)}, when it was {line['status']}"

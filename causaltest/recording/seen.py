@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
 
 from causaltest.asking.lab import Lab
-from causaltest.asking.pair import PAIR_DIGITS
-from causaltest.asking.sightings import looked_at, seen_by, told
+from causaltest.asking.sightings import claim_key, looked_at, seen_by, told
+from causaltest.effect import Question
 from causaltest.effects import Measured
 from causaltest.kept import cache_folder
+from causaltest.recording.clock import now
+from causaltest.recording.noted import parsed, plain
 from causaltest.seen import Kind, Seen
 
 LARGEST = 32 << 20
 """Bytes of the file, beyond which it neither grows nor is read."""
-HASHES = re.compile(f"([0-9a-f]{{{PAIR_DIGITS}}})*")
 
 Entry = tuple[Kind, tuple[str, ...], str, str, str]
 
@@ -41,6 +40,8 @@ class SeenLog:
         """The pairs of each digest, which stand in the first line that names it."""
         self._kept: dict[Entry, Seen] = {}
         self._unkept: dict[Entry, Seen] = {}
+        self._at: dict[Entry, str] = {}
+        """When each was written, where its line says so."""
 
     def note(self, lab: Lab) -> None:
         """Takes up the sweeps and searches of a lab: those that could not be kept, too."""
@@ -53,16 +54,42 @@ class SeenLog:
 
         A claim that is measured in several variants has several effects.
         """
-        labs = list(labs)
+        labs, effects = list(labs), list(effects)
+        sentences = self.before(labs, effects)
+        self.note_claim(labs, effects)
+        return sentences
+
+    def before(
+        self, labs: Iterable[Lab], effects: Iterable[Measured | None], *, looked: str | None = None
+    ) -> list[str]:
+        """What a claim must say of what was seen before it, a sentence each.
+
+        A claim of a record was first looked at when its ledger says so, `looked`, or has not been where that is
+        empty; another was when it stands in this log.
+        """
         for lab in labs:
             self.note(lab)
-        questions = [effect.question for effect in effects if effect is not None]
-        claims = [seen for question in questions if (seen := looked_at(question)) is not None]
-        before = [*(seen for question in questions for seen in seen_by(question)), *self.looks()]
-        labels = dict.fromkeys(sentence for claim in claims for sentence in told(claim, before, beside=claims))
-        for claim in claims:
-            self.add(claim, keep=all(lab.named for lab in labs))
-        return list(labels)
+        questions, claims = questions_of(effects), sightings_of(effects)
+        found = [seen for question in questions for seen in seen_by(question)]
+        logged = self.looks()
+        if looked is not None:
+            own = {claim_key(claim) for claim in claims}
+            logged = [seen for seen in logged if claim_key(seen) not in own and self._earlier(seen, looked)]
+        sentences = (s for claim in claims for s in told(claim, [*found, *logged], beside=claims))
+        return list(dict.fromkeys(sentences))
+
+    def _earlier(self, seen: Seen, time: str) -> bool:
+        return not time or self._at.get(key_of(seen), "") < time
+
+    def note_claim(self, labs: Iterable[Lab], effects: Iterable[Measured | None]) -> None:
+        """Notes what a claim has looked at."""
+        keep = all(lab.named for lab in labs)
+        for claim in sightings_of(effects):
+            self.add(claim, keep=keep)
+
+    def asked(self, claim: Seen) -> bool:
+        """Whether a claim has asked the same of the same pairs."""
+        return any(claim_key(seen) == claim_key(claim) for seen in self.looks())
 
     def looks(self) -> list[Seen]:
         """All looks, in order; what other processes have written since is read too."""
@@ -115,19 +142,22 @@ class SeenLog:
 
     def _take(self, line: bytes) -> None:
         try:
-            seen = parsed(json.loads(line), self._pairs)
+            data = json.loads(line)
+            seen = parsed(data, self._pairs)
         except (ValueError, KeyError, TypeError, RecursionError):
             self.unreadable += 1
             return
         self._pairs.setdefault(seen.pairs, seen.each)
         self._kept.setdefault(key_of(seen), seen)
+        self._at.setdefault(key_of(seen), str(data.get("at", "")))
 
     def _write(self, seen: Seen) -> bool:
         """Appends one line in one write, so that no two processes tear each other's; False where that fails."""
         if self.file is None:
             return False
         # The newline in front ends a line that somebody's full disk has cut.
-        line = f"\n{json.dumps(plain(seen, with_pairs=seen.pairs not in self._pairs))}\n".encode()
+        said = {"at": now(), **plain(seen, with_pairs=seen.pairs not in self._pairs)}
+        line = f"\n{json.dumps(said)}\n".encode()
         try:
             if size_of(self.file) + len(line) > LARGEST:
                 self.full = True
@@ -144,6 +174,15 @@ class SeenLog:
         return written == len(line) and key_of(seen) in self._kept
 
 
+def questions_of(effects: Iterable[Measured | None]) -> list[Question | None]:
+    return [effect.question for effect in effects if effect is not None]
+
+
+def sightings_of(effects: Iterable[Measured | None]) -> list[Seen]:
+    """What a claim looks at: one note for each of its effects that asks something of a model."""
+    return [seen for question in questions_of(effects) if (seen := looked_at(question)) is not None]
+
+
 def usual_log() -> SeenLog:
     """The log in the user's cache."""
     return SeenLog(cache_folder() / "seen.jsonl")
@@ -158,29 +197,3 @@ def size_of(file: Path) -> int:
 
 def key_of(seen: Seen) -> Entry:
     return (seen.kind, seen.models, seen.what, seen.question, seen.pairs)
-
-
-def plain(seen: Seen, *, with_pairs: bool) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "kind": seen.kind,
-        "models": list(seen.models),
-        "what": seen.what,
-        "question": seen.question,
-        "pairs": seen.pairs,
-    }
-    return {**data, "each": "".join(sorted(seen.each))} if with_pairs else data
-
-
-def parsed(data: Any, known: dict[str, frozenset[str]]) -> Seen:
-    """The inverse of `plain`. Raises ValueError, KeyError or TypeError for anything else."""
-    kind, models, what, question, pairs = (data[name] for name in ("kind", "models", "what", "question", "pairs"))
-    if kind not in get_args(Kind) or not all(isinstance(text, str) for text in [*models, what, question, pairs]):
-        raise ValueError(kind)
-    each = known[pairs] if "each" not in data else split(data["each"])
-    return Seen(kind, tuple(models), what, question, pairs, each)
-
-
-def split(hashes: str) -> frozenset[str]:
-    if not HASHES.fullmatch(hashes):
-        raise ValueError("no hashes")
-    return frozenset(hashes[at : at + PAIR_DIGITS] for at in range(0, len(hashes), PAIR_DIGITS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import textwrap
@@ -10,6 +11,7 @@ from typing import Any
 
 from causaltest import __version__
 from causaltest.judging.multiplicity import holm
+from causaltest.reporting.drift import drift_lines, drift_row, drift_word
 from causaltest.results import ClaimResult
 
 WIDTH = 116
@@ -20,8 +22,12 @@ LEAST_P = 1e-99
 GLUE = "\0"
 """Stands for a space where no line may break."""
 SEEN_BEFORE = "pairs seen before"
-MOST_VARIANTS = MOST_PAIRS = 20
+MOST_VARIANTS = MOST_PAIRS = MOST_FIELDS = 20
 """What a section lists; --causal-json has all."""
+LONGEST_VALUE = 80
+"""Characters of a field's value; hashes are shorter."""
+STATUSES = ("CONFIRMATORY", "REPRODUCED", "REPLICATION", "AMENDED", "EXPLORATORY")
+MOST_NAMED = 3
 
 LEAST_ROUNDING = 1e-5
 """Rounding below this is not told apart: it changes from processor to processor."""
@@ -38,11 +44,13 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         ("controls", controls(result)),
         ("to decide", needed(result)),
         *(("", line) for line in published(result)),
+        ("drift", drift_row(result.drift)),
         ("because", result.reason),
         *(("note", note) for note in result.notes if note not in said_as_control(result)),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
         *(("seen", seen) for seen in result.seen),
+        *(("" if i else "registered", change) for i, change in enumerate(changed(result))),
     ]
     return "\n".join(
         [
@@ -59,6 +67,24 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
 def why_exploratory(result: ClaimResult) -> str:
     """The reason of the status in a few words: what has seen the pairs stands in rows of its own."""
     return SEEN_BEFORE if result.status_reason in result.seen else result.status_reason
+
+
+def changed(result: ClaimResult) -> list[str]:
+    """The fields in which a claim differs from the one that was registered, and that one's hash."""
+    fields = list(result.record.get("fields", {}).items())
+    told = [f"{path}: {value(before)} -> {value(after)}" for path, (before, after) in fields[:MOST_FIELDS]]
+    rest = len(fields) - len(told)
+    more = [f"and {rest} more fields, all of them in --causal-json"] if rest else []
+    prior = result.record.get("prior")
+    return [*told, *more, *([f"the hash of what was registered: {prior}"] if prior else [])]
+
+
+def value(given: Any) -> str:
+    """A field's value in a line: a long one is cut, and one that is not there is said to be."""
+    if given is None:
+        return "none"
+    told = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return told if len(told) <= LONGEST_VALUE else f"{told[:LONGEST_VALUE]}..."
 
 
 def about(result: ClaimResult) -> list[str]:
@@ -270,7 +296,10 @@ def summary(results: Sequence[ClaimResult]) -> list[str]:
     names = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "p holm", "placebo", "distance", "verdict")
     by_holm = holm_by_family(results)
     table = [(*names, "status"), *(cells(result, by_holm[i]) for i, result in enumerate(results))]
-    more = [line for line in (missing(results), warned(results)) if line]
+    if any(result.drift for result in results):
+        words = ("drift", *(drift_word(result.drift) or "-" for result in results))
+        table = [(*row, word) for row, word in zip(table, words, strict=True)]
+    more = [line for line in (*stood(results), missing(results), warned(results), *drift_lines(results)) if line]
     return [banner(results), "", *aligned(table), "", *more, totals(results)]
 
 
@@ -297,6 +326,19 @@ def missing(results: Sequence[ClaimResult]) -> str:
     claims = "1 claim of these families" if absent == 1 else f"{absent} claims of these families"
     count = "counts" if absent == 1 else "count"
     return f"p holm: {claims} did not run, and {count} as p = 1; verdicts go by p corr, which needs no other claim"
+
+
+def stood(results: Sequence[ClaimResult]) -> list[str]:
+    """Of claims in folders with a lock, why one is neither confirmatory nor reproduced: a line for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        if result.record and result.status not in ("CONFIRMATORY", "REPRODUCED"):
+            reasons.setdefault((result.status, result.status_reason), []).append(result.id)
+    return [
+        f"{status}: {reason} ({', '.join(ids[:MOST_NAMED])}{f' and {rest} more' if rest else ''})"
+        for (status, reason), ids in reasons.items()
+        for rest in [max(0, len(ids) - MOST_NAMED)]
+    ]
 
 
 def warned(results: Sequence[ClaimResult]) -> str:
@@ -344,7 +386,13 @@ def banner(results: Sequence[ClaimResult]) -> str:
     )
     kinds = dict.fromkeys(f"{r.provenance.get('dtype')}, {r.provenance.get('device')}" for r in results if r.model)
     measured = f" · {', '.join(models)} ({'; '.join(kinds)})" if models else ""
-    return f"causaltest {__version__}{measured} · seed {results[0].suite_seed}"
+    return f"causaltest {__version__}{measured}{registered(results)} · seed {results[0].suite_seed}"
+
+
+def registered(results: Sequence[ClaimResult]) -> str:
+    """How many claims the locks of these folders have."""
+    locks = {r.record["lock"]: r.record["registered"] for r in results if r.record}
+    return f" · claims.lock {sum(locks.values())} registered" if locks else ""
 
 
 def totals(results: Sequence[ClaimResult]) -> str:
@@ -353,7 +401,13 @@ def totals(results: Sequence[ClaimResult]) -> str:
     cost = {name: sum(r.runs.get(name, 0) for r in results) for name in ("patched_runs", "forwards", "reused_runs")}
     ran = f" · {cost['patched_runs']} patched runs in {cost['forwards']} forwards" if cost["patched_runs"] else ""
     kept = f" ({cost['reused_runs']} clean and corrupt runs reused)" if cost["reused_runs"] else ""
-    return ", ".join(counts) + ran + kept
+    return ", ".join(counts) + standings(results) + ran + kept
+
+
+def standings(results: Sequence[ClaimResult]) -> str:
+    """How many claims have which status; nothing where no folder has a lock, as all are exploratory there."""
+    counts = [f"{n} {word.lower()}" for word in STATUSES if (n := sum(r.status == word for r in results))]
+    return f" · {', '.join(counts)}" if any(r.record for r in results) else ""
 
 
 def bounds(result: ClaimResult) -> str:

@@ -11,10 +11,10 @@ import torch
 
 from causaltest import Lab, accuracy, at_least, embed, index, judge, logit_diff, resid_post, span, thought
 from causaltest.errors import PositionError
-from causaltest.measuring.adapters.weights import sha256
 from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks
 from causaltest.organisms.ducks import language, train
+from causaltest.weights import sha256
 
 torch.set_num_threads(1)
 LAYERS, THOUGHTS, SENTENCES = 12, 6, 7

@@ -229,3 +229,32 @@ def test_a_model_given_as_an_object_is_known_in_this_run_alone(file: Path) -> No
 def test_the_usual_log_lies_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     assert usual_log().file == tmp_path / "seen.jsonl"
+
+
+# a claim of a record, whose first look stands in a ledger
+
+
+def test_what_came_before_a_look_that_the_ledger_has(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for time, what in (("2026-01-01", "early"), ("2026-01-03", "late")):
+        monkeypatch.setattr(room, "now", lambda time=time: f"{time}T00:00:00Z")
+        SeenLog(file).add(sweep(SOME, what))
+    log = SeenLog(file)
+    assert len(log.before([], [claimed(SOME)])) == 2
+    assert len(log.before([], [claimed(SOME)], looked="")) == 2, "it was not looked at yet"
+    (told,) = log.before([], [claimed(SOME)], looked="2026-01-02T00:00:00Z")
+    assert told.endswith("early")
+
+
+def test_where_a_ledger_says_when_a_claim_was_looked_at_the_log_does_not(file: Path) -> None:
+    log = SeenLog(file)
+    log.note_claim([], [claimed(SOME)])
+    log.add(sweep(SOME))
+    assert log.before([], [claimed(SOME)]) == [], "a reproduction"
+    assert log.before([], [claimed(SOME)], looked="")
+    assert log.asked(looked_at(asked(SOME))) and not log.asked(looked_at(asked(MORE)))  # type: ignore[arg-type]
+
+
+def test_lines_of_versions_that_wrote_no_time_were_there_before(file: Path) -> None:
+    SeenLog(file).add(sweep(SOME))
+    file.write_text(file.read_text().replace('"at": "', '"at": "", "was": "'))
+    assert SeenLog(file).before([], [claimed(SOME)], looked="2026-01-01T00:00:00Z")

@@ -18,7 +18,7 @@ from causaltest.measuring.adapters.placement import placement, quantized
 from causaltest.measuring.adapters.proof import proven
 from causaltest.measuring.adapters.reasoners import LOADERS, layout_of
 from causaltest.measuring.adapters.refusals import refusal
-from causaltest.measuring.adapters.weights import weights_of
+from causaltest.weights import weights_of
 
 ORGANISM = "organism:"
 ORGANISM_GROUP = "causaltest.organisms"

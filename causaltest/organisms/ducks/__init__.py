@@ -27,7 +27,7 @@ FACT_LAYER, ANSWER_LAYER = 6, 10
 def load(checkpoint: Path = CHECKPOINT) -> LoadedModel:
     """The trained reasoner. Raises ModelError when the weights are not those of the card."""
     from causaltest.measuring.adapters.codi import load_codi
-    from causaltest.measuring.adapters.weights import check_sha256
+    from causaltest.weights import check_sha256
 
     wanted = (checkpoint / "model.sha256").read_text(encoding="utf-8").split()[0]
     weights = check_sha256(checkpoint / "model.safetensors", wanted)

@@ -18,9 +18,9 @@ from causaltest import Lab, Pair, Pairs, embed, logit_diff, resid_post, thought
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.codi import load_codi
 from causaltest.measuring.adapters.load import load_model
-from causaltest.measuring.adapters.weights import sha256
 from causaltest.measuring.trajectory import run
 from causaltest.organisms import ducks as organism
+from causaltest.weights import sha256
 
 WIDTH, THOUGHTS, BEGIN, END = 32, 3, 28, 29
 GPT2_TARGETS = ["c_attn", "c_proj", "c_fc"]

@@ -12,7 +12,7 @@ from causaltest import Lab, index, logit_diff, resid_post
 from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
-from causaltest.measuring.adapters.weights import check_sha256, sha256
+from causaltest.weights import check_sha256, sha256
 
 ALL = ["tiny_gpt2", "tiny_llama", "tiny_mistral", "tiny_gemma2", "tiny_neox"]
 

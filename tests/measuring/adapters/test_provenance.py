@@ -16,7 +16,7 @@ from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.commits import commit_of
 from causaltest.measuring.adapters.load import load_model, refuse_random
-from causaltest.measuring.adapters.weights import remembered_sha256, weights_of
+from causaltest.weights import remembered_sha256, weights_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OWN_CODE = """

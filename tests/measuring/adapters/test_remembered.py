@@ -9,7 +9,7 @@ import pytest
 from causaltest.measuring.adapters import remembered
 from causaltest.measuring.adapters.load import load_model
 from causaltest.measuring.adapters.remembered import as_numbers, as_ranges
-from causaltest.measuring.adapters.weights import remembered_sha256, sha256
+from causaltest.weights import remembered_sha256, sha256
 
 FAMILIES = ["tiny_gpt2", "tiny_llama", "tiny_gemma2", "tiny_neox"]
 
@@ -139,7 +139,7 @@ def test_parts_as_numbers_and_back(parts):
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path, cache, monkeypatch):
-    from causaltest.measuring.adapters import weights
+    from causaltest import weights
 
     file, counted = tmp_path / "w", []
     monkeypatch.setattr(weights, "sha256", lambda path: (counted.append(1), sha256(path))[1])

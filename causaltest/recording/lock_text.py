@@ -1,0 +1,165 @@
+"""The text of a lock: one field on one line and the claims sorted, so that a change shows as that change alone.
+
+It is read as data and nothing else. Whatever is no lock is refused, with what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from causaltest.errors import RecordError
+from causaltest.recording.canonical import written
+
+if TYPE_CHECKING:
+    from causaltest.recording.lock import Entry, Lock
+
+FORMAT, VERSION = "causaltest lock", 1
+LARGEST = 256 << 20
+"""Bytes of a lock that is read; one of 10,000 claims has about 15 MB."""
+DEEPEST = 60
+"""Lists and mappings in one another; a spec has about ten."""
+PUT_BACK = "`git checkout HEAD -- claims.lock` puts back the one that was committed."
+
+CONFLICT = re.compile(rb"^(<{7}|={7}|>{7}|\|{7})( |\r?$)", re.MULTILINE)
+
+ENTRY = {"batch": str, "hash": str, "prior": list, "seen": list, "spec": dict}
+SHARED = {"at": str, "commit": str, "hash": str, "kind": str, "ledger": dict, "previous": str}
+EVENTS: dict[str, dict[str, type]] = {
+    "register": {**SHARED, "claims": int, "digest": str},
+    "amend": {**SHARED, "claim": str, "prior": str, "spec": str, "why": str},
+    "merge": {**SHARED, "also": str},
+}
+LEDGER = {"head": str, "lines": int}
+NAMED = {int: "a whole number", str: "a text", list: "a list", dict: "a mapping"}
+
+
+def formatted(lock: Lock) -> str:
+    """The text of a lock, the same for the same lock."""
+    claims = ",\n".join(f"  {written(id)}: {formatted_entry(lock.entries[id])}" for id in sorted(lock.entries))
+    events = ",\n".join(f"  {written(event)}" for event in lock.events)
+    return (
+        f'{{\n "claims": {{\n{claims}\n }},\n "events": [\n{events}\n ],\n'
+        f' "format": {written(FORMAT)},\n "version": {VERSION}\n}}\n'
+    )
+
+
+def formatted_entry(entry: Entry) -> str:
+    spec = ",\n".join(f"    {written(name)}: {written(entry.spec[name])}" for name in sorted(entry.spec))
+    shown = {"batch": entry.batch, "hash": entry.digest, "prior": list(entry.prior), "seen": list(entry.seen)}
+    lines = ",\n".join(f"   {written(name)}: {written(value)}" for name, value in shown.items())
+    return f'{{\n{lines},\n   "spec": {{\n{spec}\n   }}\n  }}'
+
+
+def parsed(raw: bytes) -> dict[str, Any]:
+    """The claims and events of a text. Raises RecordError for what is no lock, with what to do."""
+    data = json_of(raw)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        refuse(f'it does not say "format": "{FORMAT}"')
+    version = data.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        refuse(f"it has {version!r} for version, which is a whole number from 1")
+    if version > VERSION:
+        refuse(
+            f"it has version {version}, of a newer causaltest; this one reads up to version {VERSION}",
+            do="`pip install --upgrade causaltest` gets one that reads it.",
+        )
+    fields("it", data, {"claims": dict, "events": list, "format": str, "version": int})
+    for i, event in enumerate(data["events"], 1):
+        check_event(f"event {i}", event)
+    for id, entry in data["claims"].items():
+        check_entry(f"claim {id!r}", entry)
+    return data
+
+
+def json_of(raw: bytes) -> Any:
+    """The data of a text, within bounds, and without what JSON reads in more than one way."""
+    if len(raw) > LARGEST:
+        refuse(f"it is larger than {LARGEST >> 20} MB")
+    if CONFLICT.search(raw):
+        refuse(
+            "it has merge-conflict markers, since two branches registered claims",
+            do="`causaltest register FOLDER --merge` keeps the claims of both.",
+        )
+    try:
+        text = raw.decode()
+        data = json.loads(text, object_pairs_hook=unique, parse_float=no_number, parse_constant=no_number)
+        if "\\ud" in text.lower():
+            written(data).encode()  # half a character has no UTF-8
+    except UnicodeError:
+        refuse("it is not UTF-8 throughout")
+    except RecursionError:
+        refuse(f"it is nested deeper than {DEEPEST} levels")
+    except ValueError as error:
+        refuse(f"it is no JSON ({error}), so it was edited by hand or cut")
+    if depth_of(data) > DEEPEST:
+        refuse(f"it is nested deeper than {DEEPEST} levels")
+    return data
+
+
+def unique(named: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON keeps the last of two fields with one name, and says nothing."""
+    made = dict(named)
+    if len(made) < len(named):
+        names = [name for name, _ in named]
+        refuse(f"it has {next(n for n in names if names.count(n) > 1)!r} twice in one place")
+    return made
+
+
+def no_number(text: str) -> NoReturn:
+    refuse(f"it has the number {text}, and in a lock decimals stand as strings and NaN nowhere")
+
+
+def depth_of(data: Any) -> int:
+    """How many lists and mappings stand in one another, counted no further than needed."""
+    level, depth = [data], 0
+    while level and depth <= DEEPEST:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+    return depth
+
+
+def check_entry(which: str, entry: Any) -> None:
+    fields(which, entry, ENTRY)
+    if not all(isinstance(spec, dict) for spec in entry["prior"]):
+        refuse(f"{which} has a prior spec that is no mapping")
+    if not all(isinstance(sentence, str) for sentence in entry["seen"]):
+        refuse(f"{which} has for seen what is no list of sentences")
+
+
+def check_event(which: str, event: Any) -> None:
+    kind = event.get("kind") if isinstance(event, dict) else None
+    if not isinstance(kind, str) or kind not in EVENTS:
+        refuse(f"{which} has {kind!r:.60} for kind, which is one of {', '.join(EVENTS)}")
+    fields(which, event, {**EVENTS[kind], **({"was": str} if kind == "amend" and "was" in event else {})})
+    fields(f"ledger in {which}", event["ledger"], LEDGER)
+
+
+def fields(which: str, said: Any, kinds: Mapping[str, type]) -> None:
+    """Raises RecordError unless it is a mapping of exactly these fields."""
+    if not isinstance(said, dict):
+        refuse(f"{which} is no mapping")
+    for name in sorted(kinds.keys() - said.keys()):
+        refuse(f"{which} lacks {name}")
+    for name in sorted(said.keys() - kinds.keys()):
+        refuse(f"{which} has {name!r:.60}, which no lock has")
+    for name, kind in kinds.items():
+        if not is_a(said[name], kind):
+            refuse(f"{which} has {said[name]!r:.60} for {name}, which is {NAMED[kind]}")
+
+
+def is_a(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def refuse(
+    what: str, *, do: str = "`git checkout HEAD -- claims.lock` puts back the one that was committed."
+) -> NoReturn:
+    raise RecordError(f"{what}. {do}")

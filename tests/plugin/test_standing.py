@@ -1,0 +1,257 @@
+"""Claims in a folder with a lock: their status in the report, what enters the ledger, and what passes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from causaltest.kept import cache_folder
+
+READER = """
+@claim("The reader carries the value.", at_least(0.5), id="reader")
+def test_reader(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(2, last())).recovery(accuracy)
+"""
+OTHERS = """
+@claim("A dead end.", negligible(within=0.1), id="invalid")
+def test_invalid(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(0, last())).recovery(accuracy)
+
+@claim("Layers rise.", monotone([0, 1, 2]), id="order")
+def test_order(lab, pairs):
+    return {layer: lab.denoise(pairs, at=resid_post(layer, last())).recovery(accuracy) for layer in range(3)}
+
+@claim("In looks.", at_least(0.3), id="looks", stopping="obrien-fleming", looks=2)
+def test_looks(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
+"""
+CHOSEN = """
+@claim("Chosen by a number.", at_least(0.5), id="chosen")
+def test_chosen(lab, pairs):
+    best = lab.sweep(pairs, at=resid_post(range(4), last())).recovery(accuracy).best
+    return lab.denoise(pairs, at=best).recovery(accuracy)
+
+@claim("Given.", at_least(0.1), id="given")
+def test_given():
+    return given(VALUES)
+
+@claim("It raises.", at_least(0.1), id="raises")
+def test_raises(lab, pairs):
+    raise RuntimeError("before any number")
+
+@claim("Layer 2 is necessary.", at_least(0.1), id="misdirected")
+def test_misdirected(lab, pairs):
+    return lab.denoise(pairs, at=resid_post(2, last())).recovery(logit_diff)
+"""
+SWEPT = """
+def test_map(lab, pairs):
+    lab.sweep(pairs, at=resid_post(range(4), last())).recovery(accuracy)
+"""
+
+
+@pytest.fixture
+def folder(pytester: pytest.Pytester) -> Any:
+    """A folder of claims in a repository."""
+    git(pytester, "init", "-q", "-b", "main")
+    pytester.makefile(".gitignore", **{"": "__pycache__\n*.json\n"})
+    return pytester
+
+
+def git(pytester: pytest.Pytester, *arguments: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, *arguments], cwd=pytester.path, capture_output=True, check=True)
+
+
+def commit(pytester: pytest.Pytester) -> None:
+    git(pytester, "add", "-A")
+    git(pytester, "commit", "-q", "-m", "a commit")
+
+
+def register(claims: Any, folder: pytest.Pytester, body: str) -> None:
+    claims(body, "--causal-register")
+    commit(folder)
+
+
+def lines(folder: pytest.Pytester) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder.path / "claims.ledger").read_text().splitlines()]
+
+
+def results(folder: pytest.Pytester) -> dict[str, dict[str, Any]]:
+    return {c["id"]: c for c in json.loads((folder.path / "out.json").read_text())}
+
+
+def test_a_registered_claim_is_confirmed_and_then_reproduced(claims, folder):
+    register(claims, folder, READER)
+    ran = claims(READER, "-v", "--causal-json=out.json")
+    ran.stdout.re_match_lines(
+        [
+            r"CLAIM reader  SUPPORTED  \[CONFIRMATORY: registered in [0-9a-f]{8}\]",
+            r"causaltest .* · claims.lock 1 registered · seed 0",
+            r"reader .* SUPPORTED  CONFIRMATORY$",
+            r"1 supported · 1 confirmatory · .*",
+        ]
+    )
+    (line,), claim = lines(folder), results(folder)["reader"]
+    assert (line["claim"], line["status"], line["device"], line["dtype"]) == (
+        "reader",
+        "CONFIRMATORY",
+        "cpu",
+        "float32",
+    )
+    assert claim["status"] == "CONFIRMATORY" and claim["record"]["spec"] == line["spec"]
+    cache_folder().joinpath("seen.jsonl").unlink()
+    again = claims(READER, "-v")
+    again.stdout.re_match_lines([r"CLAIM reader  SUPPORTED  \[REPRODUCED: confirmatory on \d{4}-\d\d-\d\d\]"])
+    assert len(lines(folder)) == 1
+
+
+def test_an_amended_claim_shows_what_changed_and_passes_with_its_reason(claims, folder):
+    register(claims, folder, READER)
+    ran = claims(READER.replace("0.5", "0.4"), "-v", "--causal-json=out.json")
+    record = results(folder)["reader"]["record"]
+    ran.stdout.fnmatch_lines(
+        [
+            "CLAIM reader  SUPPORTED  [[]AMENDED: prediction.threshold changed since it was registered]",
+            "  registered  prediction.threshold: 0.5 -> 0.4",
+            f"              the hash of what was registered: {record['prior']}",
+            "AMENDED: prediction.threshold changed since it was registered (reader)",
+            "1 supported · 1 amended · *",
+        ]
+    )
+    assert record["fields"] == {"prediction.threshold": ["0.5", "0.4"]}
+    assert claims(READER).ret == 0
+    assert [line["status"] for line in lines(folder)] == ["AMENDED", "EXPLORATORY"], "its data were seen by then"
+
+
+def test_without_a_lock_nothing_is_written_and_nothing_more_is_said(claims, folder):
+    ran = claims(READER, "-v")
+    assert not (folder.path / "claims.ledger").exists() and not (folder.path / ".causaltest").exists()
+    assert "claims.lock" not in ran.stdout.str() and "1 exploratory" not in ran.stdout.str()
+
+
+def test_claims_of_every_kind_are_confirmed(claims, folder):
+    register(claims, folder, OTHERS)
+    claims(OTHERS, "--causal-json=out.json")
+    told = results(folder)
+    assert {id: claim["status"] for id, claim in told.items()} == dict.fromkeys(told, "CONFIRMATORY"), told
+    verdicts = {line["claim"]: line["verdict"] for line in lines(folder)}
+    assert verdicts["invalid"] == "INVALID" and len(verdicts) == 3, "its numbers were seen"
+    claims(OTHERS, "--causal-json=out.json")
+    assert {claim["status"] for claim in results(folder).values()} == {"REPRODUCED"}
+
+
+def test_what_cannot_be_registered_is_written_down_where_a_number_was_seen(claims, folder):
+    register(claims, folder, READER)
+    ran = claims(CHOSEN, "--causal-json=out.json")
+    told = {id: (claim["status"], claim["status_reason"]) for id, claim in results(folder).items()}
+    assert told == {
+        "chosen": ("EXPLORATORY", "the body reads a number before it has chosen its experiment"),
+        "given": ("EXPLORATORY", "its values were given, and nobody can say when they were first seen"),
+        "misdirected": (
+            "EXPLORATORY",
+            "its experiment cannot show what its sentence says, and nothing was measured",
+        ),
+        "raises": ("EXPLORATORY", "not measured"),
+    }
+    assert [line.get("claim", line["kind"]) for line in lines(folder)] == ["sweep", "chosen", "given"]
+    ran.stdout.fnmatch_lines(["EXPLORATORY: its values were given, *(given)"])
+
+
+def test_a_claim_in_variants_is_written_down_as_one_look(claims, folder):
+    body = (
+        READER
+        + """
+@claim("The value is held.", at_least(0.5), id="mixed")
+@claim.multiverse(layer=[1, 3])
+def test_mixed(lab, pairs, layer):
+    return lab.denoise(pairs, at=resid_post(layer, last())).recovery(accuracy)
+"""
+    )
+    register(claims, folder, body)
+    claims(body)
+    (look,) = [line for line in lines(folder) if line["claim"] == "mixed"]
+    assert len(look["sightings"]) == 2
+
+
+# sweeps
+
+
+def test_a_sweep_in_a_plain_test_is_known_to_a_colleague(claims, folder):
+    register(claims, folder, READER)
+    claims(SWEPT, "test_map.py", name="test_map")
+    (line,) = lines(folder)
+    assert line["kind"] == "sweep" and line["sightings"][0]["models"] == ["organism:planted"]
+    cache_folder().joinpath("seen.jsonl").unlink()
+    ran = claims(READER, "-v", "test_claims.py")
+    ran.stdout.fnmatch_lines(
+        [
+            "CLAIM reader  SUPPORTED  [[]EXPLORATORY: pairs seen before]",
+            "  seen        * of its * pairs were seen by the sweep *",
+            "EXPLORATORY: * pairs were seen by the sweep * (reader)",
+        ]
+    )
+    assert [line["kind"] for line in lines(folder)] == ["sweep", "look"]
+
+
+def test_a_sweep_after_the_claim_takes_nothing_away(claims, folder):
+    body = READER + SWEPT
+    register(claims, folder, body)
+    assert claims(body, "--causal-json=out.json") and results(folder)["reader"]["status"] == "CONFIRMATORY"
+    assert claims(body, "--causal-json=out.json") and results(folder)["reader"]["status"] == "REPRODUCED"
+    assert results(folder)["reader"]["seen"] == []
+    cache_folder().joinpath("seen.jsonl").unlink()
+    claims(SWEPT.replace("range(4)", "range(3)"), "test_colleague.py", name="test_colleague")
+    assert claims(body, "test_claims.py", "--causal-json=out.json") and results(folder)["reader"]["seen"] == []
+    assert [line["kind"] for line in lines(folder)] == ["look", "sweep", "sweep"]
+
+
+def test_what_the_users_own_log_has_asked_before_is_no_confirmation(claims, folder):
+    claims(READER)
+    register(claims, folder, READER)
+    claims(READER, "--causal-json=out.json")
+    claim = results(folder)["reader"]
+    assert claim["status"] == "EXPLORATORY" and "before" in claim["status_reason"]
+
+
+# what passes
+
+
+def test_confirmatory_only(claims, folder):
+    option = "--causal-confirmatory-only"
+    ran = claims(READER, option, "-v")
+    assert ran.ret == 1
+    ran.stdout.fnmatch_lines(
+        [
+            "*::test_reader EXPLORATORY*",
+            "EXPLORATORY (not registered), and --causal-confirmatory-only passes CONFIRMATORY and REPRODUCED only",
+        ]
+    )
+    cache_folder().joinpath("seen.jsonl").unlink()
+    register(claims, folder, READER)
+    assert claims(READER, option).ret == claims(READER, option).ret == 0
+    assert claims(READER.replace("0.5", "0.4"), option).ret == 1
+    inconclusive = READER.replace("at_least(0.5)", "between(0.9, 0.99)")
+    assert claims(inconclusive, option, "-o", "causaltest_inconclusive=skip").parseoutcomes() == {"failed": 1}
+    expected = READER.replace("@claim", '@pytest.mark.xfail(strict=True, reason="known")\n@claim')
+    assert claims(expected.replace("0.5", "0.4"), option).parseoutcomes() == {"xfailed": 1}
+
+
+def test_it_asks_nothing_of_plain_tests(claims, folder):
+    assert claims("def test_plain():\n    assert True\n", "--causal-confirmatory-only").ret == 0
+
+
+# many workers
+
+
+def test_workers_write_one_ledger(claims, folder):
+    pytest.importorskip("xdist")
+    body = "".join(READER.replace("reader", f"reader{n}").replace("(2,", f"({n},") for n in range(1, 4))
+    register(claims, folder, body)
+    ran = claims(body, "-n", "2", "--causal-json=out.json")
+    assert sorted(line["claim"] for line in lines(folder)) == ["reader1", "reader2", "reader3"]
+    assert {claim["status"] for claim in results(folder).values()} == {"CONFIRMATORY"}
+    assert re.search(r"claims\.lock 3 registered", ran.stdout.str())

@@ -1,0 +1,260 @@
+"""Git's state in words: only a lock that stands in the history of a branch says that it was there before."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from causaltest.recording import git as room
+from causaltest.recording.git import Committed, committed
+
+LOCK, LEDGER = "claims.lock", "claims.ledger"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = (
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "-c",
+        "protocol.file.allow=always",
+        "-c",
+        "commit.gpgsign=false",
+    )
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(folder: Path, message: str = "a commit") -> str:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a commit, and a folder of claims in it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    folder = tmp_path / "work"
+    (folder / "claims").mkdir(parents=True)
+    (folder / "code.py").write_text("pass\n")
+    git(folder, "init", "-q", "-b", "main")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def claims(repository: Path) -> Path:
+    """The folder of claims, with a lock that is not committed yet."""
+    (repository / "claims" / LOCK).write_text("{}\n")
+    return repository / "claims"
+
+
+def asked(claims: Path) -> Committed:
+    return committed(claims / LOCK, beside=(LEDGER,))
+
+
+def why(claims: Path) -> str:
+    answer = asked(claims)
+    assert not answer.commit and answer.why_not
+    return answer.why_not
+
+
+def test_a_lock_in_the_history_of_a_branch_is_committed(claims: Path) -> None:
+    first = commit(claims)
+    assert asked(claims) == Committed(first, first)
+    (claims / "more.py").write_text("")
+    second = commit(claims)
+    assert asked(claims) == Committed(first, second), "the commit is the one that last changed it"
+
+
+def test_without_a_repository(tmp_path: Path) -> None:
+    assert "there is no git repository here" in why(tmp_path) and "git init" in why(tmp_path)
+
+
+def test_without_a_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / LOCK).write_text("{}")
+    assert "has no commit yet: git add claims.lock" in why(tmp_path)
+
+
+def test_that_is_not_committed(claims: Path) -> None:
+    assert why(claims) == "claims.lock is not committed: git add claims.lock, and commit"
+    assert asked(claims).head, "the commit that was looked at is known all the same"
+
+
+def test_that_is_staged(claims: Path) -> None:
+    git(claims, "add", LOCK)
+    assert why(claims) == "claims.lock is new and staged, and not committed: git commit"
+    commit(claims)
+    (claims / LOCK).write_text("{ }\n")
+    assert why(claims) == "claims.lock was changed since it was committed: commit it, or git checkout -- claims.lock"
+    git(claims, "add", LOCK)
+    assert "is changed and staged" in why(claims)
+    (claims / LOCK).unlink()
+    assert "was taken out since" in why(claims)
+    git(claims, "rm", "-q", "--cached", LOCK)
+    (claims / LOCK).write_text("{}\n")
+    assert "was taken out since" in why(claims)
+
+
+def test_that_was_moved_here(claims: Path) -> None:
+    commit(claims)
+    other = claims.parent / "other"
+    other.mkdir()
+    git(claims, "mv", LOCK, str(other / LOCK))
+    assert "not committed" in why(other)
+    commit(claims)
+    assert asked(other).commit == git(other, "rev-parse", "HEAD")
+
+
+def test_that_is_ignored(claims: Path) -> None:
+    (claims / ".gitignore").write_text("*.lock\n")
+    commit(claims)
+    assert "git ignores claims.lock" in why(claims) and "take it out of .gitignore" in why(claims)
+
+
+def test_that_stands_on_another_branch(claims: Path) -> None:
+    git(claims, "switch", "-q", "-c", "other")
+    there = commit(claims)
+    text = (claims / LOCK).read_text()
+    git(claims.parent, "switch", "-q", "main")
+    claims.mkdir(exist_ok=True)
+    (claims / LOCK).write_text(text)
+    assert f"was committed in {there[:7]}" in why(claims) and "not in the history of HEAD: merge it" in why(claims)
+    git(claims, "checkout", "-q", "other", "--", LOCK)
+    assert "new and staged" in why(claims)
+    git(claims, "rm", "-q", "-f", LOCK)
+    git(claims.parent, "merge", "-q", "other")
+    assert asked(claims).commit == there
+
+
+def test_that_stands_in_a_merge_that_is_not_finished(claims: Path) -> None:
+    commit(claims)
+    for branch in ("one", "two"):
+        git(claims, "switch", "-q", "-c", branch, "main")
+        (claims / LOCK).write_text(f'"{branch}"\n')
+        commit(claims)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(claims, "merge", "one")
+    assert why(claims) == "claims.lock stands in a merge that is not finished: resolve it, and commit"
+
+
+def test_a_detached_head(claims: Path) -> None:
+    first = commit(claims)
+    git(claims, "checkout", "-q", "--detach")
+    assert why(claims).startswith(f"HEAD is detached at {first[:8]}") and "git switch" in why(claims)
+
+
+def test_a_shallow_clone(claims: Path, tmp_path: Path) -> None:
+    first = commit(claims)
+    (claims / "more.py").write_text("")
+    commit(claims)
+    whole, shallow = tmp_path / "whole", tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", f"file://{claims.parent}", str(whole))
+    assert asked(whole / "claims").commit == first
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{claims.parent}", str(shallow))
+    told = why(shallow / "claims")
+    day = git(claims, "log", "-1", "--format=%cs")
+    assert f" of {day}," in told and "git fetch --unshallow, or fetch-depth: 0" in told
+    git(shallow, "fetch", "-q", "--depth=2")
+    assert "shallow" in why(shallow / "claims"), "the lock's commit is the boundary"
+    git(shallow, "fetch", "-q", "--unshallow")
+    assert asked(shallow / "claims").commit == first
+
+
+def test_a_shallow_clone_that_has_the_commit_and_the_one_before(claims: Path, tmp_path: Path) -> None:
+    first = commit(claims)
+    git(tmp_path, "clone", "-q", "--depth=2", f"file://{claims.parent}", str(tmp_path / "c"))
+    (claims / "more.py").write_text("")
+    commit(claims)
+    git(tmp_path / "c", "pull", "-q")
+    git(tmp_path / "c", "fetch", "-q", "--depth=3")
+    assert asked(tmp_path / "c" / "claims").commit == first
+
+
+def test_worktrees_and_submodules_have_histories_of_their_own(claims: Path, tmp_path: Path) -> None:
+    first = commit(claims)
+    git(claims, "worktree", "add", "-q", "-b", "beside", str(tmp_path / "tree"))
+    assert asked(tmp_path / "tree" / "claims") == Committed(first, first)
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "-q", "-b", "main")
+    git(outer, "submodule", "--quiet", "add", f"file://{claims.parent}", "inner")
+    assert asked(outer / "inner" / "claims").commit == first, "the outer one has no commit at all"
+
+
+def test_changes_elsewhere_make_the_tree_dirty_and_those_of_the_ledger_do_not(claims: Path) -> None:
+    (claims / LEDGER).write_text("one\n")
+    first = commit(claims)
+    (claims / LEDGER).write_text("one\ntwo\n")
+    assert asked(claims) == Committed(first, first)
+    (claims.parent / "code.py").write_text("raise\n")
+    assert asked(claims) == Committed(first, first, dirty=True)
+
+
+def test_what_a_hook_sets_leads_to_no_other_repository(
+    claims: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pre-commit runs tests with the git folder and the index of the commit that is being made."""
+    first = commit(claims)
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
+    assert asked(claims) == Committed(first, first)
+
+
+def test_names_that_git_would_quote_are_read(claims: Path) -> None:
+    odd = claims / 'ä "b"\tc'
+    odd.mkdir()
+    (odd / LOCK).write_text("{}\n")
+    commit(claims)
+    assert asked(odd).commit
+    (odd / LOCK).write_text("{ }\n")
+    assert "was changed" in why(odd)
+
+
+def test_without_git(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(claims)
+    monkeypatch.setenv("PATH", "")
+    assert why(claims) == "git says nothing of claims.lock: the program git is not installed"
+
+
+def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Puts a program in place of git."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_a_folder_of_another_user(claims: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(claims)
+    answering(tmp_path, monkeypatch, "echo \"fatal: detected dubious ownership in repository at 'x'\" >&2; exit 128")
+    assert f"git config --global --add safe.directory {claims.parent}" in why(claims)
+
+
+def test_a_git_that_fails_or_hangs(claims: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(claims)
+    answering(tmp_path, monkeypatch, 'echo "fatal: bad object HEAD" >&2; exit 128')
+    assert why(claims) == "git says nothing of claims.lock: bad object HEAD"
+    (tmp_path / "bin" / "git").write_text("#!/bin/sh\nexec sleep 5\n")
+    monkeypatch.setattr(room, "TIMEOUT_S", 0.05)
+    assert "gave no answer" in why(claims)
+
+
+def test_two_processes_are_enough(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(claims)
+    started, run = list[object](), subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **more: (started.append(a), run(*a, **more))[1])
+    assert asked(claims).commit
+    assert len(started) == 2
