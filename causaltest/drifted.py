@@ -123,7 +123,9 @@ def first(path: str) -> str:
 
 def not_compared(other: Sequence[str]) -> str:
     named = ", ".join(other[:NAMED]) + (f" and {len(other) - NAMED} more" if len(other) > NAMED else "")
-    across = " --across-models compares two models." if set(map(first, other)) <= OF_THE_MODEL else ""
+    across = ""
+    if set(map(first, other)) <= OF_THE_MODEL:
+        across = " To compare two models: causaltest compare --across-models, or pytest --causal-across-models."
     return f"Not compared, as the experiment is another: {named} changed.{across}"
 
 

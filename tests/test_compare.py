@@ -125,7 +125,10 @@ def test_two_models_are_compared_on_request(tmp_path):
         made = claim(0.0 if name == "x" else FELL, id="a.py::b", models=[{"name": name, "weights": name * 64}])
         write_baseline(baseline_file(tmp_path, name), Baseline({made.id: made}))
     shown = run("x", "y", "--folder", tmp_path)
-    assert "models[0].name: x -> y" in shown.output and "--across-models compares two models" in flat(shown)
+    assert (
+        "models[0].name: x -> y" in shown.output
+        and "To compare two models: causaltest compare --across-models" in flat(shown)
+    )
     assert "on x (xxxxxxxx)" in shown.output
     across = run("x", "y", "--folder", tmp_path, "--across-models", "--fail")
     assert across.exit_code == 1 and "It has fallen" in flat(across)

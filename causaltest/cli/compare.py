@@ -56,8 +56,7 @@ def compare(
 
     BEFORE and AFTER are baseline files, folders with a baselines/ in them, or names in --folder.
     """
-    if margin is not None and not 0 < margin < math.inf:
-        raise click.UsageError(f"--margin {margin:g}: give the largest change that still counts as none, above 0.")
+    check_margin(margin)
     files = [found(name, folder) for name in (before, after)]
     then, now = (opened(file) for file in files)
     told = compared(then, now, margin=margin, across_models=across_models)
@@ -69,6 +68,11 @@ def compare(
         write(told, every=every)
     if fail and told.fails:
         sys.exit(CHANGED)
+
+
+def check_margin(margin: float | None) -> None:
+    if margin is not None and not 0 < margin < math.inf:
+        raise click.UsageError(f"--margin {margin:g}: give the largest change that still counts as none, above 0.")
 
 
 def compared(before: Baseline, after: Baseline, *, margin: float | None, across_models: bool) -> Beside:
@@ -110,7 +114,7 @@ def opened(file: Path) -> Baseline:
 def as_plain(told: Beside) -> dict[str, Any]:
     """The same for programs."""
     return {
-        "claims": {id: asdict(drift) for id, drift in told.drifts.items()},
+        "claims": {id: {**asdict(drift), "verdicts": told.verdicts[id]} for id, drift in told.drifts.items()},
         "only_before": list(told.only_before),
         "only_after": list(told.only_after),
         "fails": told.fails,

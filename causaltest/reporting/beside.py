@@ -24,6 +24,8 @@ class Beside:
     """Two sets of claims: the drift of those that are in both, by id, and those that are in one alone."""
 
     drifts: Mapping[str, Drift] = field(default_factory=dict)
+    verdicts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By id, in the first and in the second."""
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
 
@@ -53,6 +55,7 @@ def beside(
             )
             for id in sorted(both)
         },
+        {id: (verdict_of(before[id]), verdict_of(after[id])) for id in both},
         tuple(sorted(set(before) - set(after))),
         tuple(sorted(set(after) - set(before))),
     )
@@ -61,7 +64,9 @@ def beside(
 def beside_lines(found: Beside, *, every: bool = False) -> Iterator[str]:
     """The claims that moved first, with what was seen of each; with `every`, also of those that hold to rounding."""
     for id, drift in sorted(found.drifts.items(), key=lambda item: (ORDER.index(item[1].word), item[0])):
-        yield f"{drift.word:<{WORD}}{drift.cause or 'not compared':<{CAUSE}} {id}"
+        then, now = found.verdicts[id]
+        turned = f"  ({then} before, {now} after)" if then != now else ""
+        yield f"{drift.word:<{WORD}}{drift.cause or 'not compared':<{CAUSE}} {id}{turned}"
         if every or (drift.word, drift.cause) != ("HOLDS", "rounding"):
             yield from indented(drift.sentence)
             yield from fields_of(drift)
@@ -69,6 +74,10 @@ def beside_lines(found: Beside, *, every: bool = False) -> Iterator[str]:
         if ids:
             yield from textwrap.wrap(f"In the {told} alone: {', '.join(ids)}.", WIDTH, break_on_hyphens=False)
     yield summed(found)
+
+
+def verdict_of(claim: SavedClaim) -> str:
+    return str(claim.told.get("verdict", ""))
 
 
 def indented(text: str) -> list[str]:
