@@ -187,8 +187,11 @@ class Suite:
             expand(module)
 
     def check_baselines(self, items: Sequence[pytest.Item]) -> None:
-        """Raises UsageError for a baseline that cannot be read."""
-        if self.baselines.asked.anything and not self.plans_only:
+        """Raises UsageError for a baseline that cannot be read.
+
+        Not on a worker, whose usage error pytest-xdist does not understand: there each claim tells it.
+        """
+        if self.baselines.asked.anything and not self.plans_only and not hasattr(self.config, "workerinput"):
             files = dict.fromkeys(i.path for i in items if CLAIM_ATTRIBUTE in vars(getattr(i, "function", object)))
             records = [(file, self.record(file)) for file in files]
             self.baselines.check(file.parent if record is None else record.folder for file, record in records)
