@@ -158,10 +158,40 @@ def test_equal_outcomes_are_equal_runs_of_one_model_alone():
     assert (same.word, same.cause) == ("HOLDS", "rounding")
     other = in_two_runs(few, few, kind="binary", now=OTHER_WEIGHTS)
     assert (other.word, other.cause) == ("INCONCLUSIVE", "finding")
-    assert "A test needs 20 pairs or more" in other.sentence
+    assert other.sentence.endswith("no pair changed. 29 pairs without a change would show that it holds.")
     enough = in_two_runs(many, many, kind="binary", now=OTHER_WEIGHTS)
     assert (enough.word, enough.cause) == ("HOLDS", "rounding") and "no pair changed" in enough.sentence
     assert in_two_runs(many, many, margin=None, kind="binary", now=OTHER_WEIGHTS).word == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("n", [28, 29])
+def test_outcomes_that_all_stayed_hold_from_as_many_on_as_a_change_would_have_shown_in(n):
+    """A fall by the margin changes a tenth of the pairs: .9^29 < .05 < .9^28 is the chance to see none."""
+    drift = in_two_runs(np.ones(n), np.ones(n), kind="binary", now=OTHER_WEIGHTS)
+    assert drift.word == ("HOLDS" if 0.9**n <= 0.05 else "INCONCLUSIVE")
+    assert 0.05 == pytest.approx((1 - drift.upper) ** n) and drift.lower == -drift.upper
+    # a difference of outcomes moves by up to two where a pair changes
+    both = in_two_runs(np.ones(2 * n), np.ones(2 * n), range=(-1.0, 1.0), now=OTHER_WEIGHTS)
+    assert both.upper == pytest.approx(2 * (1 - 0.05 ** (1 / (2 * n))))
+    # and without a range nobody knows how far
+    unbounded = in_two_runs(np.ones(2 * n), np.ones(2 * n), now=OTHER_WEIGHTS)
+    assert unbounded.word == "INCONCLUSIVE" and "Every pair moved alike" in unbounded.sentence
+
+
+def test_a_site_that_moves_nothing_is_known_by_its_unpatched_scores():
+    """Zeros look like outcomes; scores that agree to the last digits do not."""
+    zeros, scores = np.zeros(5), {"clean": (3.1, 4.2, 5.3, 6.4, 7.5)}
+    assert in_two_runs(zeros, zeros, scores=scores, now=OTHER_WEIGHTS).cause == "rounding"
+    assert in_two_runs(zeros, zeros, now=OTHER_WEIGHTS).word == "INCONCLUSIVE"
+
+
+def test_a_cluster_without_a_change_counts_once_and_as_large_as_the_largest():
+    even, odd = np.repeat(np.arange(40), 5), np.array([0] * 20 + list(range(1, 21)))
+    ones = np.ones(200)
+    drift = in_two_runs(ones, ones, kind="binary", clusters=list(even), now=OTHER_WEIGHTS)
+    assert (drift.word, drift.upper) == ("HOLDS", pytest.approx(1 - 0.05 ** (1 / 40)))
+    drift = in_two_runs(ones[:40], ones[:40], kind="binary", clusters=list(odd), now=OTHER_WEIGHTS)
+    assert (drift.word, drift.upper) == ("INCONCLUSIVE", pytest.approx(20 / (40 / 21) * (1 - 0.05 ** (1 / 21))))
 
 
 # The experiment

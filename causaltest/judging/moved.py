@@ -11,9 +11,12 @@ from causaltest.errors import JudgementError
 from causaltest.judging.drift import FINE
 from causaltest.judging.shift import Shift
 from causaltest.judging.side import Side, Word
+from causaltest.judging.still import missed_at_most, units_without_change
 from causaltest.verdict import Outcome, Verdict
 
 Cause = Literal["rounding", "finding"]
+ALPHA = 0.05
+"""Of each claim, at the margin."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,9 @@ def by_test(shift: Shift, asked: Asked) -> Moved:
 
 
 def tested(shift: Shift, asked: Asked, margin: float, *, family_size: int) -> Said:
+    missed = missed_at_most(shift, ALPHA / family_size)
+    if missed is not None:
+        return Said(*still(shift, asked.side, margin, missed, ALPHA / family_size), -missed, missed)
     from causaltest.judging.judge import judge  # late: scipy is not loaded where all is within rounding
 
     turn = asked.side.way == "down"
@@ -119,13 +125,22 @@ def word_of(verdict: Verdict, margin: float, against: float) -> Word:
     return "IMPROVED" if verdict.lower > margin else "HOLDS"
 
 
+def still(shift: Shift, side: Side, margin: float, missed: float, alpha: float) -> tuple[Word, str]:
+    """Right-or-wrong outcomes of which none changed: another model could have changed others."""
+    told = f"{change(shift)} [{-missed:+.3g}, {missed:+.3g}] in {counted(shift)}, and no pair changed."
+    if missed <= margin:
+        return "HOLDS", f"{told} {side.says('HOLDS', margin)}."
+    needed, unit = units_without_change(shift, margin, alpha), "pairs" if shift.before.clusters is None else "clusters"
+    return "INCONCLUSIVE", f"{told} {needed} {unit} without a change would show that it holds."
+
+
 def conclusion(shift: Shift, verdict: Verdict, word: Word, side: Side, margin: float) -> str:
     if not verdict.procedures:
         return "Every pair moved alike, and without a declared range that says nothing of other pairs"
     if word == "INCONCLUSIVE" and verdict.units < verdict.minimum_units:
         unit = "pairs" if shift.before.clusters is None else "clusters"
         return f"A test needs {verdict.minimum_units} {unit} or more"
-    return side.says(word, margin) + (", and no pair changed" if shift.is_still else "")
+    return side.says(word, margin)
 
 
 def change(shift: Shift) -> str:
