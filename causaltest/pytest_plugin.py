@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="the model of the lab fixture, or OLD=NEW to measure NEW wherever a claim names OLD",
+        help="the model of the lab fixture; OLD=NEW to measure NEW wherever a claim names OLD; *=NEW for the one model "
+        "that the claims name",
     )
     group.addoption("--causal-seed", default="0", metavar="SEED", help="enters every random draw (default: 0)")
     group.addoption(

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PROPERTY, SAID = "causaltest", "causaltest said"
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
+THE_ONE = "*"
+"""In --causal-model, the one model that the claims name, whichever it is."""
 
 
 class Suite:
@@ -210,7 +212,13 @@ class Suite:
                 f"itself: {name!r}. Write --causal-model {name}={self.option} to measure the one in place of the other."
             )
         self.named.add(name)
-        name = self.swaps.get(name, name)
+        if THE_ONE in self.swaps and len(self.named) > 1:
+            raise pytest.UsageError(
+                f"--causal-model {THE_ONE}={self.swaps[THE_ONE]} replaces the one model that the claims name, and they "
+                f"name {' and '.join(sorted(self.named))}: write --causal-model {name}={self.swaps[THE_ONE]} for the "
+                "one that is meant."
+            )
+        name = self.swaps.get(name, self.swaps.get(THE_ONE, name))
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
             # for power no model is opened, not even by a fixture
@@ -218,6 +226,8 @@ class Suite:
         return self._labs[name]
 
     def default_lab(self) -> Lab:
+        if self.default_model is None and THE_ONE in self.swaps:
+            return self.lab(THE_ONE)
         if self.default_model is None:
             raise pytest.UsageError(
                 "The lab fixture has no model. Give --causal-model NAME (organism:ducks, a folder, or "
@@ -227,7 +237,7 @@ class Suite:
 
     def unused_swaps(self) -> str | None:
         """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
-        unused = sorted(set(self.swaps) - self.named)
+        unused = sorted(set(self.swaps) - self.named - {THE_ONE})
         if not unused or not self.named:
             return None
         old = unused[0]
