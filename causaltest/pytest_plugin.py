@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from causaltest.baseline_options import add_baseline_options, check_baseline_options
+
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
     from causaltest.pytest_suite import ReportFolder, Suite
 
 SUITE: pytest.StashKey[Suite] = pytest.StashKey()
 CLAIM_MARKS = frozenset({"__causal_claim__", "is_hypothesis_test"})
-PROPERTY, SAID = "causaltest", "causaltest said"
+PROPERTY, SAID, KEPT = "causaltest", "causaltest said", "causaltest kept"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,6 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="pass only claims that were registered before their data were seen: CONFIRMATORY or REPRODUCED",
     )
+    add_baseline_options(group, parser)
     group.addoption("--causal-json", type=Path, metavar="PATH", help="write one object per claim to this file")
     parser.addini("causaltest_model", "the model of the lab fixture")
     parser.addini("causaltest_inconclusive", "what an INCONCLUSIVE claim does: fail or skip", default="fail")
@@ -111,6 +114,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from causaltest.pytest_register import prepare
 
         prepare(config)
+    if not hasattr(config, "workerinput"):
+        check_baseline_options(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
 
 
@@ -163,6 +168,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not registers:  # there a family is what is registered together
             config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
+        config.stash[SUITE].check_baselines(items)
         if any(config.getoption(name) for name in ("causal_plan", "causal_power", "causal_register")):
             plain = [item for item in items if not (isinstance(item, pytest.Function) and is_claim(item))]
             config.hook.pytest_deselected(items=plain)
@@ -228,7 +234,10 @@ class Results:
         self.config = config
         self.lines: dict[str, str] = {}
         self.said: list[str] = []
+        self.kept: list[str] = []
+        self.notes: list[str] = []
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim."""
         for name, value in report.user_properties if report.when == "call" else ():
@@ -236,6 +245,10 @@ class Results:
                 self.lines[report.nodeid] = str(value)
             elif name == SAID:
                 self.said.append(str(value))
+            elif name == KEPT:
+                self.kept.append(str(value))
+        # Other reporters write every property out, and this one holds a number for each pair.
+        report.user_properties[:] = [(name, value) for name, value in report.user_properties if name != KEPT]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -252,6 +265,10 @@ class Results:
             return
         if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
             self.fail(session, told)
+        if self.kept or self.config.getoption("causal_compare") is not None:
+            from causaltest.pytest_baseline import finish
+
+            finish(self, session)
         path = self.config.getoption("causal_json")
         if path is not None and not self.config.getoption("collectonly"):
             from causaltest.reporting.claims_json import write_json
@@ -279,7 +296,7 @@ class Results:
         elif self.lines or self.said:
             from causaltest.pytest_suite import write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said)
+            write_summary(terminalreporter, self.lines.values(), self.said, self.notes)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
+from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, id_in, record_of, relative
 from causaltest.recording.seen import usual_log
@@ -65,6 +66,7 @@ class Suite:
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
         self._foreseen: dict[str, Foreseen] = {}
         self._records: dict[Path, Record | None] = {}
+        self.baselines = Baselines(config)
         self.registration: Registration | None = None
         if config.getoption("causal_register"):
             self.registration = Registration(config, self.seed, self.settings, self.log)
@@ -182,6 +184,13 @@ class Suite:
         for module in modules:
             expand(module)
 
+    def check_baselines(self, items: Sequence[pytest.Item]) -> None:
+        """Raises UsageError for a baseline that cannot be read."""
+        if self.baselines.asked.anything and not self.plans_only:
+            files = dict.fromkeys(i.path for i in items if CLAIM_ATTRIBUTE in vars(getattr(i, "function", object)))
+            records = [(file, self.record(file)) for file in files]
+            self.baselines.check(file.parent if record is None else record.folder for file, record in records)
+
     def check_ids(self) -> None:
         """Raises UsageError when two claims have one id."""
         for name, nodes in self._ids.items():
@@ -259,6 +268,8 @@ class Suite:
 
     def known(self, claim: Claim, item: pytest.Item) -> Known:
         family, record = self.family(item, claim), self.record(item.path)
+        folder = item.path.parent if record is None else record.folder
+        name = claim_id(item, claim) if claim.id is not None else id_in(folder, item.nodeid, item.path)
         known = Known(
             item.nodeid,
             claim_id(item, claim),
@@ -268,20 +279,16 @@ class Suite:
             claims_in_run=sum(map(len, self._families.values())),
             settings=self.settings,
             parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
+            record_id=name,
+            record_family=family_name(item, claim).replace(
+                item.nodeid.split("::", 1)[0], relative(item.path, folder), 1
+            ),
+            keep=self.baselines.keeper(claim, folder, item.user_properties),
         )
         if record is None:
             return known
-        name = claim_id(item, claim) if claim.id is not None else id_in(record.folder, item.nodeid, item.path)
         size = record.family_size(name)
-        return replace(
-            known,
-            record=record,
-            record_id=name,
-            record_family=family_name(item, claim).replace(
-                item.nodeid.split("::", 1)[0], relative(item.path, record.folder), 1
-            ),
-            family=family if size is None else Family(family.name, size),
-        )
+        return replace(known, record=record, family=family if size is None else Family(family.name, size))
 
     def record(self, file: Path) -> Record | None:
         """The lock and ledger that a test file belongs to; when registering, those that there will be."""
@@ -313,6 +320,9 @@ class Suite:
         if self.confirmatory_only and result.status not in PASSED_ONLY:
             told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
             pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
+        if self.baselines.fails(result):
+            told = f"REGRESSED: {result.drift['sentence']}"
+            pytest.fail(f"{told}\n{section(result, every_pair=self.verbose)}", pytrace=False)
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
             pytest.skip(f"INCONCLUSIVE: {result.reason}")
         if result.verdict != "SUPPORTED":
@@ -495,7 +505,12 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     if report.skipped:
         return ("skipped", "i", "INCONCLUSIVE") if result.verdict == "INCONCLUSIVE" else None
     if report.failed and result.verdict == "SUPPORTED":
-        return (report.outcome, "F", result.status)
+        # The status fails a claim, or else its drift does.
+        return (
+            (report.outcome, "D", "REGRESSED")
+            if result.drift.get("word") == "REGRESSED"
+            else (report.outcome, "F", result.status)
+        )
     return (report.outcome, LETTERS[result.verdict], result.verdict) if result.verdict in LETTERS else None
 
 
@@ -514,8 +529,10 @@ def explain_comparison(op: str, left: object, right: object) -> list[str] | None
     ]
 
 
-def write_summary(reporter: pytest.TerminalReporter, lines: Iterable[str], said: Iterable[str]) -> None:
-    """What tests said, the table of claims, and with -v their sections."""
+def write_summary(
+    reporter: pytest.TerminalReporter, lines: Iterable[str], said: Iterable[str], notes: Iterable[str] = ()
+) -> None:
+    """What tests said, the table of claims, and with -v their sections; and what was written."""
     results = [ClaimResult.from_json(line) for line in lines]
     reporter.section("causal claims")
     for text in said:
@@ -526,5 +543,5 @@ def write_summary(reporter: pytest.TerminalReporter, lines: Iterable[str], said:
             if result.verdict == "SUPPORTED":
                 reporter.write_line(section(result, every_pair=True))
                 reporter.write_line("")
-    for line in summary(results) if results else ():
+    for line in [*(summary(results) if results else ()), *notes]:
         reporter.write_line(line)

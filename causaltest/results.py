@@ -15,6 +15,7 @@ from causaltest.asking.settings import Settings
 from causaltest.effect import Numbers, PositiveControl, Question, SelfPatch, Waived
 from causaltest.effects import Effects, Measured
 from causaltest.recording.record import Record
+from causaltest.recording.saved import SavedClaim
 from causaltest.verdict import Verdict
 
 NOT_REGISTERED = "not registered"
@@ -126,6 +127,8 @@ class Known:
     settings: Settings = field(default_factory=Settings)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Those that pytest gave the test."""
+    keep: Callable[[SavedClaim], dict[str, Any]] | None = None
+    """Takes the claim as it was measured, where baselines are asked for, and says how it stands beside its own."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.asking.lab import Lab
-from causaltest.asking.questions import experiments_of
 from causaltest.effects import Effects, Measured
-from causaltest.errors import RecordError
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
-from causaltest.recording.fingerprint import fingerprint
-from causaltest.recording.record import Record
+from causaltest.recorded import saved_claim, stood
 from causaltest.recording.seen import SeenLog, sightings_of
-from causaltest.recording.spec import spec_of
-from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, finite, shared_fields
+from causaltest.results import NOT_REGISTERED, ClaimResult, Known, effect_fields, shared_fields
 from causaltest.variants import in_variants, rehearse_variants
 from causaltest.warned import warnings_of
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
-NOT_MEASURED = "its experiment cannot show what its sentence says, and nothing was measured"
-GIVEN = "its values were given, and nobody can say when they were first seen"
 
 
 def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: SeenLog | None = None) -> ClaimResult:
@@ -61,80 +54,9 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
             claim, judged, known, record, told, asked=asked, why_not="" if kept else CHOSE_BY_NUMBER, labs=labs
         )
     log.note_claim(labs, measured)
+    if known.keep is not None:
+        told["drift"] = known.keep(saved_claim(claim, judged, known, kept=kept, labs=labs))
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
-
-
-def stood(
-    claim: Claim,
-    judged: Judged,
-    known: Known,
-    record: Record,
-    result: Mapping[str, Any],
-    *,
-    asked: bool,
-    why_not: str,
-    labs: Sequence[Lab],
-) -> dict[str, Any]:
-    """The claim's standing in its record, as fields of the result; the look is written down.
-
-    `asked` says whether the same was asked of its pairs before, `why_not` why it is exploratory whatever is recorded.
-    """
-    if misdirected(claim, next((rehearsed for rehearsed, _ in judged.parts), None)) is not None:
-        return {"status_reason": NOT_MEASURED, "record": dict(record.registered)}
-    # A body that chose by a number has named no experiment: what it measured then is all that is known of it.
-    questions = [
-        None if promised is None else promised.question
-        for promised in ((measured if why_not else rehearsed) for rehearsed, measured in judged.parts)
-    ]
-    if not any(experiments_of(question) for question in questions):
-        why_not = why_not or GIVEN
-    try:
-        spec = spec_of(
-            claim,
-            questions,
-            id=known.record_id,
-            family=(known.record_family, known.family.size),
-            settings=known.settings,
-            suite_seed=known.seed,
-            labs=labs,
-            parameters=known.parameters,
-        )
-    except RecordError as error:
-        return {"status_reason": why_not or str(error), "record": dict(record.registered)}
-    verdict, provenance = judged.verdict, result.get("provenance", {})
-    standing = record.look(
-        spec,
-        seed=known.seed,
-        seen=result["seen"],
-        claims=sightings_of(measured for _, measured in judged.parts),
-        asked=asked,
-        why_not=why_not,
-        told={
-            "verdict": str(verdict.outcome),
-            "estimate": finite(verdict.estimate),
-            "lower": finite(verdict.lower),
-            "upper": finite(verdict.upper),
-            "n": verdict.n,
-            "alpha": finite(verdict.alpha),
-            "effects": fingerprint(judged.effects, judged.played),
-            "device": provenance.get("device", ""),
-            "dtype": provenance.get("dtype", ""),
-        },
-    )
-    return {
-        "status": str(standing.status),
-        "status_reason": standing.reason,
-        "seen": list(standing.seen),
-        "notes": [*result["notes"], *standing.notes],
-        "record": {
-            "id": spec.id,
-            "spec": spec.digest,
-            "data": spec.data_digest,
-            "prior": standing.prior,
-            "fields": {path: list(change) for path, change in standing.fields.items()},
-            **record.registered,
-        },
-    }
 
 
 def judged_by(claim: Claim, arguments: Mapping[str, Any], known: Known, rehearsed: Measured | None) -> Judged:

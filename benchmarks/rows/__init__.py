@@ -25,6 +25,7 @@ ROWS = {
     "plan-million": "planning:million",
     "judge-1000": "judging:thousand",
     "memory-64": "memory:sixty_four",
+    "record": "record:commands",
 }
 
 

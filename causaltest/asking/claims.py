@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from causaltest.asking.cautions import accepted
@@ -41,6 +43,8 @@ class Claim:
     """The names of warnings that the claim answers for."""
     multiverse: Multiverse | None = None
     """The variants that are judged together; None for a claim that is measured one way."""
+    margin: float | None = None
+    """The largest change since a baseline that counts as none, in the effect's units; None for the suite's."""
 
 
 class ClaimMaker:
@@ -66,16 +70,18 @@ class ClaimMaker:
         stopping: StoppingRule | None = None,
         looks: int | None = None,
         accept: Iterable[str] = (),
+        margin: float | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """A decorator for the function that measures.
 
         `id` names the claim in reports (by default the test's name), `model` the lab's model for this
         claim, `family` the claims of this file that share one alpha (by default the whole file).
         `stopping="obrien-fleming"` or `"anytime"` looks at the pairs in portions, up to `looks` times, and stops
-        when the verdict is in. `accept` names the warnings that the claim answers for.
+        when the verdict is in. `accept` names the warnings that the claim answers for. `margin` is the largest change
+        since a baseline that still counts as none, in the effect's units.
 
         Raises ClaimError for a sentence that is empty, a prediction that is none, a warning that does not exist, an
-        order that is to be looked at in portions, or a Hypothesis test.
+        order that is to be looked at in portions, a margin that is not above 0, or a Hypothesis test.
         """
         if not isinstance(sentence, str) or not sentence.strip():
             raise ClaimError(f"A claim starts with a sentence, and {sentence!r} was given.")
@@ -91,11 +97,13 @@ class ClaimMaker:
                 "pairs: leave out stopping=."
             )
         accepting = accepted(accept)
+        check_margin(margin)
 
         def decorate(body: Callable[P, R]) -> Callable[P, R]:
             if getattr(body, "is_hypothesis_test", False):
                 raise ClaimError(given_message(sentence))
-            declared = Claim(sentence, prediction, body, id, model, family, stopping_of(stopping, looks), accepting)
+            stops = stopping_of(stopping, looks)
+            declared = Claim(sentence, prediction, body, id, model, family, stops, accepting, margin=margin)
 
             @functools.wraps(body)
             def undecided(*_: P.args, **__: P.kwargs) -> NoReturn:
@@ -156,6 +164,17 @@ def mark(wrapper: Callable[..., Any], declared: Claim) -> None:
         whole = inspect.signature(declared.body)
         rest = [p for name, p in whole.parameters.items() if name not in declared.multiverse.axes]
         wrapper.__signature__ = whole.replace(parameters=rest)  # type: ignore[attr-defined]
+
+
+def check_margin(margin: float | None) -> None:
+    """Raises ClaimError for a change since a baseline that is no size."""
+    if margin is None:
+        return
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < margin < math.inf:
+        raise ClaimError(
+            f"margin={margin!r}: give the largest change since a baseline that still counts as none, a number above 0 "
+            "in the effect's units, as in margin=0.1."
+        )
 
 
 def in_multiverse(claimed: Claim, declared: Multiverse) -> Claim:

@@ -8,7 +8,7 @@ import click
 
 from causaltest import __version__
 
-COMMANDS = ("init", "ledger", "model", "plan", "power", "register", "verify")
+COMMANDS = ("export", "init", "ledger", "model", "plan", "power", "register", "verify")
 """Each stands in the file of its name, as a function of its name."""
 
 

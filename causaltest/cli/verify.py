@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from causaltest.cli.proofs import UNPROVEN, proof_options, tried_proofs
 from causaltest.errors import RecordError
 from causaltest.recording import lock
 from causaltest.recording.verified import Verified, verified
@@ -20,10 +21,14 @@ TAMPERED = 3
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True), default="claims")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(path: Path, as_json: bool) -> None:
+@proof_options
+def verify(
+    path: Path, as_json: bool, proofs: tuple[Path, ...], roots: Path | None, merkle_roots: dict[int, str]
+) -> None:
     """Say whether a folder's claims.lock and claims.ledger are what they were.
 
-    Exit status 0 where all holds, 3 where something was changed by hand, 1 where it cannot be read.
+    Exit status 0 where all holds, 3 where something was changed by hand, 1 where it cannot be read or a
+    time stamp does not hold.
     """
     if path.is_file() and path.name != lock.NAME:
         raise click.UsageError(f"{path} is no {lock.NAME}: name the folder that one is in.")
@@ -35,12 +40,14 @@ def verify(path: Path, as_json: bool) -> None:
             click.echo(json.dumps({"holds": False, "unreadable": str(error)}))
             sys.exit(1)
         raise click.ClickException(str(error)) from error
+    stamps = tried_proofs(proofs, folder / lock.NAME, roots=roots, merkle_roots=merkle_roots)
     if as_json:
-        click.echo(json.dumps({"holds": not found.problems, "problems": found.problems}))
+        told = {"proofs": [stamp.as_dict() for stamp in stamps]} if stamps else {}
+        click.echo(json.dumps({"holds": not found.problems, "problems": found.problems, **told}))
     else:
-        for line in lines(folder, found):
+        for line in (*lines(folder, found), *(line for stamp in stamps for line in stamp.lines())):
             click.echo(line)
-    sys.exit(TAMPERED if found.problems else 0)
+    sys.exit(TAMPERED if found.problems else 0 if all(stamp.holds for stamp in stamps) else UNPROVEN)
 
 
 def lines(folder: Path, found: Verified) -> Iterator[str]:

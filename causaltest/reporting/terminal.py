@@ -11,6 +11,7 @@ from typing import Any
 
 from causaltest import __version__
 from causaltest.judging.multiplicity import holm
+from causaltest.reporting.drift import drift_lines, drift_row, drift_word
 from causaltest.results import ClaimResult
 
 WIDTH = 116
@@ -43,6 +44,7 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         ("controls", controls(result)),
         ("to decide", needed(result)),
         *(("", line) for line in published(result)),
+        ("drift", drift_row(result.drift)),
         ("because", result.reason),
         *(("note", note) for note in result.notes if note not in said_as_control(result)),
         *(("warning", warning(w)) for w in result.warnings if not w["accepted"]),
@@ -294,7 +296,10 @@ def summary(results: Sequence[ClaimResult]) -> list[str]:
     names = ("claim", "estimate", "[bounds]", "", "n (clusters)", "p corr", "p holm", "placebo", "distance", "verdict")
     by_holm = holm_by_family(results)
     table = [(*names, "status"), *(cells(result, by_holm[i]) for i, result in enumerate(results))]
-    more = [line for line in (*stood(results), missing(results), warned(results)) if line]
+    if any(result.drift for result in results):
+        words = ("drift", *(drift_word(result.drift) or "-" for result in results))
+        table = [(*row, word) for row, word in zip(table, words, strict=True)]
+    more = [line for line in (*stood(results), missing(results), warned(results), *drift_lines(results)) if line]
     return [banner(results), "", *aligned(table), "", *more, totals(results)]
 
 

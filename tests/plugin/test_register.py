@@ -118,7 +118,7 @@ def test_a_claim_that_is_added_is_a_family_of_its_own_batch(register):
         "test_a.py::test_more": 1,
     }
     assert "batch 2, 1 new claim" in told(result)
-    assert "1 claim registered before" in told(result)
+    assert "1 claim registered before, as it is" in told(result)
 
 
 REFUSED = {
@@ -131,7 +131,7 @@ def test_looks(lab, pairs):
         return effect
     return effect
 """,
-        ["LINE: in test_looks", "    if effect > 0.5:", "reads a number before it has named"],
+        ["LINE: in test_looks", "    if effect > 0.5:", "It reads a number before it has named"],
     ),
     "helper": (
         """

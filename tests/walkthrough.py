@@ -1,0 +1,156 @@
+"""A page that is walked: its files are written, its commands run in order, and what they print is what it shows.
+
+    <!-- file claims/test_it.py -->     the block below is written to that file
+    ```console                          `$ command` lines are run, and print the lines that follow them
+    <!-- not run: why -->               the block below is shown only
+
+Dates, durations and hashes are another on every run; what is compared is the text without them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from warm import Warm
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(
+    r"(?:<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+VOLATILE = {
+    r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b": "HASH",
+    r"\b\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?( ?UTC|Z)?)?": "DATE",
+    r"\bin \d+\.\d+s\b": "in N s",
+}
+ALONE = ("pytest", "causaltest", "python")
+SHELL = set("|&;<>$`*")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a page: the line without its prompt, what the page shows below it, and where that stands."""
+
+    line: str
+    shown: str
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a page shows."""
+
+    name: str
+    text: str
+
+
+def steps(page: str) -> Iterator[Command | File]:
+    """What a page does, in order. Raises ValueError for a block that is neither run, nor a file, nor marked."""
+    for found in BLOCK.finditer(page):
+        mark, text = found["mark"] or "", found["text"]
+        if mark.startswith("file "):
+            yield File(mark.removeprefix("file ").strip(), text)
+        elif found["language"] == "console" and not mark.startswith("not run: "):
+            yield from commands(text, found.start("text"))
+        elif not mark.startswith("not run: "):
+            raise ValueError(f"A block is neither a file nor a console, and not marked as not run: {text[:80]!r}")
+
+
+def commands(text: str, start: int) -> Iterator[Command]:
+    at, lines = start, text.splitlines(keepends=True)
+    while lines:
+        line = lines.pop(0)
+        assert line.startswith("$ "), line
+        shown = []
+        while lines and not lines[0].startswith("$ "):
+            shown.append(lines.pop(0))
+        begin = at + len(line)
+        at = begin + sum(map(len, shown))
+        yield Command(line[2:].strip(), "".join(shown), (begin, at))
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two outputs say the same, but for dates, durations and hashes."""
+    return settled(one) == settled(other)
+
+
+def settled(text: str) -> str:
+    for pattern, name in VOLATILE.items():
+        text = re.sub(pattern, name, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+class Walk:
+    """A folder in which a page's steps are done, with a git of its own and nothing of the user's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "study"
+        self.folder.mkdir()
+        self.output = folder / "output.txt"
+        (folder / "bin").mkdir()
+        for name, module in {"pytest": "-m pytest", "causaltest": "-m causaltest.cli", "python": ""}.items():
+            shim = folder / "bin" / name
+            shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
+            shim.chmod(0o755)
+        self.environment = environment(folder)
+        self._warm = Warm(self.environment)
+
+    def __enter__(self) -> Walk:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._warm.__exit__(None, None, None)
+
+    def write(self, file: File) -> None:
+        path = self.folder / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+
+    def run(self, line: str) -> str:
+        """What a command prints; shells run what needs one."""
+        words = shlex.split(line)
+        if words[0] in ALONE and not SHELL & set(line):
+            self._warm.run(words, self.folder, self.environment, self.output)
+        else:
+            with self.output.open("w") as output:
+                subprocess.run(
+                    ["sh", "-c", line],
+                    cwd=self.folder,
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                )
+        printed = self.output.read_text(encoding="utf-8").replace(str(self.folder), "~/study")
+        return "\n".join(line.rstrip() for line in printed.strip("\n").splitlines())
+
+
+def environment(folder: Path) -> Mapping[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "PYTEST_", "CAUSALTEST_"))
+    }
+    kept.pop("CI", None)
+    return kept | {
+        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        "COLUMNS": "80",
+        "OMP_NUM_THREADS": "1",
+        "CAUSALTEST_CACHE_DIR": str(folder / "cache"),
+        # Whatever other plugins somebody has installed, they have no part in it.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "-p causaltest.pytest_plugin",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(folder),
+        **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in PERSON.items()},
+    }
+
+
+PERSON = {"NAME": "You", "EMAIL": "you@example.org"}
