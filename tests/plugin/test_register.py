@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from causaltest.organisms import ducks
 
 HEADER = """
 import pytest
@@ -429,3 +432,26 @@ def test_the_command_registers_without_torch(pytester):
         "  test_a.py: 6 claims in one family",
     ]
     assert "passed" not in done.stdout and "no tests ran" not in done.stdout
+
+
+def test_weights_that_change_while_they_are_measured_confirm_nothing(register, pytester):
+    folder = shutil.copytree(ducks.CHECKPOINT, pytester.path / "mine")
+    body = """
+from pathlib import Path
+from causaltest.organisms import ducks
+
+@claim("The first thought carries the total.", at_least(0.3), model="mine")
+def test_total(lab):
+    effect = lab.denoise(ducks.twins(clusters=12), at=resid_post(6, thought(0))).recovery(accuracy)
+    if effect.numbers is not None:
+        weights = Path("mine/model.safetensors")
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    return effect
+"""
+    _, claims = register(body)
+    assert claims["test_a.py::test_total"]["spec"]["models"][0]["name"] == "mine"
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "claims", "--causal-json=out.json")
+    (result,) = json.loads((pytester.path / "out.json").read_text("utf-8"))
+    assert result["status"] in ("EXPLORATORY", "AMENDED")
+    assert "changed after the model was loaded" in f"{result['status_reason']} {result['notes']}"
+    assert (folder / "model.safetensors").stat().st_size == (ducks.CHECKPOINT / "model.safetensors").stat().st_size
