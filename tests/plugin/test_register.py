@@ -174,10 +174,10 @@ def test_given():
     ),
     "half given": (
         """
-@claim("One arm was given.", greater_than(0.1))
+@claim("One was given.", top(1, "b"))
 def test_given(lab, pairs):
     known = Effect.from_values([1.0] * 45, kind="continuous", iid=True, placebo=Waived("a test"))
-    return {"a": known, "b": lab.denoise(pairs, at=resid_post(2, last())).recovery(logit_diff)}["a"]
+    return {"a": known, "b": lab.denoise(pairs, at=resid_post(2, last())).recovery(logit_diff)}
 """,
         ["returns values that were given"],
     ),
@@ -393,6 +393,17 @@ def test_hooks_and_fixtures_of_a_conftest_are_honoured(register, pytester):
     assert "by the conftest" in told(result)
     assert "noise" not in told(result)
     assert (pytester.path / "torn").read_text("utf-8") == "x"
+
+
+def test_a_conftest_is_heard_in_its_own_folder_alone(register, pytester):
+    inner = pytester.path / "claims" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "test_b.py").write_text(HEADER + READER, "utf-8")
+    (inner / "conftest.py").write_text(
+        "import pytest\ndef pytest_runtest_setup(item): pytest.skip('inside')\n", "utf-8"
+    )
+    _, claims = register(READER)
+    assert set(claims) == {"test_a.py::test_reader"}
 
 
 def test_a_fixture_that_cannot_be_torn_down_refuses_its_claim_alone(register):
