@@ -48,6 +48,7 @@ def stood(
     except RecordError as error:
         return {"status_reason": why_not or str(error), "record": dict(record.registered)}
     measured = [effect for _, effect in judged.parts]
+    why_not = why_not or other_model(spec.fields["models"], measured) or ""
     provenance = result.get("provenance", {})
     standing = record.look(
         spec,
