@@ -159,7 +159,10 @@ def test_what_is_told_names_what_was_done(written) -> None:
     for i in range(len(lock.events)):
         events = lock.events[:i] + lock.events[i + 1 :]
         assert broken_lock(Lock(lock.entries, events)), i
-    assert broken_lock(Lock(lock.entries, lock.events[::-1]))
+    first, second, third, *rest = lock.events
+    told = broken_lock(Lock(lock.entries, (first, third, second, *rest)))
+    assert [one.split(" of ")[0] for one in told] == ["the amendment"]
+    assert "follows an event that is not before it" in told[0]
 
 
 def test_an_entry_whose_hash_was_computed_anew_shows(written) -> None:
