@@ -113,6 +113,14 @@ def test_that_was_moved_here(claims: Path) -> None:
     assert asked(other).commit == git(other, "rev-parse", "HEAD")
 
 
+def test_that_stands_where_one_was_moved_away(claims: Path) -> None:
+    """The moved one is known to git, and the one in its place is not."""
+    commit(claims)
+    git(claims, "mv", LOCK, "old.lock")
+    (claims / LOCK).write_text("{ }\n")
+    assert "was taken out since" in why(claims)
+
+
 def test_that_is_ignored(claims: Path) -> None:
     (claims / ".gitignore").write_text("*.lock\n")
     commit(claims)
