@@ -383,6 +383,6 @@ def test_no_order_of_acts_confirms_what_was_not_registered_or_was_altered_or_see
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
