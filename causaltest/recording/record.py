@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
 from causaltest.recording.clock import now as now
 from causaltest.recording.git import Committed, committed
-from causaltest.recording.ledger import Ledger, Line, broken
-from causaltest.recording.lock import Entry, Lock, read_lock
-from causaltest.recording.sighted import Sighted, Sighting
+from causaltest.recording.ledger import Ledger, Line
+from causaltest.recording.lock import Lock, read_lock
+from causaltest.recording.others import seen_before
+from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Spec
-from causaltest.recording.standing import Standing, Status, day, other_numbers, standing_of
+from causaltest.recording.standing import Standing, Status, other_numbers, standing_of
 from causaltest.recording.verification import broken_record
 from causaltest.recording.versions import versions
 from causaltest.seen import Seen
@@ -66,8 +67,7 @@ class Record:
     def problem(self) -> str:
         """Why nothing that stands here may be believed; empty where it holds."""
         try:
-            lines = self.ledger.lines
-            return DOES_NOT_HOLD if broken(lines) or broken_record(self.folder, self.lock, lines) else ""
+            return DOES_NOT_HOLD if broken_record(self.folder, self.lock, self.ledger.lines) else ""
         except RecordError as error:
             return str(error)
 
@@ -156,11 +156,9 @@ class Record:
         names = self.lock.names(spec.id)
         entry = self.lock.entries.get(spec.id)
         same = [one for claim in given.claims for one in sighted.asked(claim)]
-        others = [one for one in same if one.line["claim"] not in names and not self.beside(one, entry)]
         seen = [
             *given.seen,
-            *sighted.told(given.claims, by=names),
-            *map(asked_by, others),
+            *seen_before(given.claims, sighted, self.lock, spec.id),
             *([ASKED_ELSEWHERE] if given.asked and not same else []),
         ]
         return standing_of(
@@ -172,13 +170,6 @@ class Record:
             seen=list(dict.fromkeys(seen)),
             why_not=given.why_not or self.problem,
         )
-
-    def beside(self, other: Sighting, entry: Entry | None) -> bool:
-        """Whether a look by another claim says nothing against this one: both stood fast before either was seen."""
-        if entry is None or other.line["status"] not in (Status.CONFIRMATORY, Status.REPLICATION):
-            return False
-        then = self.lock.event_of(entry)
-        return then is not None and other.number >= then["ledger"]["lines"]
 
     def looked(self, given: Asked) -> bool:
         """Whether the ledger has this very look."""
@@ -238,9 +229,10 @@ def record_of(file: Path, *, top: Path) -> Record | None:
 
 def id_in(record_folder: Path, nodeid: str, file: Path) -> str:
     """A test's id within its record: the same wherever pytest is called from."""
-    return f"{file.relative_to(record_folder).as_posix()}::{nodeid.split('::', 1)[1]}"
+    return f"{relative(file, record_folder)}::{nodeid.split('::', 1)[1]}"
 
 
-def asked_by(other: Sighting) -> str:
-    line = other.line
-    return f"{line['claim']} has asked the same of these pairs on {day(line)}, when it was {line['status']}"
+@lru_cache(maxsize=64)
+def relative(file: Path, folder: Path) -> str:
+    """A file as its record names it."""
+    return file.relative_to(folder).as_posix()

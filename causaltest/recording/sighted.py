@@ -57,6 +57,17 @@ class Sighted:
                     self._searches.setdefault(seen, one)
             self.lines, self.last = number + 1, str(line["hash"])
 
+    def named_in(self, line: Mapping[str, Any]) -> list[Seen]:
+        """What a line that follows these has looked at. Raises RecordError as `take` does."""
+        known, seen = dict(self._pairs), list[Seen]()
+        try:
+            for said in line.get("sightings", ()):
+                seen.append(parsed(said, known))
+                known.setdefault(seen[-1].pairs, seen[-1].each)
+        except (ValueError, KeyError, TypeError):
+            raise RecordError(f"The ledger's line of {line['at']} does not say which pairs were looked at.") from None
+        return seen
+
     def plain(self, seen: Iterable[Seen]) -> list[dict[str, Any]]:
         """Looks for a new line, with the hashes of pairs that no line has yet."""
         known, said = set(self._pairs), list[dict[str, Any]]()
