@@ -284,3 +284,14 @@ def test_workers_write_one_ledger(claims, folder):
     assert sorted(line["claim"] for line in lines(folder)) == ["reader1", "reader2", "reader3"]
     assert {claim["status"] for claim in results(folder).values()} == {"CONFIRMATORY"}
     assert re.search(r"claims\.lock 3 registered", ran.stdout.str())
+
+
+def test_a_lock_that_cannot_be_read_stops_no_claim(claims, folder):
+    register(claims, folder, READER)
+    (folder.path / "claims.lock").write_text("<<<<<<< HEAD\n")
+    ran = claims(READER)
+    (line,) = lines(folder)
+    assert ran.ret == 0 and line["status"] == "EXPLORATORY" and str(folder.path) not in line["reason"]
+    ran.stdout.fnmatch_lines(
+        ["causaltest * · claims.lock cannot be read · seed 0", "EXPLORATORY: claims.lock * (reader)"]
+    )
