@@ -38,6 +38,7 @@ from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.zipped import unzipped, zipped
 from causaltest.rejudged import rejudged
+from causaltest.reporting.bundle_page import page as made_page
 from causaltest.results import Family, Known
 from causaltest.reviewed import Review, reviewed
 from causaltest.session import decide
@@ -415,6 +416,18 @@ def test_a_tampered_bundle_ends_with_3_and_an_unreadable_one_with_1(folder: Path
     file.write_bytes(data[:200])
     result = run("verify", str(file))
     assert result.exit_code == 1 and "cannot be read as a ZIP" in result.output
+
+
+def test_what_steers_a_terminal_or_a_page_is_shown_as_a_question_mark(whole: Bundle, tmp_path: Path) -> None:
+    odd = whole.lock_text.replace(b"It matters.", rb"\u202eIt \u001bmatters.")
+    page = made_page(replace(whole, lock_text=odd))
+    assert "?It ?matters." in page and "\u202e" not in page and "\x1b" not in page
+    lines = [{**line, "claim": "a\x1b[2Jb"} if line["claim"] == UNREGISTERED else line for line in lines_of(whole)]
+    ledger = "".join(f"{canonical(line)}\n" for line in lines).encode()
+    file = tmp_path / "it.zip"
+    file.write_bytes(packed(replace(whole, ledger_text=ledger)))
+    output = run("verify", str(file)).output
+    assert "a?[2Jb" in output and "\x1b" not in output
 
 
 def test_a_page_that_is_not_of_the_record_is_told(whole: Bundle, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from causaltest.cli.bundle_review import TAMPERED, status_of, told
+from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
@@ -40,7 +41,7 @@ def bundle(folder: Path, output: Path | None, name: str) -> None:
     except OSError as error:
         raise click.ClickException(f"{target} could not be written: {error.strerror or error}.") from error
     for line in told(str(target), review, digest=sha256(made.lock_text).hexdigest()):
-        click.echo(line)
+        click.echo(printable(line))
     if review.tampered:
         click.echo(f"{target} was not written: see `causaltest verify {folder}`.")
         sys.exit(TAMPERED)

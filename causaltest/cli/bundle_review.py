@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from causaltest import __version__
+from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, Tried
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording import lock
@@ -38,7 +39,7 @@ def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_j
             told_of = {"problems": [str(error)]} if status == TAMPERED else {"unreadable": str(error)}
             click.echo(json.dumps({"holds": False, **told_of}))
         else:
-            click.echo(f"{'TAMPERED' if status == TAMPERED else 'Error'}: {error}", err=True)
+            click.echo(printable(f"{'TAMPERED' if status == TAMPERED else 'Error'}: {error}"), err=True)
         return status
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, lock.NAME)
@@ -50,7 +51,7 @@ def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_j
     else:
         digest = sha256(bundle.lock_text).hexdigest()
         for line in (*told(str(file), review, digest=digest), *(line for stamp in stamped for line in stamp.lines())):
-            click.echo(line)
+            click.echo(printable(line))
     return status_of(review) or (HOLDS if all(stamp.holds for stamp in stamped) else UNPROVEN)
 
 
