@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from causaltest.baseline_options import add_baseline_options, check_baseline_options
+from causaltest.baseline_options import add_baseline_options, check_baseline_options, wants_baselines
 
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="the model of the lab fixture, or OLD=NEW to measure NEW wherever a claim names OLD",
+        help="the model of the lab fixture; OLD=NEW to measure NEW wherever a claim names OLD; *=NEW for the one model "
+        "that the claims name",
     )
     group.addoption("--causal-seed", default="0", metavar="SEED", help="enters every random draw (default: 0)")
     group.addoption(
@@ -161,10 +162,12 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Counts what a node id left out, and refuses two claims with one id."""
-    if config.getoption("causal_register"):
-        suite_of(config)  # a run that registers runs no test, where there is no claim either
+    registers = config.getoption("causal_register")
+    if registers:
+        suite_of(config)  # such a run runs no test, where there is no claim either
     if SUITE in config.stash:
-        config.stash[SUITE].count_modules(items)
+        if not registers:  # there a family is what is registered together
+            config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
         config.stash[SUITE].check_baselines(items)
         if any(config.getoption(name) for name in ("causal_plan", "causal_power", "causal_register")):
@@ -245,6 +248,8 @@ class Results:
                 self.said.append(str(value))
             elif name == KEPT:
                 self.kept.append(str(value))
+        if hasattr(self.config, "workerinput"):
+            return
         # Other reporters write every property out, and this one holds a number for each pair.
         report.user_properties[:] = [(name, value) for name, value in report.user_properties if name != KEPT]
 
@@ -263,8 +268,8 @@ class Results:
             return
         if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
             self.fail(session, told)
-        if self.kept or self.config.getoption("causal_compare") is not None:
-            from causaltest.pytest_baseline import finish
+        if self.lines and wants_baselines(self.config):
+            from causaltest.pytest_kept import finish
 
             finish(self, session)
         path = self.config.getoption("causal_json")

@@ -27,7 +27,7 @@ from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
-from causaltest.recording.record import Record, id_in, record_of
+from causaltest.recording.record import Record, id_in, record_of, relative
 from causaltest.recording.seen import usual_log
 from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PROPERTY, SAID = "causaltest", "causaltest said"
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
+THE_ONE = "*"
+"""In --causal-model, the one model that the claims name, whichever it is."""
 
 
 class Suite:
@@ -184,8 +186,11 @@ class Suite:
             expand(module)
 
     def check_baselines(self, items: Sequence[pytest.Item]) -> None:
-        """Raises UsageError for a baseline that cannot be read."""
-        if self.baselines.asked.anything and not self.plans_only:
+        """Raises UsageError for a baseline that cannot be read.
+
+        Not on a worker, whose usage error pytest-xdist does not understand: there each claim tells it.
+        """
+        if self.baselines.asked.anything and not self.plans_only and not hasattr(self.config, "workerinput"):
             files = dict.fromkeys(i.path for i in items if CLAIM_ATTRIBUTE in vars(getattr(i, "function", object)))
             records = [(file, self.record(file)) for file in files]
             self.baselines.check(file.parent if record is None else record.folder for file, record in records)
@@ -207,14 +212,22 @@ class Suite:
                 f"itself: {name!r}. Write --causal-model {name}={self.option} to measure the one in place of the other."
             )
         self.named.add(name)
-        name = self.swaps.get(name, name)
+        if THE_ONE in self.swaps and len(self.named) > 1:
+            raise pytest.UsageError(
+                f"--causal-model {THE_ONE}={self.swaps[THE_ONE]} replaces the one model that the claims name, and they "
+                f"name {' and '.join(sorted(self.named))}: write --causal-model {name}={self.swaps[THE_ONE]} for the "
+                "one that is meant."
+            )
+        name = self.swaps.get(name, self.swaps.get(THE_ONE, name))
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
             # for power no model is opened, not even by a fixture
-            self._labs[name] = lab.rehearsal() if self.powers_only else lab
+            self._labs[name] = lab.rehearsal(expected=False) if self.powers_only else lab
         return self._labs[name]
 
     def default_lab(self) -> Lab:
+        if self.default_model is None and THE_ONE in self.swaps:
+            return self.lab(THE_ONE)
         if self.default_model is None:
             raise pytest.UsageError(
                 "The lab fixture has no model. Give --causal-model NAME (organism:ducks, a folder, or "
@@ -224,7 +237,7 @@ class Suite:
 
     def unused_swaps(self) -> str | None:
         """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
-        unused = sorted(set(self.swaps) - self.named)
+        unused = sorted(set(self.swaps) - self.named - {THE_ONE})
         if not unused or not self.named:
             return None
         old = unused[0]
@@ -280,7 +293,7 @@ class Suite:
             parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
             record_id=name,
             record_family=family_name(item, claim).replace(
-                item.nodeid.split("::", 1)[0], item.path.relative_to(folder).as_posix(), 1
+                item.nodeid.split("::", 1)[0], relative(item.path, folder), 1
             ),
             keep=self.baselines.keeper(claim, folder, item.user_properties),
         )
@@ -329,7 +342,7 @@ class Suite:
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
-        names = inspect.signature(claim.body).parameters
+        names = parameters_of(claim.body)
         wanted = {name: item.funcargs[name] for name in names if name in item.funcargs}
         if claim.model is None:
             return wanted
@@ -466,6 +479,11 @@ def claim_of(item: pytest.Function) -> Claim:
             "below it, a decorator wraps the body."
         )
     return claim
+
+
+@functools.lru_cache(maxsize=64)
+def parameters_of(body: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(body).parameters)
 
 
 def bound(claim: Claim, item: pytest.Function) -> Claim:

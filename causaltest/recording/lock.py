@@ -112,7 +112,12 @@ def said_of(event: Mapping[str, Any]) -> str:
 def chained(event: Mapping[str, Any], *, previous: str) -> dict[str, Any]:
     """The event with the hash of the one before, and its own."""
     whole = {**event, "previous": previous}
-    return {**whole, "hash": digest_of(whole)}
+    return {**whole, "hash": hash_of(whole)}
+
+
+def hash_of(event: Mapping[str, Any]) -> str:
+    """The hash that an event must have."""
+    return digest_of({name: value for name, value in event.items() if name != "hash"})
 
 
 def batch_digest(claims: Iterable[tuple[str, str, Iterable[str]]]) -> str:

@@ -107,8 +107,9 @@ def unique(named: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON keeps the last of two fields with one name, and says nothing."""
     made = dict(named)
     if len(made) < len(named):
-        names = [name for name, _ in named]
-        refuse(f"it has {next(n for n in names if names.count(n) > 1)!r} twice in one place")
+        first = {name: i for i, (name, _) in reversed(list(enumerate(named)))}
+        again = next(name for i, (name, _) in enumerate(named) if first[name] < i)
+        refuse(f"it has {again!r} twice in one place")
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
 from causaltest.recording.clock import now as now
 from causaltest.recording.git import Committed, committed
-from causaltest.recording.ledger import Ledger, Line, broken
+from causaltest.recording.ledger import Ledger, Line
 from causaltest.recording.lock import Lock, read_lock
 from causaltest.recording.others import seen_before
 from causaltest.recording.sighted import Sighted
@@ -67,8 +67,7 @@ class Record:
     def problem(self) -> str:
         """Why nothing that stands here may be believed; empty where it holds."""
         try:
-            lines = self.ledger.lines
-            return DOES_NOT_HOLD if broken(lines) or broken_record(self.folder, self.lock, lines) else ""
+            return DOES_NOT_HOLD if broken_record(self.folder, self.lock, self.ledger.lines) else ""
         except RecordError as error:
             return str(error)
 
@@ -230,4 +229,10 @@ def record_of(file: Path, *, top: Path) -> Record | None:
 
 def id_in(record_folder: Path, nodeid: str, file: Path) -> str:
     """A test's id within its record: the same wherever pytest is called from."""
-    return f"{file.relative_to(record_folder).as_posix()}::{nodeid.split('::', 1)[1]}"
+    return f"{relative(file, record_folder)}::{nodeid.split('::', 1)[1]}"
+
+
+@lru_cache(maxsize=64)
+def relative(file: Path, folder: Path) -> str:
+    """A file as its record names it."""
+    return file.relative_to(folder).as_posix()

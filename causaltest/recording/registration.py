@@ -79,7 +79,8 @@ def register(record: Record, candidates: Iterable[Candidate], *, whole: bool = F
         gone = sorted(lock.entries.keys() - given.keys())
         others = {id: c for id, c in sorted(given.items()) if id not in known}
         missing = {nameless(lock.entries[id].spec): id for id in gone} if others else {}
-        renamed = {id: missing[same] for id, c in others.items() if (same := nameless(c.spec.fields)) in missing}
+        maybe = others if missing else {}
+        renamed = {id: missing[same] for id, c in maybe.items() if (same := nameless(c.spec.fields)) in missing}
         new = {id: c for id, c in others.items() if id not in renamed}
         digest = batch_digest((id, c.spec.digest, c.seen) for id, c in new.items())
         entered = {id: Entry(id, c.spec.fields, batch_name(digest), c.seen) for id, c in new.items()}

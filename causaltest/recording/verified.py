@@ -55,7 +55,7 @@ def verified(folder: Path) -> Verified:
     file = folder / lock.NAME
     with uncollected():
         found, lines = read_lock(file), Ledger(folder / ledger.NAME).lines
-        problems = [*broken_record(folder, found, lines), *ledger.broken(lines)]
+        problems = broken_record(folder, found, lines)
     if not file.exists():
         if not problems:
             raise RecordError(f"There is no {lock.NAME} in {folder}: `causaltest register {folder}` begins one.")
