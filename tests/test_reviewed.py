@@ -220,6 +220,7 @@ def test_how_a_sequential_claim_was_played_cannot_be_changed(whole: Bundle) -> N
         ("t.py::broken", "verdict", "SUPPORTED"),
         ("t.py::looks", "n", 60),
         ("t.py::order", "seed", "8"),
+        ("t.py::plain", "data", "0" * 64),
     ],
 )
 def test_a_verdict_in_a_ledger_whose_hashes_were_computed_anew_is_told(whole: Bundle, id: str, field: str, value: Any):
