@@ -22,6 +22,7 @@ from causaltest.asking.orderings import monotone
 from causaltest.asking.predictions import at_least, at_most
 from causaltest.cli import main
 from causaltest.cli.bundle_review import with_page
+from causaltest.cli.proofs import Tried
 from causaltest.effect import Effect
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording.baseline import (
@@ -405,6 +406,25 @@ def test_a_bundle_is_packed_and_verified_by_command(folder: Path, tmp_path: Path
     assert told["holds"] and len(told["looks"]) == 7
     page = unzipped(file, NAMES)[PAGE].decode()
     assert "It &lt;b&gt;matters&lt;/b&gt;." in page and "<script" not in page and "http" not in page
+
+
+def test_a_time_stamp_is_asked_of_the_lock_in_the_bundle(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def tried(proofs: Any, lock: Path, **_: Any) -> list[Tried]:
+        asked.append(lock.read_bytes())
+        return [Tried(str(proof), "DOES NOT HOLD", ("It is of another file.",)) for proof in proofs]
+
+    monkeypatch.setattr("causaltest.cli.verify.tried_proofs", tried)
+    file, proof = tmp_path / "it.zip", tmp_path / "it.tsr"
+    proof.write_bytes(b"")
+    run("bundle", str(folder), "-o", str(file))
+    result = run("verify", str(file), "--proof", str(proof))
+    assert result.exit_code == 1 and "DOES NOT HOLD" in result.output
+    assert asked == [(folder / "claims.lock").read_bytes()]
+    assert not json.loads(run("verify", str(file), "--proof", str(proof), "--json").output)["proofs"][0]["holds"]
 
 
 def test_a_tampered_bundle_ends_with_3_and_an_unreadable_one_with_1(folder: Path, tmp_path: Path) -> None:
