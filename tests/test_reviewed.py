@@ -259,6 +259,14 @@ def test_a_second_look_is_not_the_confirming_one(folder: Path) -> None:
     assert reviewed(chained(bundle, change)).tampered
 
 
+def test_a_claim_is_known_by_the_look_that_confirmed_it(folder: Path) -> None:
+    look_at("t.py::plain", folder, seed="8")
+    look_at(UNREGISTERED, folder, seed="8")
+    review = reviewed(replace(bundle_of(folder, baseline="baseline"), effects=Baseline({})))
+    assert of(review, "t.py::plain").status == "CONFIRMATORY"
+    assert of(review, UNREGISTERED).at == lines_of(bundle_of(folder, baseline="baseline"))[-1]["at"]
+
+
 def test_a_line_that_was_taken_out_is_told(whole: Bundle) -> None:
     first, *others = whole.ledger_text.splitlines(keepends=True)
     assert reviewed(replace(whole, ledger_text=b"".join(others))).tampered
