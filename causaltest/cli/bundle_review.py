@@ -28,7 +28,7 @@ NAMED = 5
 """Claims that are named one by one."""
 
 
-def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_json: bool = False) -> int:
+def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]] | None = None, as_json: bool = False) -> int:
     """Judges a bundle again and says what stands: the exit status. `stamps` tries the time stamps of a lock."""
     try:
         bundle = read_bundle(file)
@@ -41,10 +41,7 @@ def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_j
         else:
             click.echo(printable(f"{'TAMPERED' if status == TAMPERED else 'Error'}: {error}"), err=True)
         return status
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, lock.NAME)
-        copy.write_bytes(bundle.lock_text)
-        stamped = stamps(copy)
+    stamped = [] if stamps is None else stamped_by(stamps, bundle)
     if as_json:
         proofs = {"proofs": [stamp.as_dict() for stamp in stamped]} if stamped else {}
         click.echo(json.dumps({**as_data(review), **proofs}))
@@ -53,6 +50,14 @@ def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_j
         for line in (*told(str(file), review, digest=digest), *(line for stamp in stamped for line in stamp.lines())):
             click.echo(printable(line))
     return status_of(review) or (HOLDS if all(stamp.holds for stamp in stamped) else UNPROVEN)
+
+
+def stamped_by(stamps: Callable[[Path], Sequence[Tried]], bundle: Bundle) -> Sequence[Tried]:
+    """What time stamps show of the bundle's lock, which they want as a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, lock.NAME)
+        copy.write_bytes(bundle.lock_text)
+        return stamps(copy)
 
 
 def with_page(review: Review, bundle: Bundle) -> Review:
