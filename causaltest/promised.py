@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.asking.portions import in_portion, portions_of
+from causaltest.asking.portions import in_portion
 from causaltest.asking.questions import experiments_of
 from causaltest.effect import Effect
 from causaltest.effects import Measured
 from causaltest.errors import ClaimError
+from causaltest.looks import plan_of
 from causaltest.once import misdirected, returned_effect
 from causaltest.results import Known
 from causaltest.variants import plan_variants, refuse_alike
@@ -25,7 +26,7 @@ def promised(claim: Claim, arguments: Mapping[str, Any], known: Known) -> list[M
     """The effects that the body would return, one or one for each variant; no model is opened.
 
     Raises RehearsalRead from the line that reads a number; ClaimError for values that were measured already, for what
-    could never be judged as the claim says, for variants that ask the same, and for too few clusters for its looks;
+    could never be judged as the claim says, for variants that ask the same, and for looks that its pairs do not allow;
     and what the body raises.
     """
     if claim.multiverse is None:
@@ -37,6 +38,7 @@ def promised(claim: Claim, arguments: Mapping[str, Any], known: Known) -> list[M
 
 
 def promise(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Measured:
+    whole = arguments
     if claim.stopping is not None:
         arguments = in_portion(arguments, claim.stopping, 0)
     stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
@@ -48,6 +50,5 @@ def promise(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Measure
     if wrong is not None:
         raise ClaimError(wrong)
     if claim.stopping is not None:
-        for pairs in {e.patching.pairs.digest: e.patching.pairs for e in experiments_of(effect.question)}.values():
-            portions_of(pairs, claim.stopping, known.seed)
+        plan_of(claim, whole, known)
     return effect

@@ -162,7 +162,8 @@ def sentence_of(written: Written, file: Path) -> str:
     total = sum(written.counts.values())
     if written.created:
         ours = " CI is set: what is not committed is gone with this machine." if in_ci() else ""
-        return f"baseline created: {file.as_posix()} with {claims(total)}. Commit it, and later runs compare.{ours}"
+        named = f"{file.as_posix()} with {claims(total)}"
+        return f"baseline created: {named}. Commit it; --causal-compare compares with it.{ours}"
     words = {"saved": "saved", "new": "added", "changed": "replaced"}
     told = ", ".join(f"{claims(n)} {words[how]}" for how, n in written.counts.items())
     rest = f"; {claims(written.stayed)} left as {'it was' if written.stayed == 1 else 'they were'}"

@@ -162,10 +162,12 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Counts what a node id left out, and refuses two claims with one id."""
-    if config.getoption("causal_register"):
-        suite_of(config)  # a run that registers runs no test, where there is no claim either
+    registers = config.getoption("causal_register")
+    if registers:
+        suite_of(config)  # such a run runs no test, where there is no claim either
     if SUITE in config.stash:
-        config.stash[SUITE].count_modules(items)
+        if not registers:  # there a family is what is registered together
+            config.stash[SUITE].count_modules(items)
         config.stash[SUITE].check_ids()
         config.stash[SUITE].check_baselines(items)
         if any(config.getoption(name) for name in ("causal_plan", "causal_power", "causal_register")):

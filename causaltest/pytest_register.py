@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.settings import Settings
+from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import labs_of
 from causaltest.promised import promised
@@ -23,14 +25,13 @@ from causaltest.recording.amendment import Amended, amend
 from causaltest.recording.earlier import Earlier
 from causaltest.recording.record import Record, record_of
 from causaltest.recording.registration import Candidate, Registered, register
-from causaltest.recording.seen import SeenLog
+from causaltest.recording.seen import SeenLog, sightings_of
+from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Sources, spec_of
 from causaltest.refusals import why_refused
 from causaltest.results import Known
 
 Prepared = tuple[Claim, Mapping[str, Any], Known]
-OBJECTS_BEFORE_COLLECTING = 100_000
-"""Ten thousand claims are a million objects, none of which is garbage."""
 
 NAMED = 10
 """Claims that are named, where the same is told of many."""
@@ -52,9 +53,6 @@ def prepare(config: pytest.Config) -> None:
                 "There is no folder claims here, and pytest's testpaths names none: say which claims are registered, "
                 "as in `causaltest register FOLDER`."
             )
-    before = gc.get_threshold()
-    gc.set_threshold(OBJECTS_BEFORE_COLLECTING, *before[1:])
-    config.add_cleanup(lambda: gc.set_threshold(*before))
 
 
 @dataclass
@@ -70,10 +68,20 @@ class Registration:
     """By node id, why."""
     skipped: dict[str, str] = field(default_factory=dict)
     done: list[tuple[Record, Registered]] = field(default_factory=list)
-    amended: list[Amended] = field(default_factory=list)
+    amended: list[tuple[Record, list[Amended]]] = field(default_factory=list)
     _records: dict[Path, Record] = field(default_factory=dict)
-    _candidates: dict[Path, list[Candidate]] = field(default_factory=dict)
+    _entered: dict[str, tuple[Path, Candidate]] = field(default_factory=dict)
+    """By node id, in which folder's lock."""
+    _sighted: dict[Path, Sighted | None] = field(default_factory=dict)
     _sources: Sources = field(default_factory=Sources)
+
+    @property
+    def candidates(self) -> dict[Path, list[Candidate]]:
+        """What is to be registered, by the folder of its lock."""
+        given: dict[Path, list[Candidate]] = {}
+        for folder, candidate in self._entered.values():
+            given.setdefault(folder, []).append(candidate)
+        return given
 
     @cached_property
     def earlier(self) -> Earlier:
@@ -98,23 +106,31 @@ class Registration:
             raise session.Interrupted(f"{session.testsfailed} errors during collection, so nothing was registered")
         items = [item for item in session.items if isinstance(item, pytest.Function)]
         with QuietSetup(self.config) as quiet:
-            for item, following in zip(items, [*items[1:], None], strict=True):
-                try:
+            for item, following in zip_longest(items, items[1:]):
+                with self.refusing(item):
                     quiet.set_up(item)
                     self.enter(item.nodeid, *prepared(item))
-                except pytest.skip.Exception as reason:
-                    self.skipped[item.nodeid] = str(reason)
-                except (Exception, pytest.fail.Exception) as error:
-                    self.refused[item.nodeid] = why_refused(error, item.name, self.config.invocation_params.dir)
-                finally:
+                with self.refusing(item):
                     quiet.tear_down(item, following)
         session.testsfailed += len(self.refused)
         self.write()
 
+    @contextmanager
+    def refusing(self, item: pytest.Function) -> Iterator[None]:
+        """Keeps why a claim cannot be registered, so that the others are."""
+        try:
+            yield
+        except pytest.skip.Exception as reason:
+            self.skipped[item.nodeid] = str(reason)
+        except (Exception, pytest.fail.Exception) as error:
+            self.refused[item.nodeid] = why_refused(error, item.name, self.config.invocation_params.dir)
+            self._entered.pop(item.nodeid, None)
+
     def enter(self, nodeid: str, claim: Claim, arguments: Mapping[str, Any], known: Known) -> None:
         """Rehearses a claim and keeps its spec."""
         assert known.record is not None
-        questions = [effect.question for effect in promised(claim, arguments, known)]
+        effects = promised(claim, arguments, known)
+        questions = [effect.question for effect in effects]
         spec = spec_of(
             claim,
             questions,
@@ -126,27 +142,37 @@ class Registration:
             parameters=known.parameters,
             sources=self._sources,
         )
-        seen = self.earlier.told(questions)
-        self._candidates.setdefault(known.record.folder, []).append(Candidate(spec, seen))
+        seen = tuple(dict.fromkeys([*self.earlier.told(questions), *self.in_ledger(known, effects)]))
+        self._entered[nodeid] = (known.record.folder, Candidate(spec, seen))
+
+    def in_ledger(self, known: Known, effects: Sequence[Measured]) -> list[str]:
+        """What the ledger knows of looks at a claim's pairs."""
+        assert known.record is not None
+        folder = known.record.folder
+        if folder not in self._sighted:
+            self._sighted[folder] = known.record.sighted() if known.record.ledger.lines else None
+        sighted = self._sighted[folder]
+        return [] if sighted is None else sighted.told(sightings_of(effects), by=known.record_id)
 
     def write(self) -> None:
         """Writes the locks. Raises UsageError where two would be begun, or one cannot be read or written."""
-        begun = [folder for folder in self._candidates if not Record(folder).lock_file.exists()]
+        given = self.candidates
+        begun = [folder for folder in given if not Record(folder).lock_file.exists()]
         if len(begun) > 1:
             raise pytest.UsageError(
                 f"These claims have no lock in common: {', '.join(self.seen_from_here(f) for f in begun)} would each "
                 "get one. Register one folder at a time, or name the folder above them."
             )
-        for folder, candidates in self._candidates.items():
+        for folder, candidates in given.items():
             record = Record(folder)
             try:
-                if amending := self.config.getoption("causal_amend"):
-                    option = self.config.getoption
-                    self.amended += amend(
-                        record, candidates, amending, why=option("causal_why"), was=option("causal_was")
-                    )
+                families = in_families(candidates, record)
+                if ids := self.config.getoption("causal_amend"):
+                    why, was = self.config.getoption("causal_why"), self.config.getoption("causal_was")
+                    self.amended.append((record, amend(record, families, ids, why=why, was=was)))
                 else:
-                    self.done.append((record, register(record, in_families(candidates, record))))
+                    whole = not (self.refused or self.skipped) and covers(self.config, folder)
+                    self.done.append((record, register(record, families, whole=whole)))
             except RecordError as error:
                 raise pytest.UsageError(str(error)) from error
             except OSError as error:
@@ -154,7 +180,11 @@ class Registration:
 
     def lines(self) -> list[str]:
         """What is told: what entered, what did not and why, and what to do next."""
-        told = [str(one) for one in self.amended]
+        told: list[str] = []
+        for record, amended in self.amended:
+            lock = self.seen_from_here(record.lock_file)
+            told += [f"{lock}: {counted(len(amended), 'claim')} amended", *(f"  {one}" for one in amended)]
+            told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Amend claims"')
         for record, done in self.done:
             told += self.entered(record, done)
         for nodeid, why in self.skipped.items():
@@ -168,27 +198,28 @@ class Registration:
         ]
         if left:
             told += ["", f"{' and '.join(left)}: what is not registered can still be run, and is EXPLORATORY."]
-        return told or ["No claims were found."]
+        # Where a lock could not be written, pytest tells why.
+        return told or ([] if self._entered else ["No claims were found."])
 
     def entered(self, record: Record, done: Registered) -> list[str]:
         lock = self.seen_from_here(record.lock_file)
-        if not done.new:
-            told = [f"{lock}: nothing new"]
-        else:
-            told = [f"{lock}: batch {done.batch}, {counted(len(done.new), 'new claim')}"]
-            families = {
-                e.spec["family"]["name"]: e.spec["family"]["size"] for e in map(record.lock.entries.get, done.new) if e
-            }
+        new = set(done.new)
+        candidates = [c for c in self.candidates[record.folder] if c.spec.id in new]
+        if new:
+            told = [f"{lock}: batch {done.batch}, {counted(len(new), 'new claim')}"]
+            families = Counter(c.spec.fields["family"]["name"] for c in candidates)
             told += [f"  {name}: {counted(size, 'claim')} in one family" for name, size in sorted(families.items())]
+        else:
+            told = [f"{lock}: nothing new"]
         if done.unchanged:
             told.append(f"  {counted(len(done.unchanged), 'claim')} registered before, as they are")
-        seen = [id for id in done.new if record.lock.entries[id].seen]
+        seen = [c for c in candidates if c.seen]
         if seen:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")
-            told += [f"    {id}: {record.lock.entries[id].seen[0]}" for id in seen[:NAMED]]
+            told += [f"    {c.spec.id}: {c.seen[0]}" for c in seen[:NAMED]]
             told += [f"    and {len(seen) - NAMED} more"] if len(seen) > NAMED else []
-        told += [f"  {sentence}." for sentence in done.sentences()]
-        if done.new:
+        told += [f"  {sentence}." for sentence in done.sentences(self.seen_from_here(record.folder))]
+        if new:
             told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Register claims"')
         return told
 
@@ -215,6 +246,15 @@ def begun_in(config: pytest.Config, file: Path) -> Path:
     named = [(base / str(argument).split("::", 1)[0]).resolve() for argument in config.args]
     above = [path if path.is_dir() else path.parent for path in named if path in (file, *file.parents)]
     return above[0] if above else file.parent
+
+
+def covers(config: pytest.Config, folder: Path) -> bool:
+    """Whether every claim of a folder was collected: it was named whole, and nothing selects among its tests."""
+    selecting = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "last_failed")
+    if any(getattr(config.option, name, None) for name in selecting):
+        return False
+    named = [(config.invocation_params.dir / str(argument)).resolve() for argument in config.args]
+    return any(path == folder or path in folder.parents for path in named)
 
 
 def counted(number: int, what: str) -> str:

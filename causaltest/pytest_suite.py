@@ -27,8 +27,9 @@ from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
-from causaltest.recording.record import Record, id_in, record_of
+from causaltest.recording.record import Record, id_in, record_of, relative
 from causaltest.recording.seen import usual_log
+from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import announce, decide
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
 PROPERTY, SAID = "causaltest", "causaltest said"
-PASSED_ONLY = ("CONFIRMATORY", "REPRODUCED")
-"""What --causal-confirmatory-only passes."""
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 THE_ONE = "*"
 """In --causal-model, the one model that the claims name, whichever it is."""
@@ -223,7 +222,7 @@ class Suite:
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
             # for power no model is opened, not even by a fixture
-            self._labs[name] = lab.rehearsal() if self.powers_only else lab
+            self._labs[name] = lab.rehearsal(expected=False) if self.powers_only else lab
         return self._labs[name]
 
     def default_lab(self) -> Lab:
@@ -294,7 +293,7 @@ class Suite:
             parameters=dict(getattr(getattr(item, "callspec", None), "params", {})),
             record_id=name,
             record_family=family_name(item, claim).replace(
-                item.nodeid.split("::", 1)[0], item.path.relative_to(folder).as_posix(), 1
+                item.nodeid.split("::", 1)[0], relative(item.path, folder), 1
             ),
             keep=self.baselines.keeper(claim, folder, item.user_properties),
         )
@@ -330,7 +329,7 @@ class Suite:
         return Family(name, len(members))
 
     def conclude(self, result: ClaimResult) -> bool:
-        if self.confirmatory_only and result.status not in PASSED_ONLY:
+        if self.confirmatory_only and result.status not in GOOD:
             told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
             pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
         if self.baselines.fails(result):
@@ -343,7 +342,7 @@ class Suite:
         return True
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
-        names = inspect.signature(claim.body).parameters
+        names = parameters_of(claim.body)
         wanted = {name: item.funcargs[name] for name in names if name in item.funcargs}
         if claim.model is None:
             return wanted
@@ -480,6 +479,11 @@ def claim_of(item: pytest.Function) -> Claim:
             "below it, a decorator wraps the body."
         )
     return claim
+
+
+@functools.lru_cache(maxsize=64)
+def parameters_of(body: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(body).parameters)
 
 
 def bound(claim: Claim, item: pytest.Function) -> Claim:

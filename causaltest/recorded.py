@@ -12,6 +12,7 @@ from causaltest.effect import Question
 from causaltest.errors import RecordError
 from causaltest.once import Judged, misdirected
 from causaltest.recording.fingerprint import fingerprint
+from causaltest.recording.identity import other_model
 from causaltest.recording.record import Record
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import sightings_of
@@ -46,14 +47,15 @@ def stood(
         spec = as_spec(claim, questions, known, labs)
     except RecordError as error:
         return {"status_reason": why_not or str(error), "record": dict(record.registered)}
+    measured = [effect for _, effect in judged.parts]
     provenance = result.get("provenance", {})
     standing = record.look(
         spec,
         seed=known.seed,
         seen=result["seen"],
-        claims=sightings_of(measured for _, measured in judged.parts),
+        claims=sightings_of(measured),
         asked=asked,
-        why_not=why_not,
+        why_not=why_not or other_model(spec.fields["models"], measured) or "",
         told={
             **told_of(judged),
             "device": provenance.get("device", ""),

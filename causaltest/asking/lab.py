@@ -124,9 +124,12 @@ class Lab:
             self._backend.expect(self._expected)
         return self._backend
 
-    def rehearsal(self) -> Lab:
-        """The same lab without a model: effects that know only their experiment, which this lab comes to expect."""
-        backend = Rehearsal(self.name, self.expect)
+    def rehearsal(self, *, expected: bool = True) -> Lab:
+        """The same lab without a model: effects that know only their experiment, which this lab comes to expect.
+
+        `expected=False` is for where nothing will be measured.
+        """
+        backend = Rehearsal(self.name, self.expect) if expected else Rehearsal(self.name)
         return Lab(name=self.name, backend=backend, seed=self.seed, settings=self.settings)
 
     def in_portion(self, stopping: Stopping, look: int) -> Lab:

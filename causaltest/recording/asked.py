@@ -167,7 +167,7 @@ def summary_of(plain: Any) -> str:
     if "difference" in plain:
         return "  minus  ".join(map(summary_of, plain["difference"]))
     if "effects" in plain:
-        return "; ".join(f"{one['name']}: {summary_of(one['asked'])}" for one in plain["effects"])
+        return "; ".join(f"{name_text(one['name'])}: {summary_of(one['asked'])}" for one in plain["effects"])
     if "variants" in plain:
         return "; ".join(f"{name}: {summary_of(one)}" for name, one in plain["variants"].items())
     if "metric" not in plain:
@@ -178,6 +178,10 @@ def summary_of(plain: Any) -> str:
     told = "" if by["kind"] == "replace" else f" by {by['kind']}{amount}"
     how = "" if method is None else f", estimated by {method['name'].replace('_', ' ')}"
     return f"{plain['quantity']}({plain['metric']['name']}), {plain['direction']} {' + '.join(places)}{told}{how}"
+
+
+def name_text(plain: Any) -> str:
+    return str(tuple(plain)) if isinstance(plain, list) else str(plain)
 
 
 def edge_text(plain: Mapping[str, Any]) -> str:

@@ -37,18 +37,64 @@ def sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def plain(data: Any, *, at: str = "") -> Any:
-    """The same data of strings, integers, lists and mappings alone."""
-    if data is None or isinstance(data, bool | str):
+def plain(data: Any) -> Any:
+    """The same data of strings, integers, lists and mappings alone.
+
+    Raises RecordError for NaN, infinity, two keys that read alike, and what JSON has no form for: with its path.
+    """
+    try:
+        return plainly(data)
+    except NoForm as error:
+        raise RecordError(f"{error.path or 'a value'} is {error}") from error
+
+
+class NoForm(Exception):
+    """A value without a plain form, and where it is."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.path = ""
+
+    def inside(self, name: str) -> NoForm:
+        """The same, seen from a level above."""
+        self.path = name + ("." if self.path and not self.path.startswith("[") else "") + self.path
+        return self
+
+
+def plainly(data: Any) -> Any:
+    kind = type(data)
+    if kind is str or kind is bool or data is None:
         return data
+    if kind is dict or isinstance(data, Mapping):
+        return plain_mapping(data)
+    if kind is list or kind is tuple:
+        made = []
+        for i, value in enumerate(data):
+            try:
+                made.append(plainly(value))
+            except NoForm as error:
+                raise error.inside(f"[{i}]") from None
+        return made
     if isinstance(data, int):
-        return data if abs(data) <= LARGEST_INTEGER else str(data)
+        return int(data) if abs(data) <= LARGEST_INTEGER else str(int(data))
     if isinstance(data, float):
         if not math.isfinite(data):
-            raise RecordError(f"{at or 'a value'} is {data}, which cannot be registered: give a finite number.")
+            raise NoForm(f"{data}, which cannot be registered: give a finite number.")
         return repr(float(data))
-    if isinstance(data, Mapping):
-        return {str(name): plain(value, at=f"{at}.{name}" if at else str(name)) for name, value in data.items()}
+    if isinstance(data, str):
+        return str(data)
     if isinstance(data, list | tuple):
-        return [plain(value, at=f"{at}[{i}]") for i, value in enumerate(data)]
-    raise RecordError(f"{at or 'a value'} is {type(data).__name__}, which has no plain form.")
+        return plainly(list(data))
+    raise NoForm(f"{kind.__name__}, which has no plain form.")
+
+
+def plain_mapping(data: Mapping[Any, Any]) -> dict[str, Any]:
+    made = {}
+    for name, value in data.items():
+        try:
+            made[str(name)] = plainly(value)
+        except NoForm as error:
+            raise error.inside(str(name)) from None
+    if len(made) < len(data):
+        raise NoForm(f"a mapping with two keys that read alike, among {sorted(made)[:5]}: name them differently.")
+    return made

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from causaltest.asking.questions import experiments_of
 from causaltest.asking.sightings import claim_key, looked_at, overlap, seen_by
 from causaltest.effect import Question
 from causaltest.seen import Seen
 
+Key = tuple[frozenset[str], frozenset[str]]
 MEASURED = "the same was measured on these pairs before it was registered"
 
 
@@ -15,16 +17,9 @@ class Earlier:
     """All looks so far, to be asked about many claims."""
 
     def __init__(self, looks: Iterable[Seen]) -> None:
-        self._claims: dict[str, list[Seen]] = {}
-        """Questions that were asked before, by their hash."""
-        self._others: list[Seen] = []
-        """Sweeps and searches."""
-        self._known: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
-        for seen in looks:
-            if seen.kind == "claim":
-                self._claims.setdefault(seen.question, []).append(seen)
-            else:
-                self._others.append(seen)
+        self._looks = list(looks)
+        self._known: dict[Key, tuple[Seen, ...]] = {}
+        """By models and pairs, the looks that saw some of them."""
 
     def told(self, questions: Iterable[Question | None]) -> tuple[str, ...]:
         """A sentence for each look that saw some of a claim's pairs; its own looks are among them.
@@ -33,22 +28,24 @@ class Earlier:
         """
         sentences: dict[str, None] = {}
         for question in questions:
-            found = [seen for seen in seen_by(question) if seen not in self._others]
-            if not (self._claims or self._others or found):
+            found = seen_by(question)
+            if not found and not (self._looks and self._near(question)):
                 continue
             claim = looked_at(question)
-            if claim is None:
-                continue
-            sentences |= dict.fromkeys(s for seen in found if (s := overlap(claim, seen)))
-            sentences |= dict.fromkeys(self._by_others(claim))
-            asked = self._claims.get(claim.question, ())
-            sentences |= dict.fromkeys(
-                MEASURED if claim_key(seen) == claim_key(claim) else s for seen in asked if (s := overlap(claim, seen))
-            )
+            if claim is not None:
+                looks = dict.fromkeys([*found, *self._near(question)])
+                sentences |= dict.fromkeys(s for seen in looks if (s := sentence(claim, seen)))
         return tuple(sentences)
 
-    def _by_others(self, claim: Seen) -> tuple[str, ...]:
-        key = (claim.models, claim.pairs)
+    def _near(self, question: Question | None) -> tuple[Seen, ...]:
+        """The looks at any of a question's models and pairs; what they asked is not compared yet."""
+        patchings = [experiment.patching for experiment in experiments_of(question)]
+        key = (frozenset(p.model for p in patchings), frozenset(p.pairs.digest for p in patchings))
         if key not in self._known:
-            self._known[key] = tuple(s for seen in self._others if (s := overlap(claim, seen)))
+            models, each = key[0], frozenset().union(*(p.pairs.each for p in patchings))
+            self._known[key] = tuple(s for s in self._looks if models & set(s.models) and each & s.each)
         return self._known[key]
+
+
+def sentence(claim: Seen, seen: Seen) -> str:
+    return MEASURED if claim_key(seen) == claim_key(claim) else overlap(claim, seen)

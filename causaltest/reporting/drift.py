@@ -34,7 +34,8 @@ def margin_told(drift: Mapping[str, Any]) -> str:
     if drift_word(drift) in (NEW, UNKEPT, OTHER):
         return ""
     if drift["margin"] is None:
-        return "No margin is declared: margin=... in @claim, --causal-margin or causaltest_margin."
+        how = "A margin is declared by margin=... in @claim, by --causal-margin or causaltest_margin."
+        return how if drift["word"] == "INCONCLUSIVE" else ""
     return f"(margin {drift['margin']:g}, {drift['whose']})"
 
 

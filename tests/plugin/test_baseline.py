@@ -86,7 +86,7 @@ def test_where_there_is_no_baseline_it_is_created_with_a_note_and_then_holds(run
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
         ["drift from baselines/baseline.safetensors: 3 new",
-         "baseline created: baselines/baseline.safetensors with 3 claims. Commit it, and later runs compare."]
+         "baseline created: *baseline.safetensors with 3 claims. Commit it; --causal-compare compares with it."]
     )  # fmt: skip
     before = baseline_file(pytester.path).read_bytes()
     result = run("--causal-compare", "-v")
@@ -111,7 +111,7 @@ def test_a_finding_that_moved_is_told_and_fails_only_when_asked(run, pytester):
     result.stdout.fnmatch_lines(
         ["drift from baselines/baseline.safetensors: 1 regressed, 1 improved, 1 inconclusive",
          "  REGRESSED  test_claims.py::test_large: *(margin 0.1, declared by the claim)",
-         "  INCONCLUSIVE  test_claims.py::test_unit: *No margin is declared: *",
+         "  INCONCLUSIVE  test_claims.py::test_unit: *A margin is declared by *",
          "  IMPROVED  test_claims.py::test_small: *"]
     )  # fmt: skip
     assert run("--causal-compare-fail", "-v", large=-0.3).stdout.str().count("test_large REGRESSED ") == 1
@@ -144,6 +144,13 @@ def test_recovery_has_a_usual_margin_which_is_called_one(run, pytester):
     result = run("--causal-compare", "-v", body=MEASURED)
     assert drifts(pytester)["test_reader"]["margin"] == 0.1
     result.stdout.fnmatch_lines(["  drift *HOLDS: *(margin 0.1, the default)"])
+
+
+def test_a_change_in_the_metrics_own_units_has_no_usual_margin(run, pytester):
+    body = MEASURED.replace("recovery(accuracy)", "change(accuracy)")
+    run("--causal-save", body=body)
+    run("--causal-compare", body=body)
+    assert (drifts(pytester)["test_reader"]["margin"], words(pytester)["test_reader"]) == (None, "HOLDS")
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "nan", "inf"])
