@@ -76,13 +76,7 @@ def test_it_says_what_became_of_each_claim(folder):
     assert [path.name for path in (folder / "claims").iterdir() if path.name != "__pycache__"] == ["test_planted.py"]
 
 
-def test_options_of_pytest_are_handed_on_and_a_model_compared_with_itself_holds(folder):
-    ran = run("organism:planted", "organism:planted", "claims", "-k", "reader", "--fail")
-    assert ran.exit_code == 0, ran.output
-    assert ran.output.splitlines()[-1] == "1 claim in both: 1 hold (1 of them to rounding)."
-
-
-def test_several_models_are_asked_about(folder):
+def test_several_models_are_asked_about_and_options_of_pytest_are_handed_on(folder):
     with (folder / "claims" / "test_planted.py").open("a") as file:
         file.write(TWO_MODELS)
     ran = run("organism:planted", "organism:planted", "claims", "-k", "other or reader", "--fail")
