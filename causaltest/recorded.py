@@ -56,7 +56,7 @@ def stood(
         seen=result["seen"],
         claims=sightings_of(measured),
         asked=asked,
-        why_not=why_not or other_model(spec.fields["models"], measured) or "",
+        why_not=why_not,
         told={
             **told_of(judged),
             "device": provenance.get("device", ""),
