@@ -40,6 +40,17 @@ def add_baseline_options(group: pytest.OptionGroup, parser: pytest.Parser) -> No
         help="add claims that the baseline has not; changed: replace those that moved, too; compares",
     )
     group.addoption(
+        "--causal-across-models",
+        action="store_true",
+        help="compare although the model is another than the baseline's; compares",
+    )
+    group.addoption(
+        "--causal-baselines",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder of all baselines, in place of baselines/ beside the claims",
+    )
+    group.addoption(
         "--causal-margin",
         type=float,
         metavar="SIZE",
@@ -59,6 +70,9 @@ class Asked:
     update: str | None = None
     margin: float | None = None
     """For claims that declare none."""
+    across_models: bool = False
+    folder: Path | None = None
+    """Of all baselines; None for one beside the claims."""
 
     @property
     def anything(self) -> bool:
@@ -68,10 +82,24 @@ class Asked:
     def of(cls, config: pytest.Config) -> Asked:
         """What the options and the ini file say."""
         compare, update = config.getoption("causal_compare"), config.getoption("causal_update")
-        fail = bool(config.getoption("causal_compare_fail"))
-        if compare is None and (update is not None or fail):
+        fail, across = (bool(config.getoption(f"causal_{name}")) for name in ("compare_fail", "across_models"))
+        if compare is None and (update is not None or fail or across):
             compare = USUAL
-        return cls(config.getoption("causal_save"), compare, fail, update, margin_of(config))
+        folder = config.getoption("causal_baselines")
+        return cls(
+            save=config.getoption("causal_save"),
+            compare=compare,
+            fail=fail,
+            update=update,
+            margin=margin_of(config),
+            across_models=across,
+            folder=None if folder is None else config.invocation_params.dir / folder,
+        )
+
+
+def wants_baselines(config: pytest.Config) -> bool:
+    """Whether any option asks for a baseline."""
+    return Asked.of(config).anything
 
 
 def check_baseline_options(config: pytest.Config) -> None:
@@ -79,6 +107,12 @@ def check_baseline_options(config: pytest.Config) -> None:
     for option in NAMED:
         check_name(config, option)
     margin_of(config)
+    folder = config.getoption("causal_baselines")
+    if folder is not None and (config.invocation_params.dir / folder).is_file():
+        raise pytest.UsageError(
+            f"--causal-baselines {folder} is a file; give the folder, and the baseline's name by --causal-save=NAME or "
+            "--causal-compare=NAME."
+        )
     if config.getoption("causal_update") is None:
         return
     if config.getoption("causal_save") is not None:

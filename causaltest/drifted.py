@@ -19,8 +19,8 @@ from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
 from causaltest.errors import JudgementError
+from causaltest.recording.changes import differences
 from causaltest.recording.saved import SavedClaim
-from causaltest.recording.spec import differences
 from causaltest.rejudged import prediction_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class Drift:
     """Pairs that were compared."""
     parts: tuple[tuple[str, Word, float], ...] = ()
     """Of an order's steps or of variants: name, word and estimate of each."""
+    lost: bool = False
+    """Whether the claim had numbers before, and now is INVALID: no change can be measured, and yet it is one."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the finding is not what it was: it has REGRESSED, or has no numbers any more."""
+        return self.word == "REGRESSED" or self.lost
 
 
 def drifted(
@@ -83,7 +90,8 @@ def drifted(
         return replace(nothing, cause="experiment", sentence=not_compared(other))
     for claim, when in ((before, "in the baseline"), (after, "now")):
         if not claim.effects or claim.told.get("verdict") == "INVALID":
-            return replace(nothing, sentence=f"Not compared: {when} the claim is INVALID, and its numbers say nothing.")
+            told = f"Not compared: {when} the claim is INVALID, and its numbers say nothing."
+            return replace(nothing, sentence=told, lost=claim is after)
     try:
         drift = compared(before, after, margin=margin, seed=seed, same=not (set(map(first, changed)) - OF_THE_JUDGING))
     except JudgementError as error:
@@ -115,13 +123,15 @@ def first(path: str) -> str:
 
 def not_compared(other: Sequence[str]) -> str:
     named = ", ".join(other[:NAMED]) + (f" and {len(other) - NAMED} more" if len(other) > NAMED else "")
-    across = " --across-models compares two models." if set(map(first, other)) <= OF_THE_MODEL else ""
+    across = ""
+    if set(map(first, other)) <= OF_THE_MODEL:
+        across = " To compare two models: causaltest compare --across-models, or pytest --causal-across-models."
     return f"Not compared, as the experiment is another: {named} changed.{across}"
 
 
 def compared(before: SavedClaim, after: SavedClaim, *, margin: float | None, seed: int | None, same: bool) -> Drift:
     """The same experiment, twice. Raises JudgementError where the numbers cannot be compared."""
-    from causaltest.judging.moved import Asked, moved  # late: scipy is not loaded until something is compared
+    from causaltest.judging.moved import Asked, moved  # late: numpy is not loaded until something is compared
     from causaltest.judging.side import side_of
 
     prediction = prediction_of(before.spec["prediction"], before)
@@ -173,36 +183,36 @@ def together(found: Mapping[str, Moved]) -> Drift:
     That each holds needs no correction (Berger 1982, Technometrics 24:295); that one has changed is shown at its share
     of alpha.
     """
-    words = {part.strict for part in found.values()}
+    words = {part.among.word for part in found.values()}
     word: Word = "INCONCLUSIVE"
     if "REGRESSED" in words:
         word = "REGRESSED"
-    elif all(part.word in ("HOLDS", "IMPROVED") for part in found.values()):
+    elif all(part.alone.word in ("HOLDS", "IMPROVED") for part in found.values()):
         word = "IMPROVED" if "IMPROVED" in words else "HOLDS"
-    alike = {name: part for name, part in found.items() if word in (part.word, part.strict)} or found
-    name = max(alike, key=lambda name: -alike[name].against if word == "IMPROVED" else alike[name].against)
-    shown = alike[name]
+    said = {name: part.alone if word == "HOLDS" else part.among for name, part in found.items()}
+    alike = [name for name, one in said.items() if one.word == word] or list(found)
+    name = (min if word == "IMPROVED" else max)(alike, key=lambda name: found[name].against)
+    shown, told = said[name], said[name].told
     return Drift(
         word=word,
         cause="rounding" if all(part.cause == "rounding" for part in found.values()) else "finding",
-        sentence=shown.told[0].upper() + shown.told[1:]
+        sentence=told[0].upper() + told[1:]
         if len(found) == 1
-        else f"{of_all(word, found)}{name}: {shown.told}",
-        estimate=finite(shown.estimate),
+        else f"{of_all(word, len(alike), len(found))}{name}: {told}",
+        estimate=finite(found[name].estimate),
         lower=finite(shown.lower),
         upper=finite(shown.upper),
-        n=shown.n,
-        parts=tuple((name, part.strict, part.estimate) for name, part in found.items()) if len(found) > 1 else (),
+        n=found[name].n,
+        parts=tuple((name, one.word, found[name].estimate) for name, one in said.items()) if len(found) > 1 else (),
     )
 
 
-def of_all(word: Word, found: Mapping[str, Moved]) -> str:
+def of_all(word: Word, alike: int, among: int) -> str:
     """How many of several say so."""
     if word == "HOLDS":
-        return f"All {len(found)} hold; closest to the margin, "
-    times = sum(part.strict == word for part in found.values()) or sum(part.word == word for part in found.values())
-    what = {"REGRESSED": "regressed", "IMPROVED": "improved", "INCONCLUSIVE": "open"}[word]
-    return f"{times} of {len(found)} {'are ' if word == 'INCONCLUSIVE' else ''}{what}; furthest, "
+        return f"All {among} hold; closest to the margin, "
+    what = {"REGRESSED": "regressed", "IMPROVED": "improved", "INCONCLUSIVE": "are open"}[word]
+    return f"{alike} of {among} {what}; furthest, "
 
 
 def left_out(shifts: Sequence[Shift]) -> str:

@@ -1,49 +1,35 @@
 """Baselines in a run of pytest: what --causal-save, --causal-compare and --causal-update ask of every claim.
 
-A claim is compared where it runs, and what is to be kept of it travels in its report, so that one process writes.
-
-Baselines.keeper -> compared   a claim beside its baseline
-                 -> kept       the property of the report, where it is to be written
-write_kept                     all of them, at the end, where all reports arrive
+A claim is compared where it runs, and what is to be kept of it travels in its report, so that one process writes
+(pytest_kept.py).
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.questions import experiments_of
-from causaltest.baseline_options import Asked, in_ci
+from causaltest.baseline_options import Asked
 from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import judging_seed
-from causaltest.recording.baseline import Baseline, baseline_file, read_baseline, write_baseline
-from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
+from causaltest.pytest_kept import KEPT, kept
+from causaltest.recording.baseline import SUFFIX, Baseline, baseline_file, read_baseline
+from causaltest.recording.saved import SavedClaim
 from causaltest.results import ClaimResult
 
-KEPT = "causaltest kept"
-MOST_NAMED = 5
+NEW, UNKEPT = "new", "not kept"
+"""Causes of a claim that was compared with nothing."""
 USUAL_MARGIN = 0.1
 """Of recovery and drop, which are shares of what there is to recover or to lose."""
 MOVED = ("REGRESSED", "IMPROVED")
-
-
-class Results(Protocol):
-    """Where the results of all claims arrive, as the plugin has it."""
-
-    lines: dict[str, str]
-    kept: list[str]
-    notes: list[str]
-
-    def fail(self, session: pytest.Session, told: str) -> None:
-        """Says it in the report and fails the run."""
 
 
 class Baselines:
@@ -60,9 +46,13 @@ class Baselines:
         for folder in dict.fromkeys(folders):
             for name in filter(None, (self.asked.compare, self.asked.save)):
                 try:
-                    self.baseline(baseline_file(folder, name))
+                    self.baseline(self.file(folder, name))
                 except RecordError as error:
                     raise pytest.UsageError(str(error)) from error
+
+    def file(self, folder: Path, name: str) -> Path:
+        """Where the baseline of a folder's claims stands."""
+        return baseline_file(folder, name) if self.asked.folder is None else self.asked.folder / f"{name}{SUFFIX}"
 
     def baseline(self, file: Path) -> Baseline | None:
         """The baseline in a file as it was when it was first asked for; None where there is none."""
@@ -75,22 +65,26 @@ class Baselines:
 
     def keeper(
         self, claim: Claim, folder: Path, properties: list[tuple[str, object]]
-    ) -> Callable[[SavedClaim], dict[str, Any]] | None:
+    ) -> Callable[[Callable[[], SavedClaim]], dict[str, Any]] | None:
         """What is done with a claim of a folder as it was measured; None where no option asks for anything."""
         if not self.asked.anything:
             return None
 
-        def keep(measured: SavedClaim) -> dict[str, Any]:
+        def keep(make: Callable[[], SavedClaim]) -> dict[str, Any]:
+            file = self.file(folder, self.asked.compare or self.asked.save or "")
+            try:
+                measured = make()
+            except RecordError as error:
+                return {**nothing(f"Not kept: {error}", UNKEPT), "id": "", "file": self.shown(file)}
             margin, whose = self.margin_of(claim, measured)
             measured = replace(measured, margin=margin)
             drift: dict[str, Any] = {}
             if self.asked.compare is not None:
-                file = baseline_file(folder, self.asked.compare)
                 drift = self.compared(measured, file) | {"id": measured.id, "file": self.shown(file), "whose": whose}
                 if drift["kept"] and self.asked.save != self.asked.compare:
-                    properties.append((KEPT, kept(measured, file, drift["kept"])))
+                    properties.append((KEPT, kept(measured, file, drift["kept"], folder)))
             if self.asked.save is not None:
-                properties.append((KEPT, kept(measured, baseline_file(folder, self.asked.save), "saved")))
+                properties.append((KEPT, kept(measured, self.file(folder, self.asked.save), "saved", folder)))
             return drift
 
         return keep
@@ -100,16 +94,16 @@ class Baselines:
         baseline, invalid = self.baseline(file), now.told["verdict"] == "INVALID"
         before = None if baseline is None else baseline.claims.get(now.id)
         if before is None:
-            new = baseline is None or self.asked.update is not None
-            told = "There was no baseline: this run is it." if baseline is None else "The baseline has no such claim"
             if invalid:
-                told = "There is no baseline, and an INVALID claim is none."
-            elif baseline is not None:
-                told += ": it is added now." if new else " yet: --causal-update=new adds it."
-            return {"word": "", "cause": "", "sentence": told, "kept": "" if invalid or not new else "new"}
+                return nothing("There is no baseline of it, and an INVALID claim makes none.", UNKEPT)
+            if baseline is None:
+                return nothing("There was no baseline: this run is it.", NEW, kept="new")
+            if self.asked.update is not None:
+                return nothing("The baseline had no such claim: it is added now.", NEW, kept="new")
+            return nothing("The baseline has no such claim yet: --causal-update=new adds it.", NEW)
         from causaltest.drifted import drifted  # late: a baseline that is only written compares nothing
 
-        drift = drifted(before, now, margin=now.margin, seed=self.seed)
+        drift = drifted(before, now, margin=now.margin, seed=self.seed, across_models=self.asked.across_models)
         moved = drift.word in MOVED or drift.cause == "experiment" or before.told["verdict"] == "INVALID"
         replaced = self.asked.update == "changed" and moved and not invalid
         return {**finite(asdict(drift)), "kept": "changed" if replaced else ""}
@@ -137,108 +131,9 @@ def usual_margin(effects: Iterable[Measured]) -> float | None:
     return USUAL_MARGIN if quantities and quantities <= {"recovery", "drop"} else None
 
 
-def kept(claim: SavedClaim, file: Path, how: str) -> str:
-    """A claim to be written, as text that travels from a worker: its numbers are plain floats."""
-    return json.dumps({"file": str(file), "how": how, "claim": plain_claim(claim)})
-
-
-@dataclass(frozen=True)
-class Written:
-    """A baseline that a run has written, and how many of its claims."""
-
-    file: Path
-    counts: Mapping[str, int]
-    created: bool
-    stayed: int
-    """Claims of the file that this run has not touched."""
-
-
-def write_kept(lines: Iterable[str]) -> list[Written]:
-    """Writes what reports have brought, one file after the other; claims that did not run stay as they are.
-
-    Raises OSError where a file cannot be written, and RecordError where the one that is there cannot be read.
-    """
-    by_file: dict[Path, list[tuple[str, SavedClaim]]] = {}
-    for line in lines:
-        data = json.loads(line)
-        by_file.setdefault(Path(data["file"]), []).append((data["how"], claim_of(data["claim"])))
-    return [write_one(file, claims) for file, claims in sorted(by_file.items())]
-
-
-def write_one(file: Path, claims: Sequence[tuple[str, SavedClaim]]) -> Written:
-    try:
-        # Read again: another run may have written it while this one measured.
-        before, created = read_baseline(file), False
-    except FileNotFoundError:
-        before, created = Baseline({}), True
-    latest = {claim.id: (how, claim) for how, claim in claims}
-    after = before.with_claims(claim for _, claim in latest.values())
-    write_baseline(file, after)
-    hows = [how for how, _ in latest.values()]
-    return Written(
-        file, {how: hows.count(how) for how in dict.fromkeys(hows)}, created, len(after.claims) - len(latest)
-    )
-
-
-def written_lines(written: Iterable[Written], top: Path) -> list[str]:
-    """What was written, a sentence each."""
-    return [sentence_of(w, w.file.relative_to(top) if w.file.is_relative_to(top) else w.file) for w in written]
-
-
-def sentence_of(written: Written, file: Path) -> str:
-    total = sum(written.counts.values())
-    if written.created:
-        ours = " CI is set: what is not committed is gone with this machine." if in_ci() else ""
-        return f"baseline created: {file.as_posix()} with {claims(total)}. Commit it, and later runs compare.{ours}"
-    words = {"saved": "saved", "new": "added", "changed": "replaced"}
-    told = ", ".join(f"{claims(n)} {words[how]}" for how, n in written.counts.items())
-    return f"baseline {file.as_posix()}: {told}; {claims(written.stayed)} left as they were"
-
-
-def claims(n: int) -> str:
-    return "1 claim" if n == 1 else f"{n} claims"
-
-
-def finish(results: Results, session: pytest.Session) -> None:
-    """Writes what is to be kept, and names the claims of a baseline that the run has left out."""
-    top = session.config.rootpath
-    drifts = [drift for line in results.lines.values() if (drift := json.loads(line)["drift"])]
-    for file in dict.fromkeys(drift["file"] for drift in drifts):
-        measured = [drift["id"] for drift in drifts if drift["file"] == file]
-        results.notes += left_out(top / file, file, measured) if whole(session, top / file) else []
-    try:
-        results.notes += written_lines(write_kept(results.kept), top)
-    except (OSError, RecordError) as error:
-        results.fail(session, f"the baseline could not be written: {error}")
-
-
-def left_out(path: Path, file: str, measured: Iterable[str]) -> list[str]:
-    """Names a baseline's claims that were not measured, in one sentence."""
-    try:
-        gone = sorted(set(read_baseline(path).claims) - set(measured))
-    except (OSError, RecordError):
-        # None yet, or one that is told of elsewhere.
-        return []
-    if not gone:
-        return []
-    more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
-    named = ", ".join(gone[:MOST_NAMED])
-    return [
-        f"in {file} and not measured now: {named}{more}. If {'it was' if len(gone) == 1 else 'they were'} renamed or "
-        "removed on purpose, delete the file and save again with --causal-save."
-    ]
-
-
-def whole(session: pytest.Session, file: Path) -> bool:
-    """Whether all claims of a baseline's folder were asked to run."""
-    option, folder = session.config.option, file.parent.parent
-    chosen = [
-        getattr(option, name, None) for name in ("keyword", "markexpr", "lf", "deselect", "ignore", "ignore_glob")
-    ]
-    if any(chosen) or session.shouldstop or session.shouldfail:
-        return False
-    roots = [session.config.invocation_params.dir / argument for argument in session.config.args]
-    return any("::" not in str(root) and folder.is_relative_to(root.resolve()) for root in roots)
+def nothing(told: str, cause: str, *, kept: str = "") -> dict[str, Any]:
+    """The drift of a claim that has none, and why."""
+    return {"word": "", "cause": cause, "sentence": told, "kept": kept}
 
 
 def finite(data: Any) -> Any:

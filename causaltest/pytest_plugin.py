@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from causaltest.baseline_options import add_baseline_options, check_baseline_options
+from causaltest.baseline_options import add_baseline_options, check_baseline_options, wants_baselines
 
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="the model of the lab fixture, or OLD=NEW to measure NEW wherever a claim names OLD",
+        help="the model of the lab fixture; OLD=NEW to measure NEW wherever a claim names OLD; *=NEW for the one model "
+        "that the claims name",
     )
     group.addoption("--causal-seed", default="0", metavar="SEED", help="enters every random draw (default: 0)")
     group.addoption(
@@ -247,6 +248,8 @@ class Results:
                 self.said.append(str(value))
             elif name == KEPT:
                 self.kept.append(str(value))
+        if hasattr(self.config, "workerinput"):
+            return
         # Other reporters write every property out, and this one holds a number for each pair.
         report.user_properties[:] = [(name, value) for name, value in report.user_properties if name != KEPT]
 
@@ -265,8 +268,8 @@ class Results:
             return
         if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
             self.fail(session, told)
-        if self.kept or self.config.getoption("causal_compare") is not None:
-            from causaltest.pytest_baseline import finish
+        if self.lines and wants_baselines(self.config):
+            from causaltest.pytest_kept import finish
 
             finish(self, session)
         path = self.config.getoption("causal_json")

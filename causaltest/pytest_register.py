@@ -68,7 +68,7 @@ class Registration:
     """By node id, why."""
     skipped: dict[str, str] = field(default_factory=dict)
     done: list[tuple[Record, Registered]] = field(default_factory=list)
-    amended: list[Amended] = field(default_factory=list)
+    amended: list[tuple[Record, list[Amended]]] = field(default_factory=list)
     _records: dict[Path, Record] = field(default_factory=dict)
     _entered: dict[str, tuple[Path, Candidate]] = field(default_factory=dict)
     """By node id, in which folder's lock."""
@@ -112,8 +112,8 @@ class Registration:
                     self.enter(item.nodeid, *prepared(item))
                 with self.refusing(item):
                     quiet.tear_down(item, following)
-        session.testsfailed += len(self.refused)
         self.write()
+        session.testsfailed += len(self.refused) + sum(len(done.renamed) for _, done in self.done)
 
     @contextmanager
     def refusing(self, item: pytest.Function) -> Iterator[None]:
@@ -166,15 +166,13 @@ class Registration:
         for folder, candidates in given.items():
             record = Record(folder)
             try:
-                if amending := self.config.getoption("causal_amend"):
-                    option = self.config.getoption
-                    self.amended += amend(
-                        record, candidates, amending, why=option("causal_why"), was=option("causal_was")
-                    )
+                families = in_families(candidates, record)
+                if ids := self.config.getoption("causal_amend"):
+                    why, was = self.config.getoption("causal_why"), self.config.getoption("causal_was")
+                    self.amended.append((record, amend(record, families, ids, why=why, was=was)))
                 else:
                     whole = not (self.refused or self.skipped) and covers(self.config, folder)
-                    done = register(record, in_families(candidates, record), whole=whole)
-                    self.done.append((record, done))
+                    self.done.append((record, register(record, families, whole=whole)))
             except RecordError as error:
                 raise pytest.UsageError(str(error)) from error
             except OSError as error:
@@ -182,7 +180,11 @@ class Registration:
 
     def lines(self) -> list[str]:
         """What is told: what entered, what did not and why, and what to do next."""
-        told = [str(one) for one in self.amended]
+        told: list[str] = []
+        for record, amended in self.amended:
+            lock = self.seen_from_here(record.lock_file)
+            told += [f"{lock}: {counted(len(amended), 'claim')} amended", *(f"  {one}" for one in amended)]
+            told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Amend claims"')
         for record, done in self.done:
             told += self.entered(record, done)
         for nodeid, why in self.skipped.items():
@@ -217,7 +219,7 @@ class Registration:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")
             told += [f"    {c.spec.id}: {c.seen[0]}" for c in seen[:NAMED]]
             told += [f"    and {len(seen) - NAMED} more"] if len(seen) > NAMED else []
-        told += [f"  {sentence}." for sentence in done.sentences()]
+        told += [f"  {sentence}." for sentence in done.sentences(self.seen_from_here(record.folder))]
         if new:
             told.append(f'Commit it before anything is measured: git add {lock} && git commit -m "Register claims"')
         return told

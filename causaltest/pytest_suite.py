@@ -29,6 +29,7 @@ from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, id_in, record_of, relative
 from causaltest.recording.seen import usual_log
+from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import announce, decide
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
 PROPERTY, SAID = "causaltest", "causaltest said"
-PASSED_ONLY = ("CONFIRMATORY", "REPRODUCED")
-"""What --causal-confirmatory-only passes."""
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
+THE_ONE = "*"
+"""In --causal-model, the one model that the claims name, whichever it is."""
 
 
 class Suite:
@@ -185,8 +186,11 @@ class Suite:
             expand(module)
 
     def check_baselines(self, items: Sequence[pytest.Item]) -> None:
-        """Raises UsageError for a baseline that cannot be read."""
-        if self.baselines.asked.anything and not self.plans_only:
+        """Raises UsageError for a baseline that cannot be read.
+
+        Not on a worker, whose usage error pytest-xdist does not understand: there each claim tells it.
+        """
+        if self.baselines.asked.anything and not self.plans_only and not hasattr(self.config, "workerinput"):
             files = dict.fromkeys(i.path for i in items if CLAIM_ATTRIBUTE in vars(getattr(i, "function", object)))
             records = [(file, self.record(file)) for file in files]
             self.baselines.check(file.parent if record is None else record.folder for file, record in records)
@@ -208,7 +212,13 @@ class Suite:
                 f"itself: {name!r}. Write --causal-model {name}={self.option} to measure the one in place of the other."
             )
         self.named.add(name)
-        name = self.swaps.get(name, name)
+        if THE_ONE in self.swaps and len(self.named) > 1:
+            raise pytest.UsageError(
+                f"--causal-model {THE_ONE}={self.swaps[THE_ONE]} replaces the one model that the claims name, and they "
+                f"name {' and '.join(sorted(self.named))}: write --causal-model {name}={self.swaps[THE_ONE]} for the "
+                "one that is meant."
+            )
+        name = self.swaps.get(name, self.swaps.get(THE_ONE, name))
         if name not in self._labs:
             lab = Lab.load(name, seed=self.seed, settings=self.settings)
             # for power no model is opened, not even by a fixture
@@ -216,6 +226,8 @@ class Suite:
         return self._labs[name]
 
     def default_lab(self) -> Lab:
+        if self.default_model is None and THE_ONE in self.swaps:
+            return self.lab(THE_ONE)
         if self.default_model is None:
             raise pytest.UsageError(
                 "The lab fixture has no model. Give --causal-model NAME (organism:ducks, a folder, or "
@@ -225,7 +237,7 @@ class Suite:
 
     def unused_swaps(self) -> str | None:
         """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
-        unused = sorted(set(self.swaps) - self.named)
+        unused = sorted(set(self.swaps) - self.named - {THE_ONE})
         if not unused or not self.named:
             return None
         old = unused[0]
@@ -317,7 +329,7 @@ class Suite:
         return Family(name, len(members))
 
     def conclude(self, result: ClaimResult) -> bool:
-        if self.confirmatory_only and result.status not in PASSED_ONLY:
+        if self.confirmatory_only and result.status not in GOOD:
             told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
             pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
         if self.baselines.fails(result):

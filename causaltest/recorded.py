@@ -47,15 +47,15 @@ def stood(
         spec = as_spec(claim, questions, known, labs)
     except RecordError as error:
         return {"status_reason": why_not or str(error), "record": dict(record.registered)}
-    why_not = why_not or other_model(spec.fields["models"], (measured for _, measured in judged.parts)) or ""
+    measured = [effect for _, effect in judged.parts]
     provenance = result.get("provenance", {})
     standing = record.look(
         spec,
         seed=known.seed,
         seen=result["seen"],
-        claims=sightings_of(measured for _, measured in judged.parts),
+        claims=sightings_of(measured),
         asked=asked,
-        why_not=why_not,
+        why_not=why_not or other_model(spec.fields["models"], measured) or "",
         told={
             **told_of(judged),
             "device": provenance.get("device", ""),

@@ -127,8 +127,8 @@ class Known:
     settings: Settings = field(default_factory=Settings)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Those that pytest gave the test."""
-    keep: Callable[[SavedClaim], dict[str, Any]] | None = None
-    """Takes the claim as it was measured, where baselines are asked for, and says how it stands beside its own."""
+    keep: Callable[[Callable[[], SavedClaim]], dict[str, Any]] | None = None
+    """Takes what makes the claim as it was measured, where baselines are asked for; gives its drift."""
 
 
 def not_measured(claim: Claim, known: Known, word: str, reason: str) -> ClaimResult:

@@ -55,7 +55,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
         )
     log.note_claim(labs, measured)
     if known.keep is not None:
-        told["drift"] = known.keep(saved_claim(claim, judged, known, kept=kept, labs=labs))
+        told["drift"] = known.keep(lambda: saved_claim(claim, judged, known, kept=kept, labs=labs))
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 

@@ -15,6 +15,7 @@ from records import commit, entered, git, looked, repository, spec
 import causaltest
 from causaltest.cli import main
 from causaltest.recording.amendment import amend
+from causaltest.recording.lock import Lock, write_lock
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate
 
@@ -50,7 +51,7 @@ def test_what_holds_is_said_with_the_reasons_of_amendments(folder) -> None:
     assert ran.output.splitlines() == [
         "claims.lock holds: 3 claims, registered in 2 batches.",
         "2 amendments:",
-        f"  {A.id}, on {record.lock.events[-2]['at']}: prediction.threshold. Why: The pilot meant it",
+        f"  {A.id}, on {record.lock.events[-2]['at']}: prediction.threshold: 0.3 -> 0.4. Why: The pilot meant it",
         f"  {named.id}, until then {B.id}, on {at}: its name alone. Why: A better name",
         "claims.ledger holds: 1 look.",
         f"The lock's last event is of {at}: {record.lock.head}",
@@ -100,6 +101,12 @@ def test_what_cannot_be_read_is_status_1_and_a_wrong_path_2(folder, tmp_path, mo
     other = tmp_path / "other.txt"
     other.write_text("x")
     assert run("verify", other).exit_code == 2
+
+
+def test_an_empty_lock_holds(tmp_path) -> None:
+    write_lock(tmp_path / "claims.lock", Lock())
+    ran = run("verify", tmp_path)
+    assert ran.exit_code == 0 and ran.output.startswith("claims.lock holds: 0 claims, registered in 0 batches.\n")
 
 
 def test_without_git_a_record_holds_and_says_that_nothing_dates_it(tmp_path, monkeypatch) -> None:
@@ -179,30 +186,37 @@ def test_first_thought(lab):
 
 def test_a_claim_is_amended_and_named_anew_by_the_command(pytester) -> None:
     pytester.makepyfile(test_a=CLAIMS)
-    pytester.runpytest_inprocess("--causal-register")
+    pytester.runpytest_inprocess(".", "--causal-register")
     lock = pytester.path / "claims.lock"
     id = "test_a.py::test_first_thought"
     assert list(Record(pytester.path).lock.entries) == [id]
 
     pytester.makepyfile(test_a=CLAIMS.replace("0.30", "0.40"))
-    told = pytester.runpytest_inprocess("--causal-register")
-    told.stdout.fnmatch_lines([f"*{id} is registered otherwise: *threshold*--amend '{id}' --why*"])
-    told = pytester.runpytest_inprocess("--causal-register", "--causal-amend=test_first", "--causal-why=so")
+    told = pytester.runpytest_inprocess(".", "--causal-register")
     told.stdout.fnmatch_lines(
+        [f"*{id} is registered otherwise (*threshold: 0.3 -> 0.4)*causaltest register . --amend '{id}' --why*"]
+    )
+    told = pytester.runpytest_inprocess(".", "--causal-register", "--causal-amend=test_first", "--causal-why=so")
+    told.stderr.fnmatch_lines(
         ["*test_first is no claim that is in the code; did you mean test_a.py::test_first_thought?*"]
     )
     assert Record(pytester.path).lock.entries[id].prior == ()
-    told = pytester.runpytest_inprocess("--causal-register", f"--causal-amend={id}", "--causal-why=A pilot")
+    told = pytester.runpytest_inprocess(".", "--causal-register", f"--causal-amend={id}", "--causal-why=A pilot")
     told.stdout.fnmatch_lines([f"*{id} amended: *threshold*Why: A pilot*"])
     assert len(Record(pytester.path).lock.entries[id].prior) == 1
 
     pytester.makepyfile(test_a=CLAIMS.replace("0.30", "0.40").replace("test_first_thought", "test_better"))
     new = "test_a.py::test_better"
-    told = pytester.runpytest_inprocess("--causal-register")
+    told = pytester.runpytest_inprocess(".", "--causal-register")
     told.stdout.fnmatch_lines([f"*{new} is what is registered as {id}*--amend '{new}' --was '{id}'*"])
     assert list(Record(pytester.path).lock.entries) == [id]
     pytester.runpytest_inprocess(
-        "--causal-register", f"--causal-amend={new}", "--causal-why=A better name", f"--causal-was={id}"
+        ".", "--causal-register", f"--causal-amend={new}", "--causal-why=A better name", f"--causal-was={id}"
     )
     assert list(Record(pytester.path).lock.entries) == [new]
+    pytester.makepyfile(test_a=CLAIMS.replace("carries", "has").replace("test_first_thought", "test_other"))
+    told = pytester.runpytest_inprocess(".", "--causal-register")
+    told.stdout.fnmatch_lines([f"*{new} is registered and not in the code any more. It stays in the lock."])
+    told = pytester.runpytest_inprocess(".", "--causal-register", "-k", "nothing")
+    told.stdout.no_fnmatch_line("*not in the code any more*")
     assert run("verify", lock).exit_code == 0

@@ -5,38 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from saved_claims import effect, noise, saved
 
 from causaltest.asking.orderings import monotone, top
 from causaltest.asking.predictions import at_least, at_most, between, greater_than, negligible
 from causaltest.drifted import drifted
-from causaltest.effect import Effect, Exclusion, SelfPatch, Waived
+from causaltest.effect import Exclusion, SelfPatch
 from causaltest.effects import Effects
 from causaltest.errors import JudgementError
-from causaltest.recording.canonical import plain
-from causaltest.recording.saved import SavedClaim
-
-FLOAT32 = {"dtype": "float32"}
-LOCK = {"models": [{"name": "m", "weights": "aa"}], "pairs": [{"hash": "pp"}], "settings": {"dtype": "float32"}}
-
-
-def saved(effects, prediction, *, verdict="SUPPORTED", **spec) -> SavedClaim:
-    """One claim as it was measured; `effects` is one, or several by the name of their variant."""
-    kind = {"kind": type(prediction).__name__, **dataclasses.asdict(prediction)}
-    fields = {"prediction": plain(kind), "family": {"size": 1}, "sentence": "It does.", **LOCK, **spec}
-    named = effects if isinstance(effects, dict) else {"": effects}
-    return SavedClaim("a::b", fields, "0", {"verdict": verdict}, tuple(named.items()))
-
-
-def effect(values, *, kind="continuous", clusters=None, below=None, rounding=0.0, scores=None, **numbers) -> Effect:
-    made = Effect.from_values(
-        values, kind=kind, clusters=clusters, iid=clusters is None, denominators=below, placebo=Waived("given")
-    )
-    given = {"rounding": rounding, "provenance": FLOAT32, "references": scores or {}, **numbers}
-    return dataclasses.replace(made, numbers=dataclasses.replace(made.measured, **given))
-
-
-def noise(n, mean=0.0, sd=0.05, seed=0):
-    return np.random.default_rng(seed).normal(mean, sd, n)
 
 
 def moved_by(change, prediction, *, at=0.5, n=200, margin=0.1):
@@ -182,10 +158,40 @@ def test_equal_outcomes_are_equal_runs_of_one_model_alone():
     assert (same.word, same.cause) == ("HOLDS", "rounding")
     other = in_two_runs(few, few, kind="binary", now=OTHER_WEIGHTS)
     assert (other.word, other.cause) == ("INCONCLUSIVE", "finding")
-    assert "A test needs 20 pairs or more" in other.sentence
+    assert other.sentence.endswith("no pair changed. 29 pairs without a change would show that it holds.")
     enough = in_two_runs(many, many, kind="binary", now=OTHER_WEIGHTS)
     assert (enough.word, enough.cause) == ("HOLDS", "rounding") and "no pair changed" in enough.sentence
     assert in_two_runs(many, many, margin=None, kind="binary", now=OTHER_WEIGHTS).word == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("n", [28, 29])
+def test_outcomes_that_all_stayed_hold_from_as_many_on_as_a_change_would_have_shown_in(n):
+    """A fall by the margin changes a tenth of the pairs: .9^29 < .05 < .9^28 is the chance to see none."""
+    drift = in_two_runs(np.ones(n), np.ones(n), kind="binary", now=OTHER_WEIGHTS)
+    assert drift.word == ("HOLDS" if 0.9**n <= 0.05 else "INCONCLUSIVE")
+    assert 0.05 == pytest.approx((1 - drift.upper) ** n) and drift.lower == -drift.upper
+    # a difference of outcomes moves by up to two where a pair changes
+    both = in_two_runs(np.ones(2 * n), np.ones(2 * n), range=(-1.0, 1.0), now=OTHER_WEIGHTS)
+    assert both.upper == pytest.approx(2 * (1 - 0.05 ** (1 / (2 * n))))
+    # and without a range nobody knows how far
+    unbounded = in_two_runs(np.ones(2 * n), np.ones(2 * n), now=OTHER_WEIGHTS)
+    assert unbounded.word == "INCONCLUSIVE" and "Every pair moved alike" in unbounded.sentence
+
+
+def test_a_site_that_moves_nothing_is_known_by_its_unpatched_scores():
+    """Zeros look like outcomes; scores that agree to the last digits do not."""
+    zeros, scores = np.zeros(5), {"clean": (3.1, 4.2, 5.3, 6.4, 7.5)}
+    assert in_two_runs(zeros, zeros, scores=scores, now=OTHER_WEIGHTS).cause == "rounding"
+    assert in_two_runs(zeros, zeros, now=OTHER_WEIGHTS).word == "INCONCLUSIVE"
+
+
+def test_a_cluster_without_a_change_counts_once_and_as_large_as_the_largest():
+    even, odd = np.repeat(np.arange(40), 5), np.array([0] * 20 + list(range(1, 21)))
+    ones = np.ones(200)
+    drift = in_two_runs(ones, ones, kind="binary", clusters=list(even), now=OTHER_WEIGHTS)
+    assert (drift.word, drift.upper) == ("HOLDS", pytest.approx(1 - 0.05 ** (1 / 40)))
+    drift = in_two_runs(ones[:40], ones[:40], kind="binary", clusters=list(odd), now=OTHER_WEIGHTS)
+    assert (drift.word, drift.upper) == ("INCONCLUSIVE", pytest.approx(20 / (40 / 21) * (1 - 0.05 ** (1 / 21))))
 
 
 # The experiment
@@ -389,13 +395,22 @@ def test_every_variant_counts():
 
 
 def test_one_of_many_regresses_at_its_share_of_alpha_and_all_hold_at_alpha_each():
-    """Of ten variants at the margin, some one would be called REGRESSED in 40 % of the runs without its share."""
-    said = []
-    for seed in range(24):
-        rng = np.random.default_rng(seed)
-        base = {str(i): rng.normal(0.5, 0.3, 60) for i in range(10)}
-        moved = {name: effect(values - 0.1 + rng.normal(0, 0.2, 60)) for name, values in base.items()}
-        before = saved({name: effect(values) for name, values in base.items()}, at_least(0.3))
-        said.append(drifted(before, saved(moved, at_least(0.3)), margin=0.1).word)
-    assert said.count("REGRESSED") <= 5
-    assert said.count("HOLDS") == 0
+    base = 0.5 + noise(60, seed=1)
+    close = {"fell": base + noise(60, -0.15, 0.2, seed=3), "held": base + noise(60, -0.05, 0.2, seed=3)}
+    kept = {str(i): base + noise(60, seed=i) for i in range(9)}
+
+    def among(moved):
+        claims = [
+            saved({k: effect(v) for k, v in run.items()}, at_least(0.3)) for run in (dict.fromkeys(moved, base), moved)
+        ]
+        return drifted(*claims, margin=0.1)
+
+    assert among({"fell": close["fell"]}).word == "REGRESSED"
+    assert among({"fell": close["fell"], **kept}).word == "INCONCLUSIVE"
+    assert among({"held": close["held"]}).word == "HOLDS"
+    assert among({"held": close["held"], **kept}).word == "HOLDS"
+    # the bounds shown never contradict the word
+    held = among({"held": close["held"], **kept})
+    assert held.lower > -0.1
+    bounds = [among(moved) for moved in ({"fell": close["fell"]}, {"fell": close["fell"], **kept})]
+    assert bounds[0].upper < -0.1 < bounds[1].upper

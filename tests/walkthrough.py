@@ -2,6 +2,7 @@
 
     <!-- file claims/test_it.py -->     the block below is written to that file
     ```console                          `$ command` lines are run, and print the lines that follow them
+    <!-- numbers vary -->               the commands of the console below print other numbers on another processor
     <!-- not run: why -->               the block below is shown only
 
 Dates, durations and hashes are another on every run; what is compared is the text without them.
@@ -29,6 +30,7 @@ VOLATILE = {
     r"\b\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?( ?UTC|Z)?)?": "DATE",
     r"\bin \d+\.\d+s\b": "in N s",
 }
+NUMBERS = {r"-?\b\d+(\.\d+)?(e-\d+)?\b": "N", r" +": " "}
 ALONE = ("pytest", "causaltest", "python")
 SHELL = set("|&;<>$`*")
 
@@ -40,6 +42,8 @@ class Command:
     line: str
     shown: str
     span: tuple[int, int]
+    vary: bool = False
+    """Its numbers are not the same on every processor."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,12 @@ def steps(page: str) -> Iterator[Command | File]:
         if mark.startswith("file "):
             yield File(mark.removeprefix("file ").strip(), text)
         elif found["language"] == "console" and not mark.startswith("not run: "):
-            yield from commands(text, found.start("text"))
+            yield from commands(text, found.start("text"), vary=mark == "numbers vary")
         elif not mark.startswith("not run: "):
             raise ValueError(f"A block is neither a file nor a console, and not marked as not run: {text[:80]!r}")
 
 
-def commands(text: str, start: int) -> Iterator[Command]:
+def commands(text: str, start: int, *, vary: bool) -> Iterator[Command]:
     at, lines = start, text.splitlines(keepends=True)
     while lines:
         line = lines.pop(0)
@@ -72,16 +76,16 @@ def commands(text: str, start: int) -> Iterator[Command]:
             shown.append(lines.pop(0))
         begin = at + len(line)
         at = begin + sum(map(len, shown))
-        yield Command(line[2:].strip(), "".join(shown), (begin, at))
+        yield Command(line[2:].strip(), "".join(shown), (begin, at), vary)
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two outputs say the same, but for dates, durations and hashes."""
-    return settled(one) == settled(other)
+def same(one: str, other: str, *, vary: bool = False) -> bool:
+    """Whether two outputs say the same, but for dates, durations and hashes; `vary`: and but for all numbers."""
+    return settled(one, vary) == settled(other, vary)
 
 
-def settled(text: str) -> str:
-    for pattern, name in VOLATILE.items():
+def settled(text: str, vary: bool) -> str:
+    for pattern, name in (VOLATILE | NUMBERS if vary else VOLATILE).items():
         text = re.sub(pattern, name, text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 

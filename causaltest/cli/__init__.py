@@ -8,7 +8,19 @@ import click
 
 from causaltest import __version__
 
-COMMANDS = ("export", "init", "ledger", "model", "plan", "power", "register", "verify")
+COMMANDS = (
+    "bundle",
+    "compare",
+    "drift",
+    "export",
+    "init",
+    "ledger",
+    "model",
+    "plan",
+    "power",
+    "register",
+    "verify",
+)
 """Each stands in the file of its name, as a function of its name."""
 
 

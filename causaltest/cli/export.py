@@ -12,13 +12,10 @@ import click
 from causaltest.errors import CausaltestError
 from causaltest.recording.lock import Lock
 from causaltest.recording.record import Record
-from causaltest.reporting.export.aspredicted import aspredicted
+from causaltest.recording.verification import broken_lock
+from causaltest.reporting.export.filled import FORMS, filled
 from causaltest.reporting.export.forms import Form
-from causaltest.reporting.export.osf import osf
-from causaltest.reporting.export.outline import outline
-from causaltest.reporting.export.study import stem, study_of
-
-FORMS = {"osf": osf, "aspredicted": aspredicted, "markdown": outline}
+from causaltest.reporting.export.study import stem
 
 
 @click.command()
@@ -36,7 +33,7 @@ def export(folder: Path, form: str, claims: tuple[str, ...], output: Path | None
     What the claims say is filled in. What a person has to write stands in [TO WRITE: ...].
     """
     try:
-        made = filled(Record(folder), form, claims)
+        made = form_of(Record(folder), form, claims)
     except CausaltestError as error:
         raise click.ClickException(str(error)) from error
     if output is None:
@@ -48,15 +45,21 @@ def export(folder: Path, form: str, claims: tuple[str, ...], output: Path | None
         click.echo(line, err=True)
 
 
-def filled(record: Record, form: str, claims: tuple[str, ...]) -> Form:
+def form_of(record: Record, form: str, claims: tuple[str, ...]) -> Form:
     lock = record.lock
     if not lock.entries:
         raise click.ClickException(
             f"{record.lock_file} has no claims: register them first, with `causaltest register {record.folder}`."
         )
+    broken = broken_lock(lock)
+    if broken:
+        raise click.ClickException(
+            f"{record.lock_file} does not hold, so nothing is filled in from it: {broken[0]}. `causaltest verify "
+            f"{record.folder}` says all of it."
+        )
     ids = chosen(lock, claims) if claims else lock.entries
     lock_hash = hashlib.sha256(record.lock_file.read_bytes()).hexdigest()
-    return FORMS[form](study_of(lock, ids=ids, looks=record.ledger.lines, lock_hash=lock_hash))
+    return filled(form, lock, ids=ids, looks=record.ledger.lines, lock_hash=lock_hash)
 
 
 def chosen(lock: Lock, claims: Iterable[str]) -> list[str]:

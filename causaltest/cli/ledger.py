@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.ledger import NAME, Ledger, Line
 
@@ -43,7 +44,7 @@ def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
     if not lines:
         click.echo(f"{folder / NAME}: nobody has looked yet")
         return
-    click.echo("\n".join(listed(lines) if claim is None else history(lines)))
+    click.echo(printable("\n".join(listed(lines) if claim is None else history(lines))))
 
 
 def named(claim: str, lines: Sequence[Line]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 
+from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, proof_options, tried_proofs
 from causaltest.errors import RecordError
 from causaltest.recording import lock
@@ -25,13 +27,17 @@ TAMPERED = 3
 def verify(
     path: Path, as_json: bool, proofs: tuple[Path, ...], roots: Path | None, merkle_roots: dict[int, str]
 ) -> None:
-    """Say whether a folder's claims.lock and claims.ledger are what they were.
+    """Say whether a folder's claims.lock and claims.ledger are what they were; of a bundle, judge it again too.
 
-    Exit status 0 where all holds, 3 where something was changed by hand, 1 where it cannot be read or a
-    time stamp does not hold.
+    Exit status 0 where all holds, 3 where something was changed by hand, 1 where it cannot be read, a time stamp does
+    not hold, or a part of a bundle could not be checked.
     """
     if path.is_file() and path.name != lock.NAME:
-        raise click.UsageError(f"{path} is no {lock.NAME}: name the folder that one is in.")
+        refuse_what_is_no_zip(path)
+        from causaltest.cli.bundle_review import verify_bundle  # late: a folder is verified without scipy
+
+        tried = partial(tried_proofs, proofs, roots=roots, merkle_roots=merkle_roots)
+        sys.exit(verify_bundle(path, as_json=as_json, stamps=tried))
     folder = path.parent if path.is_file() else path
     try:
         found = verified(folder)
@@ -46,8 +52,17 @@ def verify(
         click.echo(json.dumps({"holds": not found.problems, "problems": found.problems, **told}))
     else:
         for line in (*lines(folder, found), *(line for stamp in stamps for line in stamp.lines())):
-            click.echo(line)
+            click.echo(printable(line))
     sys.exit(TAMPERED if found.problems else 0 if all(stamp.holds for stamp in stamps) else UNPROVEN)
+
+
+def refuse_what_is_no_zip(path: Path) -> None:
+    """Raises a usage error; one that is damaged may have any bytes, and only its name."""
+    with path.open("rb") as stream:
+        if path.suffix != ".zip" and stream.read(2) != b"PK":
+            raise click.UsageError(
+                f"{path} is neither a {lock.NAME} nor a bundle: name the folder of a record, or a bundle."
+            )
 
 
 def lines(folder: Path, found: Verified) -> Iterator[str]:

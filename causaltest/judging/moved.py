@@ -9,12 +9,14 @@ from typing import Literal
 from causaltest.effect import Effect, Numbers
 from causaltest.errors import JudgementError
 from causaltest.judging.drift import FINE
-from causaltest.judging.judge import judge
 from causaltest.judging.shift import Shift
 from causaltest.judging.side import Side, Word
+from causaltest.judging.still import missed_at_most, units_without_change
 from causaltest.verdict import Outcome, Verdict
 
 Cause = Literal["rounding", "finding"]
+ALPHA = 0.05
+"""Of each claim, at the margin."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A word, its bounds, and the sentences for them."""
+
+    word: Word
+    told: str
+    lower: float = math.nan
+    upper: float = math.nan
+
+
+@dataclass(frozen=True)
 class Moved:
     """One comparison."""
 
-    word: Word
+    alone: Said
     """At alpha."""
-    strict: Word
+    among: Said
     """At its share of alpha among several."""
     cause: Cause
-    told: str
     estimate: float
     """After minus before."""
-    lower: float
-    upper: float
     against: float
     """How far the estimate moved against the claim."""
     n: int
@@ -73,8 +82,8 @@ def by_rounding(shift: Shift, asked: Asked) -> Moved | None:
             f"no number of {counted(shift)} moved by more than {shift.furthest:.2g}, and rounding may move it by "
             f"{shift.noise:.2g}."
         )
-    low, high = shift.estimate - shift.reach, shift.estimate + shift.reach
-    return Moved("HOLDS", "HOLDS", "rounding", told, shift.estimate, low, high, 0.0, shift.n)
+    said = Said("HOLDS", told, shift.estimate - shift.reach, shift.estimate + shift.reach)
+    return Moved(said, said, "rounding", shift.estimate, 0.0, shift.n)
 
 
 def by_test(shift: Shift, asked: Asked) -> Moved:
@@ -83,27 +92,28 @@ def by_test(shift: Shift, asked: Asked) -> Moved:
     if asked.margin is None:
         how = "No pair changed" if shift.is_still else f"Some number moved by {shift.furthest:.2g}"
         told = f"{change(shift)} in {counted(shift)}. {how}: declare a margin to say whether it still holds."
-        nothing = math.nan
-        return Moved(
-            "INCONCLUSIVE", "INCONCLUSIVE", "finding", told, shift.estimate, nothing, nothing, against, shift.n
-        )
+        alone = among = Said("INCONCLUSIVE", told)
+    else:
+        alone = tested(shift, asked, asked.margin, family_size=1)
+        among = alone if asked.among == 1 else tested(shift, asked, asked.margin, family_size=asked.among)
+    cause: Cause = "rounding" if shift.is_still and alone.word == "HOLDS" else "finding"
+    return Moved(alone, among, cause, shift.estimate, against, shift.n)
+
+
+def tested(shift: Shift, asked: Asked, margin: float, *, family_size: int) -> Said:
+    missed = missed_at_most(shift, ALPHA / family_size)
+    if missed is not None:
+        return Said(*still(shift, asked.side, margin, missed, ALPHA / family_size), -missed, missed)
+    from causaltest.judging.judge import judge  # late: scipy is not loaded where all is within rounding
+
     turn = asked.side.way == "down"
     effect = Effect(None, turned(shift.difference) if turn else shift.difference)
-    question = asked.side.question(asked.margin)
-    loose, strict = (judge(effect, question, family_size=size, seed=asked.seed) for size in (1, asked.among))
-    words = [word_of(verdict, asked.margin, against) for verdict in (loose, strict)]
-    low, high = (-strict.upper, -strict.lower) if turn else (strict.lower, strict.upper)
-    return Moved(
-        word=words[0],
-        strict=words[1],
-        cause="rounding" if shift.is_still and words[0] == "HOLDS" else "finding",
-        told=tested(shift, loose, words[0], asked, low, high),
-        estimate=shift.estimate,
-        lower=low,
-        upper=high,
-        against=against,
-        n=shift.n,
-    )
+    verdict = judge(effect, asked.side.question(margin), family_size=family_size, seed=asked.seed)
+    word = word_of(verdict, margin, asked.side.against(shift.estimate_before, shift.estimate_after))
+    low, high = (-verdict.upper, -verdict.lower) if turn else (verdict.lower, verdict.upper)
+    bounds = f" [{low:+.3g}, {high:+.3g}]" if math.isfinite(low) and math.isfinite(high) else ""
+    told = f"{change(shift)}{bounds} in {counted(shift)}."
+    return Said(word, f"{told} {conclusion(shift, verdict, word, asked.side, margin)}.", low, high)
 
 
 def word_of(verdict: Verdict, margin: float, against: float) -> Word:
@@ -115,24 +125,26 @@ def word_of(verdict: Verdict, margin: float, against: float) -> Word:
     return "IMPROVED" if verdict.lower > margin else "HOLDS"
 
 
-def tested(shift: Shift, verdict: Verdict, word: Word, asked: Asked, low: float, high: float) -> str:
-    assert asked.margin is not None  # without one nothing is tested
-    bounds = f" [{low:+.3g}, {high:+.3g}]" if math.isfinite(low) and math.isfinite(high) else ""
-    told = f"{change(shift)}{bounds} in {counted(shift)}."
+def still(shift: Shift, side: Side, margin: float, missed: float, alpha: float) -> tuple[Word, str]:
+    """Right-or-wrong outcomes of which none changed: another model could have changed others."""
+    told = f"{change(shift)} [{-missed:+.3g}, {missed:+.3g}] in {counted(shift)}, and no pair changed."
+    if missed <= margin:
+        return "HOLDS", f"{told} {side.says('HOLDS', margin)}."
+    needed, unit = units_without_change(shift, margin, alpha), "pairs" if shift.before.clusters is None else "clusters"
+    return "INCONCLUSIVE", f"{told} {needed} {unit} without a change would show that it holds."
+
+
+def conclusion(shift: Shift, verdict: Verdict, word: Word, side: Side, margin: float) -> str:
     if not verdict.procedures:
-        return f"{told} Every pair moved alike, and without a declared range that says nothing of other pairs."
+        return "Every pair moved alike, and without a declared range that says nothing of other pairs"
     if word == "INCONCLUSIVE" and verdict.units < verdict.minimum_units:
-        return f"{told} A test needs {verdict.minimum_units} {units_of(shift)} or more."
-    same = ", and no pair changed" if shift.is_still else ""
-    return f"{told} {asked.side.says(word, asked.margin)}{same}."
+        unit = "pairs" if shift.before.clusters is None else "clusters"
+        return f"A test needs {verdict.minimum_units} {unit} or more"
+    return side.says(word, margin)
 
 
 def change(shift: Shift) -> str:
     return f"{shift.estimate_before:.3g} before, {shift.estimate_after:.3g} after: a change of {shift.estimate:+.3g}"
-
-
-def units_of(shift: Shift) -> str:
-    return "pairs" if shift.before.clusters is None else "clusters"
 
 
 def counted(shift: Shift) -> str:

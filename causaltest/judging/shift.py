@@ -73,8 +73,12 @@ class Shift:
     @property
     def is_coarse(self) -> bool:
         """Whether equal values are no sign of equal runs: right or wrong, or clipped."""
-        arms = (self.before, self.after)
-        return any(arm.clipped > 0 or set(arm.values) <= {-1.0, 0.0, 1.0} for arm in arms)
+        return self.is_right_or_wrong or self.before.clipped > 0 or self.after.clipped > 0
+
+    @property
+    def is_right_or_wrong(self) -> bool:
+        """Whether all that was read off the runs are outcomes, or changes or differences of outcomes."""
+        return all(set(column) <= {-1.0, 0.0, 1.0} for columns in self._columns() for column in columns)
 
     @property
     def same_denominators(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from causaltest.errors import RecordError
+from causaltest.recording.changes import Change, changes
 from causaltest.recording.entering import Event, enter
 from causaltest.recording.lock import Entry, Lock
 from causaltest.recording.record import Record
@@ -19,14 +19,14 @@ class Amended:
     """What an amendment did."""
 
     id: str
-    fields: Mapping[str, tuple[Any, Any]]
+    fields: Mapping[str, Change]
     why: str
     was: str = ""
     """Its id before, where that is another."""
 
     def __str__(self) -> str:
         named = f" (was {self.was})" if self.was else ""
-        return f"{self.id}{named} amended: {', '.join(self.fields) or 'its name alone'}. Why: {self.why}"
+        return f"{self.id}{named} amended: {'; '.join(changes(self.fields)) or 'its name alone'}. Why: {self.why}"
 
 
 def amend(
@@ -49,6 +49,8 @@ def amend(
         for id in dict.fromkeys(known_id(id, given, "the code") for id in ids):
             entry = entries[known_id(was or id, entries, "the lock")]
             spec, renamed = given[id].spec, entry.id != id
+            if renamed:  # its family stays what it was, as that of its batch
+                spec = spec.in_family_of(entry.spec["family"]["size"])
             changed = differing_fields(entry, spec)
             if renamed and id in entries:
                 raise RecordError(f"{id} is registered itself, so it cannot have been {entry.id}.")

@@ -111,8 +111,11 @@ def decoded(library: Libraries, data: bytes, name: str) -> Any:
     whole = data if body[:1] == b"\x30" else sequence(GRANTED + data)
     response = library.rfc3161.decode_timestamp_response(whole)
     if response.status != 0:
-        said = shown("; ".join(response.status_string)) or "no reason given"
-        raise RecordError(f"{name} holds no time stamp: the authority refused it ({said}). Ask it again.")
+        said = "".join(f": {one}" for one in response.status_string)
+        raise RecordError(
+            f"{name} holds no time stamp that was granted as asked: its status is {response.status}{shown(said)}. Ask "
+            "the authority again."
+        )
     return response
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from causaltest import __version__
 from causaltest.errors import CausaltestError, RecordError
 from causaltest.judging.version import STATISTICS
-from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
+from causaltest.recording.saved import Row, SavedClaim, claim_of, plain_claim, texts
 from causaltest.recording.tensors import INSTEAD, Tensors, bytes_of, numbers_of, tensors_from_bytes, tensors_to_bytes
 
 FOLDER, SUFFIX, USUAL = "baselines", ".safetensors", "baseline"
@@ -91,13 +91,13 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
 
 def baseline_to_bytes(baseline: Baseline) -> bytes:
     """The file's bytes, as `write_baseline` writes them."""
-    arrays, texts = Arrays(), Texts()
+    arrays, words = Arrays(), Texts()
     claims = []
     for id, claim in sorted(baseline.claims.items()):
         plain = plain_claim(claim)
-        effects = lifted(plain["effects"], id, arrays, texts)
+        effects = lifted(plain["effects"], id, arrays, words)
         claims.append({**plain, "effects": effects})
-    header = {"format": FORMAT, "versions": dict(baseline.versions), "texts": texts.lists, "claims": claims}
+    header = {"format": FORMAT, "versions": dict(baseline.versions), "texts": words.lists, "claims": claims}
     text = json.dumps(header, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return tensors_to_bytes(Tensors(text, arrays.named))
 
@@ -113,9 +113,10 @@ def baseline_from_bytes(data: bytes, what: str = "the baseline") -> Baseline:
                 f"{what} was written by a newer causaltest ({header['versions']['causaltest']}): its format is "
                 f"{version}, and this one ({__version__}) reads up to {FORMAT}. Update causaltest."
             )
+        arrays = {name: Row(values) for name, values in tensors.arrays.items()}
+        words = [texts(one) for one in header["texts"]]
         claims = [
-            claim_of({**plain, "effects": lowered(plain["effects"], tensors.arrays, header["texts"])})
-            for plain in header["claims"]
+            claim_of({**plain, "effects": lowered(plain["effects"], arrays, words)}) for plain in header["claims"]
         ]
         versions = {str(name): str(value) for name, value in header["versions"].items()}
     except RecordError:
@@ -175,21 +176,24 @@ def lifted(data: Any, at: str, arrays: Arrays, texts: Texts) -> Any:
     return data
 
 
-def lowered(data: Any, arrays: Mapping[str, tuple[float, ...]], texts: list[list[str]]) -> Any:
-    """The inverse of `lifted`. Raises KeyError, IndexError, TypeError or ValueError for what `lifted` has not made."""
+def lowered(data: Any, arrays: Mapping[str, Row], words: Sequence[tuple[str, ...]]) -> Any:
+    """The inverse of `lifted`, in which what is shared stays shared.
+
+    Raises KeyError, IndexError, TypeError or ValueError for what `lifted` has not made.
+    """
     if isinstance(data, list):
-        return [lowered(item, arrays, texts) for item in data]
+        return [lowered(item, arrays, words) for item in data]
     if not isinstance(data, dict):
         return data
     if len(data) == 1:
         ((mark, value),) = data.items()
         if mark == ARRAY:
-            return list(arrays[value])
+            return arrays[value]
         if mark == TEXTS:
-            return list(texts[value])
+            return words[value]
         if mark == FLOAT:
             (number,) = numbers_of(bytes.fromhex(value))
             return number
         if mark == MAP:
-            return {name: lowered(inner, arrays, texts) for name, inner in value.items()}
-    return {name: lowered(value, arrays, texts) for name, value in data.items()}
+            return {name: lowered(inner, arrays, words) for name, inner in value.items()}
+    return {name: lowered(value, arrays, words) for name, value in data.items()}

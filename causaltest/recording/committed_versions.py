@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
-from causaltest.recording.lock import Lock
+from causaltest.recording.lock import Lock, hash_of
 
 LARGEST = 64 << 20
 """Bytes of older locks that are looked through."""
@@ -36,13 +37,17 @@ def broken_since_commit(folder: Path, now: Lock) -> list[str]:
 
 def broken_locks(folder: Path, now: Lock) -> Iterator[str]:
     have = {event["hash"] for event in now.events}
+    today = text_of(folder / lock.NAME)
     grown, lost, read = set[str](), None, 0
     for version in versions(folder, lock.NAME):
-        text = git_bytes(folder, "cat-file", "blob", version.blob) or b""
-        read += len(text)
-        if read > LARGEST:
-            break
-        had = set(event_hashes(text))
+        if blob_name(today, like=version.blob) == version.blob:
+            had = have
+        else:
+            text = git_bytes(folder, "cat-file", "blob", version.blob) or b""
+            read += len(text)
+            if read > LARGEST:
+                break
+            had = set(event_hashes(text))
         # one that was begun anew, and put back later, took nothing away
         if had >= grown:
             grown, lost = had, None if had <= have else version
@@ -55,17 +60,13 @@ def broken_locks(folder: Path, now: Lock) -> Iterator[str]:
 
 def broken_ledgers(folder: Path) -> Iterator[str]:
     """Of most versions only the size is asked for: today's text up to there has the same name in git."""
-    try:
-        text = (folder / ledger.NAME).read_bytes().replace(b"\r\n", b"\n")
-    except OSError:
-        text = b""
+    text = text_of(folder / ledger.NAME)
     have = set(text.split(b"\n"))
     grown, lost = {b""}, None
     for version, size in with_sizes(folder, versions(folder, ledger.NAME)):
-        same = text[:size]
-        if blob_name(same, like=version.blob) != version.blob:
-            same = git_bytes(folder, "cat-file", "blob", version.blob) or b""
-        had = set(same.split(b"\n"))
+        had = set(text[:size].split(b"\n"))
+        if blob_name(text[:size], like=version.blob) != version.blob:
+            had = {b"", *filter(intact, (git_bytes(folder, "cat-file", "blob", version.blob) or b"").split(b"\n"))}
         if had >= grown:
             # as sets, since lines of a branch that was merged may stand in between
             grown, lost = had, None if had <= have else version
@@ -101,14 +102,31 @@ def versions(folder: Path, name: str) -> list[Version]:
     return list(found.values())
 
 
+def text_of(file: Path) -> bytes:
+    """A file as git keeps it; nothing where it is not there."""
+    try:
+        return file.read_bytes().replace(b"\r\n", b"\n")
+    except OSError:
+        return b""
+
+
 def event_hashes(text: bytes) -> list[str]:
-    """The hashes of a lock's events, read from its end alone; none of a text that is no lock."""
+    """The hashes of a lock's events that are as they were written; it is read from its end alone."""
     _, found, events = text.decode("utf-8", "replace").replace("\r\n", "\n").rpartition('\n "events": [\n')
     try:
         read: Sequence[Any] = json.loads(f"[{events.partition(chr(10) + ' ],')[0]}]") if found else []
-        return [str(event["hash"]) for event in read]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return [str(event["hash"]) for event in read if hash_of(event) == event["hash"]]
+    except (ValueError, TypeError, KeyError, RecursionError, RecordError):
         return []
+
+
+def intact(line: bytes) -> bool:
+    """Whether a line of a ledger is as it was written."""
+    try:
+        said = json.loads(line)
+        return bool(ledger.hash_of(said) == said["hash"])
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        return False
 
 
 def blob_name(text: bytes, *, like: str) -> str:

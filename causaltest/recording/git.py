@@ -61,12 +61,15 @@ def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
     changed = state.changed.get(path)
     if changed is not None:
         return not_yet(why_changed(name, changed))
-    log = asked(folder, "log", "-1", "--format=%H %cs %D", "--", name)
+    log = asked(folder, "log", "-1", "-c", "--name-status", "--format=%H %cs %D", "--", name)
     if log.failed:
         return not_yet(f"git says nothing of {name}: {log.failed}")
     if not log.text:
         return not_yet(why_unknown(folder, name))
-    commit, date, decorated = f"{log.text} ".split(" ", 2)
+    said, *how = log.text.splitlines()
+    commit, date, decorated = f"{said} ".split(" ", 2)
+    if how and how[-1].startswith("D"):
+        return not_yet(f"{name} was taken out in {commit[:8]}: git add {name}, and commit")
     if not state.branch:
         return not_yet(
             f"HEAD is detached at {state.head[:8]}, so no branch keeps what was looked at: check out a branch (git "

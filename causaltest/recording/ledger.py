@@ -30,6 +30,9 @@ KINDS = {
 }
 """The kinds of lines, and what each must have besides a date and its place in the chain."""
 CHAIN = ("kind", "at", "previous", "hash")
+TEXTS = ("claim", "lock")
+LISTS = {"sightings": dict, "also": str}
+"""What fields hold that lines are found by, where a line has them; in the others a change is told by the hash."""
 LARGEST = 512 << 20
 """Bytes of the file, beyond which it is neither read nor written."""
 LONGEST = 64 << 20
@@ -228,7 +231,7 @@ def parsed_line(text: bytes, *, where: str) -> Line:
     if len(text) > LONGEST:
         raise RecordError(f"{where}: the line has {len(text) >> 20} MB, which no look has.")
     try:
-        line = json.loads(text)
+        line = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: this is no line of a ledger ({error}). {RESTORE}") from None
     if not isinstance(line, dict) or not all(isinstance(line.get(name), str) for name in CHAIN):
@@ -242,7 +245,23 @@ def parsed_line(text: bytes, *, where: str) -> Line:
     missing = [name for name in KINDS[kind] if name not in line]
     if missing:
         raise RecordError(f"{where}: a line of the kind {kind} has {', '.join(missing)}, and this has not. {RESTORE}")
+    odd = [name for name in TEXTS if not isinstance(line.get(name, ""), str)]
+    odd += [name for name, kind in LISTS.items() if not is_list_of(line.get(name, []), kind)]
+    if odd:
+        raise RecordError(f"{where}: {odd[0]} is not what a ledger holds there. {RESTORE}")
     return line
+
+
+def unique(named: list[tuple[str, object]]) -> dict[str, object]:
+    """JSON keeps the last of two fields with one name, and a person reads the first."""
+    made = dict(named)
+    if len(made) < len(named):
+        raise ValueError("a field stands there twice")
+    return made
+
+
+def is_list_of(said: object, kind: type) -> bool:
+    return isinstance(said, list) and all(isinstance(one, kind) for one in said)
 
 
 RESTORE = "Restore the file from git: git checkout -- claims.ledger"

@@ -78,6 +78,10 @@ class Lock:
         followed = {hash for event in self.events for hash in followed_by(event)}
         return tuple(event["hash"] for event in self.events if event["hash"] not in followed)
 
+    def event_of(self, entry: Entry) -> Mapping[str, Any] | None:
+        """The registration that an entry came in by; None for one that nobody registered."""
+        return next((e for e in self.events if "digest" in e and batch_name(e["digest"]) == entry.batch), None)
+
     @cached_property
     def renames(self) -> tuple[tuple[str, str], ...]:
         """By amendments, the last first: the id that a claim got, and the one that it had."""
@@ -108,13 +112,19 @@ def said_of(event: Mapping[str, Any]) -> str:
 def chained(event: Mapping[str, Any], *, previous: str) -> dict[str, Any]:
     """The event with the hash of the one before, and its own."""
     whole = {**event, "previous": previous}
-    return {**whole, "hash": digest_of(whole)}
+    return {**whole, "hash": hash_of(whole)}
+
+
+def hash_of(event: Mapping[str, Any]) -> str:
+    """The hash that an event must have."""
+    return digest_of({name: value for name, value in event.items() if name != "hash"})
 
 
 def batch_digest(claims: Iterable[tuple[str, str, Iterable[str]]]) -> str:
     """What an event knows the claims of its batch by: their ids, the hashes of their first specs, and what had seen
     their pairs."""
-    return digest_of([[id, first, list(seen)] for id, first, seen in sorted(claims, key=lambda claim: claim[0])])
+    told = [[id, first, list(seen)] for id, first, seen in sorted(claims, key=lambda claim: claim[0])]
+    return sha256_of(written(told))
 
 
 def batch_name(digest: str) -> str:

@@ -13,11 +13,13 @@ from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
 from causaltest.recording.clock import now as now
 from causaltest.recording.git import Committed, committed
-from causaltest.recording.ledger import Ledger, Line, broken
-from causaltest.recording.lock import Entry, Lock, read_lock
-from causaltest.recording.sighted import Sighted, Sighting
+from causaltest.recording.ledger import Ledger, Line
+from causaltest.recording.lock import Lock, read_lock
+from causaltest.recording.others import seen_before
+from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Spec
-from causaltest.recording.standing import Standing, Status, day, other_numbers, standing_of
+from causaltest.recording.standing import Standing, Status, other_numbers, standing_of
+from causaltest.recording.verification import broken_record
 from causaltest.recording.versions import versions
 from causaltest.seen import Seen
 
@@ -65,7 +67,7 @@ class Record:
     def problem(self) -> str:
         """Why nothing that stands here may be believed; empty where it holds."""
         try:
-            return DOES_NOT_HOLD if broken(self.ledger.lines) else ""
+            return DOES_NOT_HOLD if broken_record(self.folder, self.lock, self.ledger.lines) else ""
         except RecordError as error:
             return str(error)
 
@@ -93,7 +95,8 @@ class Record:
     def first_look(self, id: str, claims: Sequence[Seen]) -> str:
         """When the ledger says that a claim was first asked of these pairs; empty where it never was."""
         try:
-            asked = [one for claim in claims for one in self.sighted().asked(claim) if one.line["claim"] == id]
+            names = self.lock.names(id)
+            asked = [one for claim in claims for one in self.sighted().asked(claim) if one.line["claim"] in names]
         except RecordError:
             return ""
         return min((str(one.line["at"]) for one in asked), default="")
@@ -150,13 +153,12 @@ class Record:
         if self.unreadable:
             return Standing(Status.EXPLORATORY, self.unreadable)
         sighted, spec = self.sighted(), given.spec
+        names = self.lock.names(spec.id)
         entry = self.lock.entries.get(spec.id)
         same = [one for claim in given.claims for one in sighted.asked(claim)]
-        others = [one for one in same if one.line["claim"] != spec.id and not self.beside(one, entry)]
         seen = [
             *given.seen,
-            *sighted.told(given.claims, by=spec.id),
-            *map(asked_by, others),
+            *seen_before(given.claims, sighted, self.lock, spec.id),
             *([ASKED_ELSEWHERE] if given.asked and not same else []),
         ]
         return standing_of(
@@ -164,17 +166,10 @@ class Record:
             entry,
             seed=given.seed,
             committed=self.committed,
-            looks=self.ledger.looks_at(spec.id),
+            looks=[look for name in reversed(names) for look in self.ledger.looks_at(name)],
             seen=list(dict.fromkeys(seen)),
             why_not=given.why_not or self.problem,
         )
-
-    def beside(self, other: Sighting, entry: Entry | None) -> bool:
-        """Whether a look by another claim says nothing against this one: both stood fast before either was seen."""
-        if entry is None or other.line["status"] not in (Status.CONFIRMATORY, Status.REPLICATION):
-            return False
-        then = next((e for e in self.lock.events if e["kind"] == "register" and e["batch"] == entry.batch), None)
-        return then is not None and other.number >= then["ledger"]["lines"]
 
     def looked(self, given: Asked) -> bool:
         """Whether the ledger has this very look."""
@@ -241,8 +236,3 @@ def id_in(record_folder: Path, nodeid: str, file: Path) -> str:
 def relative(file: Path, folder: Path) -> str:
     """A file as its record names it."""
     return file.relative_to(folder).as_posix()
-
-
-def asked_by(other: Sighting) -> str:
-    line = other.line
-    return f"{line['claim']} has asked the same of these pairs on {day(line)}, when it was {line['status']}"

@@ -8,10 +8,11 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording.canonical import sha256_of, written
+from causaltest.recording.changes import Change, changes, differences
 from causaltest.recording.entering import Event, enter
 from causaltest.recording.lock import Entry, Lock, batch_digest, batch_name
 from causaltest.recording.record import Record
-from causaltest.recording.spec import Spec, differences
+from causaltest.recording.spec import Spec
 
 OF_A_NAME = frozenset({"body", "family"})
 """Fields that another name of the function, or of its file, changes too."""
@@ -33,32 +34,33 @@ class Registered:
     """The number of the batch that was entered; 0 where nothing was."""
     new: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
-    differing: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
+    differing: Mapping[str, Mapping[str, Change]] = field(default_factory=dict)
     """Claims that are registered otherwise, with the fields that differ: nothing was changed for them."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """By its id in the code, the id that a claim is registered under: nothing was changed for it."""
     gone: tuple[str, ...] = ()
     """Claims of the lock that are not in the code any more."""
 
-    def sentences(self) -> list[str]:
-        """What is left to do, a sentence each."""
+    def sentences(self, folder: str = "FOLDER") -> list[str]:
+        """What is left to do in the record's folder, a sentence each."""
         told = [
-            f"{id} is registered otherwise: {', '.join(changed)}. It counts as registered; {amending(id)} keeps both"
-            for id, changed in self.differing.items()
+            f"{id} is registered otherwise ({'; '.join(changes(fields))}), and stays so: "
+            f"{amending(id, folder)} amends it"
+            for id, fields in self.differing.items()
         ]
         told += [
             f"{id} is what is registered as {was}, and {was} is not among these claims. It was not entered: "
-            f"{amending(id, was=was)} says that this is its new name. Where both are meant, register them together"
+            f"{amending(id, folder, was=was)} says that this is its new name. If both are meant, register them together"
             for id, was in self.renamed.items()
         ]
         told += [f"{id} is registered and not in the code any more. It stays in the lock" for id in self.gone]
         return told
 
 
-def amending(id: str, *, was: str = "") -> str:
+def amending(id: str, folder: str, *, was: str = "") -> str:
     """The command, as a person types it."""
     renamed = f" --was '{was}'" if was else ""
-    return f"`causaltest register FOLDER --amend '{id}'{renamed} --why \"...\"`"
+    return f"`causaltest register {folder} --amend '{id}'{renamed} --why \"...\"`"
 
 
 def register(record: Record, candidates: Iterable[Candidate], *, whole: bool = False) -> Registered:
@@ -110,7 +112,7 @@ def by_id(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
     return given
 
 
-def differing_fields(entry: Entry, spec: Spec) -> dict[str, tuple[Any, Any]]:
+def differing_fields(entry: Entry, spec: Spec) -> dict[str, Change]:
     """Nothing for most claims, which one comparison of hashes tells."""
     return {} if entry.digest == spec.digest else differences(entry.spec, spec.fields)
 

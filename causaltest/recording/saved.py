@@ -127,7 +127,9 @@ def plain_question(question: Question | None) -> dict[str, Any] | None:
 
 
 def question_of(data: Mapping[str, Any] | None) -> Recorded | None:
-    return None if data is None else Recorded(str(data["summary"]), str(data["site"]), dict(data["canonical"]))
+    return (
+        None if data is None else Recorded(str(data["summary"]), str(data["site"]), dict(untupled(data["canonical"])))
+    )
 
 
 def plain_numbers(numbers: Numbers) -> dict[str, Any]:
@@ -228,6 +230,14 @@ def untupled(data: Any) -> Any:
     return [untupled(item) for item in data] if isinstance(data, list | tuple) else data
 
 
+class Row(tuple[float, ...]):
+    """Numbers that are known to be floats, so that effects which share them neither copy nor check them again."""
+
+
+class Words(tuple[str, ...]):
+    """The same of texts."""
+
+
 def text(data: Any) -> str:
     if not isinstance(data, str):
         raise TypeError(f"{data!r} is no text")
@@ -235,9 +245,9 @@ def text(data: Any) -> str:
 
 
 def texts(data: Any, n: int | None = None) -> tuple[str, ...]:
-    if not isinstance(data, list) or (n is not None and len(data) != n):
+    if not isinstance(data, list | Words) or (n is not None and len(data) != n):
         raise ValueError(f"not one text for each of {n} pairs")
-    return tuple(text(item) for item in data)
+    return data if isinstance(data, Words) else Words(text(item) for item in data)
 
 
 def whole(data: Any) -> int:
@@ -253,6 +263,6 @@ def number(data: Any) -> float:
 
 
 def floats(data: Any, n: int) -> tuple[float, ...]:
-    if not isinstance(data, list) or len(data) != n:
+    if not isinstance(data, list | Row) or len(data) != n:
         raise ValueError(f"not one number for each of {n}")
-    return tuple(number(item) for item in data)
+    return data if isinstance(data, Row) else Row(number(item) for item in data)

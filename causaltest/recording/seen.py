@@ -40,6 +40,8 @@ class SeenLog:
         """The pairs of each digest, which stand in the first line that names it."""
         self._kept: dict[Entry, Seen] = {}
         self._unkept: dict[Entry, Seen] = {}
+        self._asked: set[tuple[str, str, frozenset[str]]] = set()
+        """What claims have asked, of which pairs."""
         self._at: dict[Entry, str] = {}
         """When each was written, where its line says so."""
 
@@ -89,7 +91,8 @@ class SeenLog:
 
     def asked(self, claim: Seen) -> bool:
         """Whether a claim has asked the same of the same pairs."""
-        return any(claim_key(seen) == claim_key(claim) for seen in self.looks())
+        self._read()
+        return claim_key(claim) in self._asked
 
     def looks(self) -> list[Seen]:
         """All looks, in order; what other processes have written since is read too."""
@@ -103,6 +106,7 @@ class SeenLog:
             return
         if not (keep and self._write(seen)):
             self._unkept[key_of(seen)] = seen
+            self._asked.add(claim_key(seen))
 
     def problem(self) -> str | None:
         """A sentence where the log is not whole: a sweep may be missing from it."""
@@ -149,6 +153,7 @@ class SeenLog:
             return
         self._pairs.setdefault(seen.pairs, seen.each)
         self._kept.setdefault(key_of(seen), seen)
+        self._asked.add(claim_key(seen))
         self._at.setdefault(key_of(seen), str(data.get("at", "")))
 
     def _write(self, seen: Seen) -> bool:

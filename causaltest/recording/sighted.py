@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,17 @@ class Sighted:
                     self._searches.setdefault(seen, one)
             self.lines, self.last = number + 1, str(line["hash"])
 
+    def named_in(self, line: Mapping[str, Any]) -> list[Seen]:
+        """What a line that follows these has looked at. Raises RecordError as `take` does."""
+        known, seen = dict(self._pairs), list[Seen]()
+        try:
+            for said in line.get("sightings", ()):
+                seen.append(parsed(said, known))
+                known.setdefault(seen[-1].pairs, seen[-1].each)
+        except (ValueError, KeyError, TypeError):
+            raise RecordError(f"The ledger's line of {line['at']} does not say which pairs were looked at.") from None
+        return seen
+
     def plain(self, seen: Iterable[Seen]) -> list[dict[str, Any]]:
         """Looks for a new line, with the hashes of pairs that no line has yet."""
         known, said = set(self._pairs), list[dict[str, Any]]()
@@ -73,15 +84,15 @@ class Sighted:
         """The looks that asked the same of the same pairs, by whichever claim."""
         return [one for one in self._claims.get(claim.question, ()) if claim_key(one.seen) == claim_key(claim)]
 
-    def told(self, claims: Sequence[Seen], *, by: str) -> list[str]:
-        """What must be said of the looks before these, which are the parts of the claim `by`: a sentence each."""
+    def told(self, claims: Sequence[Seen], *, by: Collection[str]) -> list[str]:
+        """What must be said of the looks before these, the parts of one claim with these ids: a sentence each."""
         sentences: dict[str, None] = {}
         for claim in claims:
             # Another claim that asked the very same does not end what this one must be told.
             looks = [
                 one
                 for one in self._claims.get(claim.question, ())
-                if one.line["claim"] == by or claim_key(one.seen) != claim_key(claim)
+                if one.line["claim"] in by or claim_key(one.seen) != claim_key(claim)
             ]
             relevant = [*self._searches.values(), *looks]
             in_order = [one.seen for one in sorted(relevant, key=lambda one: one.number)]

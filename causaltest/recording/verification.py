@@ -10,20 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.committed_versions import broken_since_commit
-from causaltest.recording.lock import Lock, followed_by, said_of
+from causaltest.recording.ledger import broken as broken_ledger
+from causaltest.recording.lock import Lock, followed_by, hash_of, said_of
 from causaltest.recording.unwinding import Registration, unwound
 
 Lines = Sequence[Mapping[str, Any]]
 
 
 def broken_record(folder: Path, lock: Lock, lines: Lines) -> list[str]:
-    """What does not hold of a folder's lock and ledger, a sentence each; nothing where all of it does.
-
-    `lines` are the ledger's, whose own chain is the ledger's question.
-    """
-    return [*broken_lock(lock), *broken_ties(lock, lines), *broken_since_commit(folder, lock)]
+    """What does not hold of a folder's lock and ledger, a sentence each; nothing where all of it does."""
+    found = [*broken_lock(lock), *broken_ledger(lines), *broken_ties(lock, lines), *broken_since_commit(folder, lock)]
+    return [problem.removesuffix(".") for problem in found]
 
 
 def broken_lock(lock: Lock) -> list[str]:
@@ -34,8 +32,7 @@ def broken_lock(lock: Lock) -> list[str]:
 def broken_chain(lock: Lock) -> Iterator[str]:
     known = {""}
     for event in lock.events:
-        whole = {name: value for name, value in event.items() if name != "hash"}
-        if digest_of(whole) != event["hash"]:
+        if hash_of(event) != event["hash"]:
             yield f"{said_of(event)} was changed after it was written"
         if not known.issuperset(followed_by(event)):
             yield f"{said_of(event)} follows an event that is not before it: one was removed, changed or moved"
@@ -72,13 +69,13 @@ def broken_looks(lock: Lock, lines: Lines, at: Mapping[Any, int]) -> Iterator[st
     number = {event["hash"]: i for i, event in enumerate(lock.events)}
     past = pasts(lock)
     registered: dict[str, list[Registration]] = {}
-    for one in unwound(lock).registrations:
+    for one in unwound(lock).registrations if lines else ():
         registered.setdefault(one.id, []).append(one)
     for i, line in enumerate(lines, 1):
         if not line.get("lock"):
             continue
-        told = f"line {i} of the ledger, {line.get('claim', line.get('kind'))} on {line.get('at')},"
-        then = number.get(line["lock"])
+        told = f"Line {i} of the ledger, {line.get('claim', line.get('kind'))} on {line.get('at')},"
+        then = number.get(str(line["lock"]))
         if then is None:
             yield f"{told} was written beside a lock whose events are not in this one: it was begun anew or cut"
         elif i <= at.get(lock.events[then]["ledger"]["head"], 0):

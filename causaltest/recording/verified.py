@@ -10,9 +10,11 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
+from causaltest.recording.changes import changes, differences
 from causaltest.recording.git import Committed, committed
 from causaltest.recording.ledger import Ledger
 from causaltest.recording.lock import Lock, read_lock
+from causaltest.recording.lock_text import uncollected
 from causaltest.recording.verification import Lines, broken_record
 
 PLURALS = {"search": ("search", "searches"), "mended": ("mended line", "mended lines")}
@@ -39,7 +41,8 @@ class Verified:
         kinds = Counter(str(line["kind"]) for line in self.lines)
         looks = [counted(number, *PLURALS.get(kind, (kind, f"{kind}s"))) for kind, number in sorted(kinds.items())]
         yield f"{ledger.NAME} holds: {', '.join(looks) or 'no look yet'}."
-        yield f"The lock's last event is of {events[-1]['at']}: {events[-1]['hash']}"
+        for event in events[-1:]:
+            yield f"The lock's last event is of {event['at']}: {event['hash']}"
         why_not = self.committed.why_not
         yield f"Git: {why_not}." if why_not else f"Git: committed in {self.committed.commit[:8]}, and unchanged since."
 
@@ -50,8 +53,9 @@ def verified(folder: Path) -> Verified:
     Raises RecordError where there is none, and for a file that cannot be read.
     """
     file = folder / lock.NAME
-    found, lines = read_lock(file), Ledger(folder / ledger.NAME).lines
-    problems = [*broken_record(folder, found, lines), *ledger.broken(lines)]
+    with uncollected():
+        found, lines = read_lock(file), Ledger(folder / ledger.NAME).lines
+        problems = broken_record(folder, found, lines)
     if not file.exists():
         if not problems:
             raise RecordError(f"There is no {lock.NAME} in {folder}: `causaltest register {folder}` begins one.")
@@ -68,10 +72,8 @@ def amendments(found: Lock) -> Iterator[str]:
     for event in found.events:
         if event["kind"] != "amend":
             continue
-        from causaltest.recording.spec import differences  # late: it takes as long as all else
-
         fields = differences(specs.get(event["prior"]), specs.get(event["spec"]))
-        what = ", ".join(fields) or "its name alone"
+        what = "; ".join(changes(fields)) or "its name alone"
         was = f", until then {event['was']}" if "was" in event else ""
         yield f"{event['claim']}{was}, on {event['at']}: {what}. Why: {event['why']}"
 

@@ -8,8 +8,7 @@ from typing import Any
 from causaltest.results import ClaimResult
 
 MOST_TOLD = 20
-WORDS = ("HOLDS", "REGRESSED", "IMPROVED", "INCONCLUSIVE")
-NEW, OTHER = "new", "not compared"
+NEW, UNKEPT, OTHER = "new", "not kept", "not compared"
 
 
 def drift_word(drift: Mapping[str, Any]) -> str:
@@ -17,7 +16,7 @@ def drift_word(drift: Mapping[str, Any]) -> str:
     if not drift:
         return ""
     if not drift["word"]:
-        return NEW
+        return str(drift["cause"])
     return OTHER if drift["cause"] == "experiment" else str(drift["word"])
 
 
@@ -26,16 +25,17 @@ def drift_row(drift: Mapping[str, Any]) -> str:
     if not drift:
         return ""
     word = drift_word(drift)
-    told = str(drift["sentence"]) if word in (NEW, OTHER) else f"{word}: {drift['sentence']}"
+    told = str(drift["sentence"]) if word in (NEW, UNKEPT, OTHER) else f"{word}: {drift['sentence']}"
     return " ".join(filter(None, (told, margin_told(drift), taken(drift))))
 
 
 def margin_told(drift: Mapping[str, Any]) -> str:
     """The margin, and who has declared it."""
-    if drift_word(drift) in (NEW, OTHER):
+    if drift_word(drift) in (NEW, UNKEPT, OTHER):
         return ""
     if drift["margin"] is None:
-        return "No margin is declared: margin=... in @claim, --causal-margin or causaltest_margin."
+        how = "A margin is declared by margin=... in @claim, by --causal-margin or causaltest_margin."
+        return how if drift["word"] == "INCONCLUSIVE" else ""
     return f"(margin {drift['margin']:g}, {drift['whose']})"
 
 
@@ -52,10 +52,12 @@ def drift_lines(results: Sequence[ClaimResult]) -> list[str]:
 def lines_of(file: str, compared: Sequence[ClaimResult]) -> list[str]:
     mine = [result for result in compared if result.drift["file"] == file]
     words = [drift_word(result.drift) for result in mine]
-    counts = ", ".join(f"{n} {word}" for word in (*WORDS, OTHER, NEW) if (n := words.count(word)))
+    said = {"HOLDS": "hold" if words.count("HOLDS") > 1 else "holds"}
+    order = ("HOLDS", "REGRESSED", "IMPROVED", "INCONCLUSIVE", OTHER, UNKEPT, NEW)
+    counts = ", ".join(f"{n} {said.get(word, word.lower())}" for word in order if (n := words.count(word)))
     told = [
         f"  {word}  {result.id}: {told_of(result)}"
-        for word in ("REGRESSED", "INCONCLUSIVE", OTHER, "IMPROVED")
+        for word in ("REGRESSED", "INCONCLUSIVE", OTHER, UNKEPT, "IMPROVED")
         for result in mine
         if drift_word(result.drift) == word
     ]

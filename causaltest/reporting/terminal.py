@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import textwrap
@@ -12,6 +11,7 @@ from typing import Any
 from causaltest import __version__
 from causaltest.judging.multiplicity import holm
 from causaltest.reporting.drift import drift_lines, drift_row, drift_word
+from causaltest.reporting.standing import changed, registered, standings, stood
 from causaltest.results import ClaimResult
 
 WIDTH = 116
@@ -22,12 +22,8 @@ LEAST_P = 1e-99
 GLUE = "\0"
 """Stands for a space where no line may break."""
 SEEN_BEFORE = "pairs seen before"
-MOST_VARIANTS = MOST_PAIRS = MOST_FIELDS = 20
+MOST_VARIANTS = MOST_PAIRS = 20
 """What a section lists; --causal-json has all."""
-LONGEST_VALUE = 80
-"""Characters of a field's value; hashes are shorter."""
-STATUSES = ("CONFIRMATORY", "REPRODUCED", "REPLICATION", "AMENDED", "EXPLORATORY")
-MOST_NAMED = 3
 
 LEAST_ROUNDING = 1e-5
 """Rounding below this is not told apart: it changes from processor to processor."""
@@ -67,24 +63,6 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
 def why_exploratory(result: ClaimResult) -> str:
     """The reason of the status in a few words: what has seen the pairs stands in rows of its own."""
     return SEEN_BEFORE if result.status_reason in result.seen else result.status_reason
-
-
-def changed(result: ClaimResult) -> list[str]:
-    """The fields in which a claim differs from the one that was registered, and that one's hash."""
-    fields = list(result.record.get("fields", {}).items())
-    told = [f"{path}: {value(before)} -> {value(after)}" for path, (before, after) in fields[:MOST_FIELDS]]
-    rest = len(fields) - len(told)
-    more = [f"and {rest} more fields, all of them in --causal-json"] if rest else []
-    prior = result.record.get("prior")
-    return [*told, *more, *([f"the hash of what was registered: {prior}"] if prior else [])]
-
-
-def value(given: Any) -> str:
-    """A field's value in a line: a long one is cut, and one that is not there is said to be."""
-    if given is None:
-        return "none"
-    told = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    return told if len(told) <= LONGEST_VALUE else f"{told[:LONGEST_VALUE]}..."
 
 
 def about(result: ClaimResult) -> list[str]:
@@ -328,19 +306,6 @@ def missing(results: Sequence[ClaimResult]) -> str:
     return f"p holm: {claims} did not run, and {count} as p = 1; verdicts go by p corr, which needs no other claim"
 
 
-def stood(results: Sequence[ClaimResult]) -> list[str]:
-    """Of claims in folders with a lock, why one is neither confirmatory nor reproduced: a line for each reason."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for result in results:
-        if result.record and result.status not in ("CONFIRMATORY", "REPRODUCED"):
-            reasons.setdefault((result.status, result.status_reason), []).append(result.id)
-    return [
-        f"{status}: {reason} ({', '.join(ids[:MOST_NAMED])}{f' and {rest} more' if rest else ''})"
-        for (status, reason), ids in reasons.items()
-        for rest in [max(0, len(ids) - MOST_NAMED)]
-    ]
-
-
 def warned(results: Sequence[ClaimResult]) -> str:
     """How often each warning came up."""
     open_ones = [w["name"] for result in results for w in result.warnings if not w["accepted"]]
@@ -389,12 +354,6 @@ def banner(results: Sequence[ClaimResult]) -> str:
     return f"causaltest {__version__}{measured}{registered(results)} · seed {results[0].suite_seed}"
 
 
-def registered(results: Sequence[ClaimResult]) -> str:
-    """How many claims the locks of these folders have."""
-    locks = {r.record["lock"]: r.record["registered"] for r in results if r.record}
-    return f" · claims.lock {sum(locks.values())} registered" if locks else ""
-
-
 def totals(results: Sequence[ClaimResult]) -> str:
     words = ("SUPPORTED", "REFUTED", "INCONCLUSIVE", "INVALID", "ERROR")
     counts = [f"{n} {word.lower()}" for word in words if (n := sum(r.verdict == word for r in results))]
@@ -402,12 +361,6 @@ def totals(results: Sequence[ClaimResult]) -> str:
     ran = f" · {cost['patched_runs']} patched runs in {cost['forwards']} forwards" if cost["patched_runs"] else ""
     kept = f" ({cost['reused_runs']} clean and corrupt runs reused)" if cost["reused_runs"] else ""
     return ", ".join(counts) + standings(results) + ran + kept
-
-
-def standings(results: Sequence[ClaimResult]) -> str:
-    """How many claims have which status; nothing where no folder has a lock, as all are exploratory there."""
-    counts = [f"{n} {word.lower()}" for word in STATUSES if (n := sum(r.status == word for r in results))]
-    return f" · {', '.join(counts)}" if any(r.record for r in results) else ""
 
 
 def bounds(result: ClaimResult) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from calibration.row import Row, at_fault, level, near
 from calibration.verdicts import Said, effect_of, said_of
-from causaltest.asking.predictions import unchanged
+from causaltest.asking.predictions import at_least, unchanged
+from causaltest.drifted import Drift, drifted
 from causaltest.effect import Effect
 from causaltest.judging.judge import judge
 from causaltest.judging.sample import Floats
+from causaltest.recording.canonical import plain
+from causaltest.recording.saved import SavedClaim
 from causaltest.verdict import Outcome
 
 REPEATS = 1_000
@@ -30,7 +33,76 @@ def rows() -> list[Row]:
             level(7, f"fallen by the margin, n = {n}: HOLDS", margin.supported, REPEATS, conservative=False),
             level(7, f"fallen by the margin, n = {n}: REGRESSED", margin.refuted, REPEATS, conservative=False),
         ]
-    return [*found, *within_rounding(), *by_estimate_alone()]
+    return [*found, *within_rounding(), *in_saved_claims(), *by_estimate_alone()]
+
+
+def long_rows() -> list[Row]:
+    """The same of claims that were saved in two runs, and what becomes of pairs that belong together."""
+    found = []
+    for n, power in POWER.items():
+        same, margin, worse = (words_of(n, change) for change in (0.0, -MARGIN, -2 * MARGIN))
+        repeats = len(same)
+        found += [
+            near(7, f"saved claims, no change, n = {n}: HOLDS", share(same, "HOLDS"), repeats, rate=power),
+            near(7, f"saved claims, fallen by .2, n = {n}: REGRESSED", share(worse, "REGRESSED"), repeats, rate=power),
+            *(
+                level(7, f"saved claims, fallen by the margin, n = {n}: {word}", share(margin, word), repeats)
+                for word in ("HOLDS", "REGRESSED")
+            ),
+        ]
+    together = 25
+    kept, lost = (words_of(200, -MARGIN, together=together, clustered=known) for known in (True, False))
+    what = "saved claims, fallen by the margin, 25 clusters of 8, ICC .5: HOLDS"
+    return [
+        *found,
+        level(7, what, share(kept, "HOLDS"), len(kept)),
+        at_fault(7, f"{what}, the clusters forgotten", share(lost, "HOLDS"), above=0.12, repeats=len(lost)),
+    ]
+
+
+def words_of(n: int, change: float, *, together: int = 0, clustered: bool = True, repeats: int = 400) -> list[str]:
+    """What a comparison of two runs says; with `together`, changes that so many clusters share by half."""
+    rng = np.random.default_rng((7, n, round(-1000 * change), together))
+    labels = np.arange(n) % together if together else None
+    words = []
+    for _ in range(repeats):
+        before, changed = rng.normal(0.6, 0.3, n), rng.normal(change, SPREAD, n)
+        if labels is not None:
+            own = rng.normal(0, SPREAD, n)
+            changed = change + np.sqrt(0.5) * (rng.normal(0, SPREAD, together)[labels] + own)
+        known = labels if clustered else None
+        words.append(in_two_runs(effect_of(before, clusters=known), effect_of(before + changed, clusters=known)).word)
+    return words
+
+
+def share(words: list[str], word: str) -> float:
+    return words.count(word) / len(words)
+
+
+def in_two_runs(before: Effect, after: Effect) -> Drift:
+    """As `causaltest compare` sees a claim."""
+    spec = {"prediction": {"kind": "Prediction", **plain(asdict(at_least(0.3)))}}
+    runs = [SavedClaim("a", spec, "0", {"verdict": "SUPPORTED"}, (("", effect),)) for effect in (before, after)]
+    return drifted(*runs, margin=MARGIN)
+
+
+def in_saved_claims() -> list[Row]:
+    """Two runs of a claim are compared by the judge's own word on their difference."""
+    rng = np.random.default_rng((7, 3))
+    agreed = []
+    for change in 10 * (0.0, -MARGIN, -2 * MARGIN):
+        before = rng.normal(0.6, 0.3, 100)
+        runs = effect_of(before), effect_of(before + rng.normal(change, SPREAD, 100))
+        word = {Outcome.SUPPORTED: "HOLDS", Outcome.REFUTED: "REGRESSED"}.get(
+            judge(runs[1] - runs[0], unchanged(margin=MARGIN)).outcome, "INCONCLUSIVE"
+        )
+        agreed.append(in_two_runs(*runs).word.replace("IMPROVED", "HOLDS") == word)
+    before = rng.normal(0.6, 0.3, 5)
+    held = in_two_runs(measured(before), measured(before + rng.uniform(-1e-6, 1e-6, 5)))
+    return [
+        Row(7, "saved claims: the judge's word on their difference", float(np.mean(agreed)), 1, 1, repeats=len(agreed)),
+        Row(7, "saved claims, alike within noise in 5 pairs: HOLDS", float(held.word == "HOLDS"), 1, 1),
+    ]
 
 
 def compared(n: int, change: float) -> Said:

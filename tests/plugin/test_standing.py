@@ -72,7 +72,7 @@ def commit(pytester: pytest.Pytester) -> None:
 
 
 def register(claims: Any, folder: pytest.Pytester, body: str) -> None:
-    claims(body, "--causal-register")
+    claims(body, "--causal-register", ".")
     commit(folder)
 
 

@@ -155,6 +155,12 @@ def test_a_stamp_of_the_sha512_is_one_too(lock):
         read(stamped(lock.parent, b"a lock", hashed="sha1"), name="lock.tsr", roots=ROOT.pem)
 
 
+def test_an_answer_that_refuses_is_no_stamp(tmp_path):
+    # the authority takes no SHA-384
+    with pytest.raises(RecordError, match=r"its status is 2: .* Ask the authority again"):
+        read(stamped(tmp_path, b"a lock", hashed="sha384"), name="lock.tsr", roots=ROOT.pem)
+
+
 def test_a_stamp_of_another_file_is_refused(lock, response):
     lock.write_bytes(b"a lock, changed")
     with pytest.raises(RecordError) as refused:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,9 @@ def bits(data: object) -> object:
         return type(data).__name__, [bits(getattr(data, f.name)) for f in dataclasses.fields(data)]
     if isinstance(data, dict):
         return {key: bits(value) for key, value in data.items()}
-    return [type(data).__name__, *map(bits, data)] if isinstance(data, list | tuple) else data
+    if isinstance(data, list | tuple):
+        return ["list" if isinstance(data, list) else "tuple", *map(bits, data)]
+    return data
 
 
 def row(n: int) -> st.SearchStrategy[tuple[float, ...]]:
@@ -280,6 +283,21 @@ def test_what_is_cut_or_changed_anywhere_is_refused_or_the_same(data):
     except RecordError:
         return
     assert bits(dict(again.claims)) == bits({"a": saved("a", 0.25, 0.5), "b": saved("b", 0.25, 0.75)})
+
+
+def test_a_small_file_that_names_one_array_many_times_stays_small():
+    """As many references as would fill the memory if each were a copy."""
+    effect = Effect.from_values([0.5] * 20_000, kind="continuous", iid=True)
+    data = baseline_to_bytes(Baseline({"a": SavedClaim("a", {}, "0", {}, (("", effect),))}))
+    tensors = tensors_from_bytes(data, "it")
+    header = json.loads(tensors.text)
+    header["claims"][0]["effects"] *= 1000
+    tracemalloc.start()
+    again = baseline_from_bytes(tensors_to_bytes(Tensors(json.dumps(header), tensors.arrays)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(again.claims["a"].effects) == 1000
+    assert peak < 1 << 25
 
 
 def test_a_folder_and_what_cannot_be_opened_are_told(tmp_path):

@@ -113,6 +113,14 @@ def test_that_was_moved_here(claims: Path) -> None:
     assert asked(other).commit == git(other, "rev-parse", "HEAD")
 
 
+def test_that_stands_where_one_was_moved_away(claims: Path) -> None:
+    """The moved one is known to git, and the one in its place is not."""
+    commit(claims)
+    git(claims, "mv", LOCK, "old.lock")
+    (claims / LOCK).write_text("{ }\n")
+    assert "was taken out since" in why(claims)
+
+
 def test_that_is_ignored(claims: Path) -> None:
     (claims / ".gitignore").write_text("*.lock\n")
     commit(claims)
@@ -258,3 +266,22 @@ def test_two_processes_are_enough(claims: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subprocess, "run", lambda *a, **more: (started.append(a), run(*a, **more))[1])
     assert asked(claims).commit
     assert len(started) == 2
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_lock_that_was_taken_out_and_put_back_is_not_committed(claims: Path, merged: bool) -> None:
+    commit(claims)
+    if merged:
+        git(claims, "checkout", "-q", "-b", "other")
+        (claims.parent / "code.py").write_text("other\n")
+        commit(claims)
+        git(claims, "checkout", "-q", "main")
+        git(claims, "merge", "-q", "--no-ff", "--no-commit", "other")
+    text = (claims / LOCK).read_text()
+    (claims / LOCK).unlink()
+    at = commit(claims)
+    claims.mkdir(exist_ok=True)
+    (claims / LOCK).write_text(text)
+    assert why(claims) == f"claims.lock was taken out in {at[:8]}: git add claims.lock, and commit"
+    commit(claims)
+    assert asked(claims).commit

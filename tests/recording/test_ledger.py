@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from causaltest.errors import RecordError
 from causaltest.recording import ledger as room
 from causaltest.recording.alone import FILE, FOLDER, alone
-from causaltest.recording.ledger import NAME, Ledger, broken, parse_ledger
+from causaltest.recording.ledger import NAME, Ledger, broken, hash_of, parse_ledger
 
 FORK = multiprocessing.get_context("fork")
 
@@ -326,3 +326,34 @@ def test_half_a_character_is_a_change_and_no_crash() -> None:
 def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         add(tmp_path / "not there" / NAME, "a")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"claim":[]',
+        '"claim":1',
+        '"lock":["x"]',
+        '"sightings":null',
+        '"sightings":["x"]',
+        '"sightings":{}',
+        '"also":[1]',
+    ],
+)
+def test_a_field_that_holds_something_else_is_refused(file: Path, said: str) -> None:
+    """A stranger can give any line its right hash."""
+    add(file, "a")
+    name = said.partition(":")[0].strip('"')
+    line = {key: value for key, value in json.loads(file.read_text()).items() if key not in (name, "hash")}
+    line |= json.loads(f"{{{said}}}")
+    file.write_text(json.dumps({**line, "hash": hash_of(line)}) + "\n")
+    with pytest.raises(RecordError, match=f"line 1: {name} is not what a ledger holds there"):
+        _ = Ledger(file).lines
+
+
+def test_a_field_that_stands_twice_is_refused(file: Path) -> None:
+    """JSON keeps the last of them, and whoever reads the file sees the first."""
+    add(file, "a")
+    file.write_text(file.read_text().replace('{"at"', '{"verdict":"REFUTED","at"'))
+    with pytest.raises(RecordError, match="a field stands there twice"):
+        _ = Ledger(file).lines

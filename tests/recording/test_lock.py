@@ -221,6 +221,15 @@ def test_the_lock_of_a_thousand_claims_differs_by_one_entry_when_one_threshold_c
     assert all(start < i < start + 20 for i, _, _ in changes[:3])
 
 
+def test_an_entry_knows_the_registration_that_it_came_in_by(tmp_path) -> None:
+    record = Record(tmp_path)
+    entered(record, spec("test_a.py::a"))
+    entered(record, spec("test_a.py::b"))
+    lock = record.lock
+    assert [lock.event_of(lock.entries[f"test_a.py::{id}"]) for id in "ab"] == list(lock.events)
+    assert lock.event_of(Entry("x", {}, "0" * 12)) is None
+
+
 def test_a_new_claim_is_one_entry_in_its_place(tmp_path) -> None:
     record = Record(tmp_path)
     entered(record, spec("test_a.py::a"), spec("test_a.py::c"))

@@ -188,6 +188,8 @@ def test_the_hashes_of_pairs_stand_once(folder: Path) -> None:
     text = (folder / "claims.ledger").read_text()
     assert len(lines(folder)) == 3 and text.count(next(iter(SOME.each))) == 1
     assert Record(folder).sighted().has(sweep(SOME, "another"))
+    look(folder, spec("c", OTHERS), (sight(OTHERS, 1), sight(OTHERS, 2)))
+    assert (folder / "claims.ledger").read_text().count(next(iter(OTHERS.each))) == 1
 
 
 # what is known besides the ledger
@@ -205,6 +207,10 @@ def test_the_same_asked_outside_of_the_record(folder: Path) -> None:
 def test_the_same_asked_in_the_record_says_nothing_more(folder: Path) -> None:
     assert look(folder).status == "CONFIRMATORY"
     assert look(folder, asked=True).status == "REPRODUCED"
+    register(Record(folder), [Candidate(spec("c", OTHERS, "0.3")), Candidate(spec("d", OTHERS, "0.9"))])
+    commit(folder)
+    look(folder, spec("c", OTHERS, "0.3"), (sight(OTHERS),))
+    assert look(folder, spec("d", OTHERS, "0.9"), (sight(OTHERS),), asked=True).status == "CONFIRMATORY"
 
 
 # what forbids to believe it
@@ -281,8 +287,26 @@ def test_of_two_that_look_at_once_one_confirms(folder: Path) -> None:
     assert len(lines(folder)) == 1
 
 
+def note_when_told(folder: Path, go: Any) -> None:
+    go.wait()
+    Record(folder).note([sweep(SOME)])
+
+
+def test_of_two_that_note_the_same_sweep_at_once_one_writes_it(folder: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    go = context.Event()
+    noters = [context.Process(target=note_when_told, args=(folder, go)) for _ in range(4)]
+    for noter in noters:
+        noter.start()
+    go.set()
+    for noter in noters:
+        noter.join()
+    assert [line["kind"] for line in lines(folder)] == ["sweep"]
+
+
 def test_a_ledger_of_another_branch_is_read_anew(folder: Path) -> None:
     record = Record(folder)
     assert record.look(spec(), seed="0", seen=(), told=TOLD, claims=(sight(),)).status == "CONFIRMATORY"
+    assert record.sighted().lines == 1
     (folder / "claims.ledger").unlink()
     assert record.sighted().lines == 0 and record.sighted().asked(sight()) == []

@@ -65,7 +65,9 @@ def test_a_claim_that_is_registered_otherwise_is_told_and_left(record) -> None:
     assert done.differing == {A.id: {"prediction.threshold": ("0.3", "0.4")}}
     assert record.lock.entries[A.id].digest == A.digest
     (told,) = done.sentences()
-    assert told.startswith(f"{A.id} is registered otherwise: prediction.threshold")
+    assert told.startswith(
+        f"{A.id} is registered otherwise (prediction.threshold: 0.3 -> 0.4), and stays so: `causaltest"
+    )
     assert f"--amend '{A.id}' --why \"...\"" in told
 
 
@@ -87,7 +89,7 @@ def test_claims_that_the_code_does_not_have_any_more_are_told_where_all_of_it_wa
 def test_an_amendment_keeps_the_chain(record) -> None:
     entered(record, A, B)
     (done,) = amended(record, A2)
-    assert str(done) == f"{A.id} amended: prediction.threshold. Why: A pilot"
+    assert str(done) == f"{A.id} amended: prediction.threshold: 0.3 -> 0.4. Why: A pilot"
     entry = record.lock.entries[A.id]
     assert (entry.spec, entry.prior, entry.first) == (A2.fields, (A.fields,), A.fields)
     amended(record, A, why="Back again")
@@ -147,7 +149,7 @@ def test_a_renamed_claim_is_told_and_not_entered_until_it_is_said_to_be_the_same
     assert (done.new, done.renamed, done.gone) == ((C.id,), {new.id: A.id}, ())
     assert f"--amend '{new.id}' --was '{A.id}'" in done.sentences()[0]
     (told,) = amended(record, new, why="A better name", was=A.id)
-    assert str(told) == f"{new.id} (was {A.id}) amended: body. Why: A better name"
+    assert str(told) == f"{new.id} (was {A.id}) amended: body: the code of the test is another. Why: A better name"
     assert A.id not in record.lock.entries
     assert record.lock.entries[new.id].history == (A.digest, new.digest)
     assert record.lock.names(new.id) == (new.id, A.id)

@@ -15,7 +15,7 @@ from records import commit, entered, git, looked, repository, spec
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording.amendment import amend
 from causaltest.recording.canonical import digest_of
-from causaltest.recording.lock import Lock, batch_digest, chained, parse_lock, write_lock
+from causaltest.recording.lock import Entry, Lock, batch_digest, chained, parse_lock, write_lock
 from causaltest.recording.lock_text import formatted
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
@@ -148,13 +148,11 @@ def test_what_is_told_names_what_was_done(written) -> None:
     told, *_ = broken_lock(without(lock, A.id))
     assert told.startswith(f"{A.id}: it was amended on ") and told.endswith("its entry was removed")
     entry = lock.entries[C.id]
-    added = Lock(
-        {**lock.entries, "test_a.py::test_d": type(entry)("test_a.py::test_d", entry.spec, "0" * 12)}, lock.events
-    )
+    added = Lock({**lock.entries, "test_a.py::test_d": Entry("test_a.py::test_d", entry.spec, "0" * 12)}, lock.events)
     assert broken_lock(added) == [
         "test_a.py::test_d: it is in the lock, and no event registered it: it was added by hand"
     ]
-    forged = type(entry)(C.id, A.fields, entry.batch, stated=entry.digest)
+    forged = Entry(C.id, A.fields, entry.batch, stated=entry.digest)
     told, batch = broken_lock(Lock({**lock.entries, C.id: forged}, lock.events))
     assert told == f"{C.id}: its spec or its hash was changed by hand"
     assert "entered other claims than these" in batch
@@ -162,6 +160,21 @@ def test_what_is_told_names_what_was_done(written) -> None:
         events = lock.events[:i] + lock.events[i + 1 :]
         assert broken_lock(Lock(lock.entries, events)), i
     assert broken_lock(Lock(lock.entries, lock.events[::-1]))
+
+
+def test_an_entry_whose_hash_was_computed_anew_shows(written) -> None:
+    lock, _ = written
+    entry = lock.entries[A.id]
+    forged = Entry(A.id, spec(A.id, threshold="0.9").fields, entry.batch, entry.seen, entry.prior)
+    (told,) = broken_lock(Lock({**lock.entries, A.id: forged}, lock.events))
+    assert told.startswith(f"{A.id}: its specs are not those of its amendment on ")
+    forged = Entry(C.id, spec(C.id, threshold="0.9").fields, lock.entries[C.id].batch)
+    (told,) = broken_lock(Lock({**lock.entries, C.id: forged}, lock.events))
+    assert "entered other claims than these" in told
+    forged = Entry(C.id, C.fields, lock.entries[C.id].batch, prior=(A.fields,))
+    assert f"{C.id}: it has prior specs, and no event that amended it" in broken_lock(
+        Lock({**lock.entries, C.id: forged}, lock.events)
+    )
 
 
 def test_a_ledger_that_is_shorter_than_the_lock_knows_shows(written) -> None:
@@ -180,7 +193,7 @@ def test_a_look_beside_another_lock_shows(written) -> None:
     other = looked("f" * 64, C)
     (told,) = broken_ties(lock, [*lines, other])
     assert told == (
-        f"line 3 of the ledger, {C.id} on 2026-01-01T00:00:00Z, was written beside a lock whose events are not in this "
+        f"Line 3 of the ledger, {C.id} on 2026-01-01T00:00:00Z, was written beside a lock whose events are not in this "
         "one: it was begun anew or cut"
     )
     early = looked(lock.head, C)
@@ -238,14 +251,8 @@ def anew(record: Record, one: Any) -> None:
     record.lock_file.unlink()
     event = {"kind": "register", "claims": 1, "digest": batch_digest([(one.id, one.digest, ())])}
     event |= {"at": "then", "commit": "", "ledger": {"head": "", "lines": 0}}
-    entry = parse_entry(one, event["digest"][:12])
+    entry = Entry(one.id, one.fields, event["digest"][:12])
     write_lock(record.lock_file, Lock({one.id: entry}, (chained(event, previous=""),)))
-
-
-def parse_entry(one: Any, batch: str) -> Any:
-    from causaltest.recording.lock import Entry
-
-    return Entry(one.id, one.fields, batch)
 
 
 @pytest.mark.parametrize("committed", [False, True])

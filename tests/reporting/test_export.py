@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import re
@@ -12,12 +13,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causaltest.cli import main
-from causaltest.recording.lock import Entry, Lock, chained, formatted
+from causaltest.errors import RecordError
+from causaltest.recording.lock import Entry, Lock, chained
+from causaltest.recording.record import Record
+from causaltest.recording.registration import Candidate, register
+from causaltest.recording.spec import Spec
 from causaltest.reporting.export.aspredicted import PAGE_CHARACTERS, aspredicted
+from causaltest.reporting.export.filled import filled
 from causaltest.reporting.export.osf import osf
 from causaltest.reporting.export.outline import outline
 from causaltest.reporting.export.study import Study, study_of
@@ -178,7 +184,7 @@ def test_parametrised_claims_are_told_once():
     ]
     for text in texts(*many):
         assert text.count('"Layer 6 carries it."') == 1
-        assert "40 claims, one for each of layer = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 29 more." in text
+        assert "Predicted: the effect is 0.3 or more (expected: 0.6). 40 claims: layer = 0-39. Measured:" in text
         assert "denoise resid_post L{0-39} @ thought 0." in text
         assert "each is judged at 0.05/40 = 0.0013 (Bonferroni)" in text
         assert "\n2. " not in text
@@ -219,7 +225,7 @@ def test_what_had_seen_the_pairs_is_existing_data():
     seen = "a map (72 sites) has seen 60 of the 240 pairs"
     for text in texts(entry(seen=(seen,)), entry("test_a.py::test_two")):
         assert "For 1 of 2 claims, no sweep, search or earlier measurement of the pairs was on record" in text
-        assert f"1 claim: {seen}" in text
+        assert f"For 1 claim: {seen}." in text
     for text in texts(entry(seen=(seen,))):
         assert "no sweep, search or earlier measurement" not in text
     for text in texts(entry()):
@@ -230,12 +236,17 @@ def test_looks_since_registration_are_told_and_warned_of():
     """A form that is filled in after the data were seen must not pass for one from before."""
     look = {"kind": "look", "claim": "test_a.py::test_one", "at": "2031-06-01T00:00:00Z"}
     others = {"kind": "look", "claim": "test_a.py::test_gone", "at": "2031-06-02T00:00:00Z"}
-    said = "1 claim of these has been measured since they were registered (1 look in the ledger, 2031-06-01)."
+    two = {**look, "claim": "test_a.py::test_two", "at": "2031-06-03T00:00:00Z"}
     for form in FORMS:
-        made = form(study(entry(), looks=(look, others, {"kind": "sweep"})))
-        assert said in made.text()
-        assert said in made.warnings
-        assert "has been measured" not in form(study(entry(), looks=(others,))).text()
+        for looks, said in (
+            ((look,), "1 claim of 2 has been measured since they were registered (1 look in the ledger, 2031-06-01)."),
+            ((look, two), "All 2 claims have been measured since registration (2 looks in the ledger, 2031-06-01 to "),
+        ):
+            made = form(study(entry(), entry("test_a.py::test_two"), looks=(*looks, others, {"kind": "sweep"})))
+            assert said in made.text()
+            assert any(warning.startswith(said) for warning in made.warnings)
+        assert "The claim has been measured since registration" in form(study(entry(), looks=(look,))).text()
+        assert "been measured since" not in form(study(entry(), looks=(others,))).text()
 
 
 def test_amendments_are_told_with_date_reason_and_fields():
@@ -254,7 +265,7 @@ def test_stopping_variants_and_waivers_are_told():
     asked = {"variants": {"layer=5": experiment(5), "layer=6": waived}}
     made = entry(asked=asked, variants=variants, stopping={"rule": "obrien-fleming", "looks": 4})
     for text in texts(made):
-        assert "It is measured in 2 variants (layer=5 and layer=6) and holds where 50 % of them do." in text
+        assert "It is measured in 2 variants (layer=5; layer=6) and holds where 50 % of them do." in text
         assert "It may be looked at 4 times (O'Brien-Fleming)." in text
         assert "with up to 4 looks; alpha is shared by O'Brien-Fleming boundaries" in text
         assert "Left out in some claims: self-patch, because: it was shown elsewhere" in text
@@ -326,6 +337,17 @@ def test_models_are_told_by_what_they_are_known_by():
         assert "reasoner (weights 1234567890abcdef, tokenizer fedcba0987654321): 1 claim." in text
 
 
+def test_controls_that_are_not_measured_are_told():
+    without = "Not measured in some claims: the placebo."
+    for text in texts(entry(asked=experiment(controls={"placebo_draws": 0}))):
+        assert without in text
+    for text in texts(entry(asked=experiment(controls={"placebo_draws": 0, "waived": {"placebo": "it is a decoy"}}))):
+        assert without not in text
+        assert "Left out in some claims: placebo, because: it is a decoy" in text
+    for text in texts(entry(asked=experiment(controls={"placebo_draws": 16}))):
+        assert "must beat it (16 draws per pair)." in text
+
+
 def test_only_what_is_used_is_told():
     for text in texts(entry()):
         for absent in (
@@ -343,6 +365,45 @@ def test_only_what_is_used_is_told():
         assert "- noising: activations of the corrupt run" in text
         assert "normalised drop: sum(clean - patched) / sum(clean - corrupt)" in text
         assert "- denoising" not in text
+
+
+def test_variants_are_judged_each_by_its_own_test():
+    asked = {"variants": {"metric=accuracy": experiment(), "metric=logit": experiment(metric="logit")}}
+    for text in texts(entry(asked=asked, variants={"names": list(asked["variants"]), "share": "1.0"})):
+        assert "and holds where all of them do." in text
+        assert "1 claim, on a share of pairs: the exact bound" in text
+        assert "1 claim, on a mean without a range" in text
+
+
+def test_a_strangers_lock_writes_no_lines_of_its_own():
+    """Text in a lock can neither begin a heading nor steer a terminal."""
+    nasty = "a\n\n## b\x1b[2J\u202e\x00"
+    event = {"kind": "amend", "claim": nasty, "why": nasty, "at": "2031-05-05T00:00:00Z"}
+    look = {"kind": "look", "claim": nasty, "at": nasty}
+    pairs, model = (
+        {**PAIRS, "hash": nasty, "split": {**SPLIT, "seed": nasty}},
+        {**MODEL, "name": nasty, "commit": nasty},
+    )
+    waived = {"placebo_draws": 8, "waived": {nasty: nasty}}
+    made = entry(
+        nasty,
+        seen=(nasty,),
+        prior=(spec(sentence=f"{nasty}!"),),
+        sentence=nasty,
+        family={"name": nasty, "size": 2},
+        pairs=[pairs],
+        models=[model],
+        parameters={nasty: nasty},
+        asked=experiment(controls=waived),
+        settings={"dtype": nasty},
+        statistics=nasty,
+        variants={"names": [nasty], "share": "1.0"},
+    )
+    for form in FORMS:
+        filled = form(study(made, looks=(look,), events=(event,)))
+        for text in (filled.text(), *filled.warnings):
+            assert all(c.isprintable() or c == "\n" for c in text)
+            assert "\n## b" not in text
 
 
 def test_the_osf_form_has_its_questions_in_order():
@@ -383,6 +444,42 @@ def test_the_gaps_are_marked_and_counted():
     for form in FORMS:
         made = form(study(entry()))
         assert made.gaps == len(re.findall(r"\[TO WRITE: [^\]]+\]", made.text())) > 3
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.lists(st.text(max_size=2), max_size=2), st.just({})
+)
+
+
+def places_in(data: Any, at: tuple = ()) -> list[tuple]:
+    """The path of every value in nested mappings and lists."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [at, *(place for key, value in inner for place in places_in(value, (*at, key)))] if at or inner else []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_spec_of_another_kind_is_refused_and_never_a_crash(data):
+    """A lock checks its hashes and not what its specs say, so a stranger's may say anything."""
+    said = copy.deepcopy(
+        spec(
+            asked={"variants": {"a": {"difference": [experiment(), experiment(5)]}}},
+            variants={"names": ["a"], "share": "1.0"},
+            stopping={"rule": "anytime", "looks": 20},
+            pairs=[{**PAIRS, "split": SPLIT}],
+        )
+    )
+    *way, last = data.draw(st.sampled_from([place for place in places_in(said) if place]))
+    holder: Any = said
+    for key in way:
+        holder = holder[key]
+    holder[last] = data.draw(JUNK)
+    lock = lock_of(Entry("test_a.py::test_one", said, BATCH))
+    for form in ("osf", "aspredicted", "markdown"):
+        try:
+            assert filled(form, lock, ids=lock.entries, looks=(), lock_hash="").text().startswith("# ")
+        except RecordError as error:
+            assert "is not as this causaltest writes them" in str(error)
 
 
 # Folding: no fold may say more than the lines that it stands for.
@@ -431,8 +528,8 @@ def test_lists_read_well():
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A record with three claims, two of which are of one test."""
-    lock = lock_of(*(entry(f"test_a.py::{name}") for name in ("test_one[1]", "test_one[2]", "test_two")))
-    (tmp_path / "claims.lock").write_text(formatted(lock), encoding="utf-8")
+    names = ("test_one[1]", "test_one[2]", "test_two")
+    register(Record(tmp_path), [Candidate(Spec(f"test_a.py::{name}", spec())) for name in names])
     return tmp_path
 
 
@@ -454,9 +551,7 @@ def test_one_claim_or_one_test_can_be_picked(folder):
     one = run(folder, "--format", "osf", "--claim", "test_a.py::test_one[2]").stdout
     assert "23 claims" not in one
     assert '"Layer 6 carries it."' in one
-    assert (
-        "2 claims, one for each of 1 and 2." in run(folder, "--format", "osf", "--claim", "test_a.py::test_one").stdout
-    )
+    assert "2 claims: 1; 2." in run(folder, "--format", "osf", "--claim", "test_a.py::test_one").stdout
     unknown = run(folder, "--format", "osf", "--claim", "test_a.py::test_tow")
     assert unknown.exit_code == 1
     assert "test_a.py::test_tow is not registered. Near it: test_a.py::test_two" in unknown.output
@@ -478,6 +573,14 @@ def test_a_folder_without_claims_is_told_what_to_do(tmp_path):
     ran = run(tmp_path, "--format", "osf")
     assert ran.exit_code == 1
     assert f"register them first, with `causaltest register {tmp_path}`" in ran.output
+
+
+def test_a_lock_that_was_changed_by_hand_fills_no_form(folder):
+    lock = folder / "claims.lock"
+    lock.write_text(lock.read_text(encoding="utf-8").replace("Layer 6", "Layer 7", 1), encoding="utf-8")
+    ran = run(folder, "--format", "osf")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert "does not hold, so nothing is filled in from it" in ran.output
 
 
 def test_exporting_is_light(folder):

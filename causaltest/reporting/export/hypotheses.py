@@ -7,10 +7,20 @@ from itertools import pairwise
 from typing import Any
 
 from causaltest.recording.asked import summary_of
-from causaltest.recording.spec import changes, differences
+from causaltest.recording.changes import changes, differences
 from causaltest.reporting.export.methods import is_difference
 from causaltest.reporting.export.study import Claims, Family, Fields, Study
-from causaltest.reporting.export.wording import counted, expected, folded, listed, number, one_line, predicted
+from causaltest.reporting.export.wording import (
+    counted,
+    expected,
+    folded,
+    listed,
+    number,
+    one_line,
+    predicted,
+    runs,
+    several,
+)
 
 MOST_PLACES = 6
 """Lines about the sites of one claim before the others are counted."""
@@ -49,7 +59,7 @@ def claim_line(group: Claims, place: int) -> str:
     claimed = f"{predicted(group.prediction)}{expected(group.prediction)}"
     told = [f'{place}. "{one_line(spec["sentence"])}" Predicted: the {effect_of(group)} {claimed}.']
     if len(group) > 1:
-        told.append(f"{counted(len(group), 'claim')}, one for each of {parameters(group)}.")
+        told.append(f"{counted(len(group), 'claim')}: {parameters(group)}.")
     if spec["variants"] is not None:
         told.append(variants_sentence(spec["variants"]))
     told.append(f"Measured: {'; '.join(places(group))}.")
@@ -69,10 +79,14 @@ def parameters(group: Claims) -> str:
     names = list(group.spec.get("parameters") or {})
     told = []
     for name in names:
-        values = list(dict.fromkeys(shown(entry.spec["parameters"][name]) for entry in group.entries))
-        if len(values) > 1:
-            told.append(f"{name} = {listed(values)}")
-    return "; ".join(told) or listed(entry.id.partition("[")[2].rstrip("]") for entry in group.entries)
+        values = [entry.spec["parameters"].get(name) for entry in group.entries]
+        if all(type(value) is int and value >= 0 for value in values):
+            each = runs(values)
+        else:
+            each = "; ".join(several(dict.fromkeys(map(shown, values))))
+        if len(set(map(shown, values))) > 1:
+            told.append(f"{name} = {each}")
+    return ", ".join(told) or "; ".join(several(entry.id.partition("[")[2].rstrip("]") for entry in group.entries))
 
 
 def shown(value: Any) -> str:
@@ -98,7 +112,8 @@ def summaries(asked: Any) -> list[str]:
 def variants_sentence(variants: Fields) -> str:
     count, share = len(variants["names"]), float(variants["share"])
     needed = "all of them" if share == 1 else f"{number(100 * share)} % of them"
-    return f"It is measured in {counted(count, 'variant')} ({listed(variants['names'])}) and holds where {needed} do."
+    names = "; ".join(several(variants["names"]))
+    return f"It is measured in {counted(count, 'variant')} ({names}) and holds where {needed} do."
 
 
 def rule_name(stopping: Fields) -> str:
@@ -127,13 +142,13 @@ def looked_at(study: Study) -> str:
     """What the ledger says of these claims, for whoever would take the form for older than it is; empty: no look."""
     if not study.looks:
         return ""
-    claims = len({line["claim"] for line in study.looks})
+    claims, total = len({line["claim"] for line in study.looks}), len(study.entries)
+    told = f"{counted(claims, 'claim')} of {total:,} {has(claims)} been measured since they were registered"
+    if claims == total:
+        told = f"{'The claim has' if total == 1 else f'All {total:,} claims have'} been measured since registration"
     dates = sorted(day(str(line["at"])) for line in study.looks)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-    return (
-        f"{counted(claims, 'claim')} of these {has(claims)} been measured since they were registered "
-        f"({counted(len(study.looks), 'look')} in the ledger, {span})."
-    )
+    return f"{told} ({counted(len(study.looks), 'look')} in the ledger, {span})."
 
 
 def seen_before(study: Study) -> list[tuple[str, int]]:

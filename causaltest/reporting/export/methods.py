@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from causaltest.asking.metrics import accuracy, exact_match, probability
-from causaltest.reporting.export.study import Claims, Fields, Study
+from causaltest.reporting.export.study import Claims, Fields, Study, experiments_in
 from causaltest.reporting.export.wording import counted, listed, number
 
 BINARY = {accuracy.name, exact_match.name}
 BOUNDED = {*BINARY, probability.name}
 """Metrics that have a range of their own."""
+KNOWN_BY = ("commit", "weights", "adapter", "source", "tokenizer", "chat_template")
+"""What is told of a model, where it has a hash."""
 DIRECTIONS = {
     "denoise": "denoising: activations of the clean run are put into the corrupt run (is the site sufficient?)",
     "noise": "noising: activations of the corrupt run are put into the clean run (is the site necessary?)",
@@ -121,8 +123,8 @@ def models(study: Study) -> list[str]:
     """Each model once, by what it is known by."""
     told = []
     for model, claims in study.of_each("models"):
-        known = [f"{key} {str(model[key])[:16]}" for key in ("commit", "weights", "tokenizer") if model.get(key)]
-        told.append(f"{model['name']} ({', '.join(known) or 'known by its name'}): {counted(claims, 'claim')}.")
+        known = [f"{key} {model[key][:16]}" for key in KNOWN_BY if isinstance(model.get(key), str)]
+        told.append(f"{model['name']} ({', '.join(known) or 'as the lock says'}): {counted(claims, 'claim')}.")
     return told
 
 
@@ -138,11 +140,17 @@ def controls(study: Study) -> list[str]:
         "Self-patch: the site patched with its own value must change nothing.",
         "Positive control: the same patch at every position must have an effect, or a null says nothing.",
     ]
-    draws = distinct(e["controls"].get("placebo_draws") for e in study.experiments if "controls" in e)
+    draws = distinct(e["controls"]["placebo_draws"] for e in study.experiments if e["controls"]["placebo_draws"])
     if draws:
         told[0] = f"{told[0][:-1]} ({listed(draws)} draws per pair)."
     for experiment in study.experiments:
-        for name, why in (experiment["controls"].get("waived") or {}).items():
+        waived = experiment["controls"].get("waived") or {}
+        if not experiment["controls"]["placebo_draws"] and "placebo" not in waived:
+            told.append(
+                "Not measured in some claims: the placebo. Of these none that says that something matters can be "
+                "SUPPORTED."
+            )
+        for name, why in waived.items():
             told.append(f"Left out in some claims: {name.replace('_', '-')}, because: {why}")
         if experiment["controls"].get("wrong_places"):
             told.append("In some claims also the same patch at a wrong layer or position, which must be beaten too.")
@@ -203,7 +211,7 @@ def procedures(study: Study) -> list[str]:
 
 def tests_of(group: Claims) -> list[str]:
     """The tests of one claim, from what it predicts and what it measures."""
-    prediction, experiments = group.prediction, group.experiments
+    prediction = group.prediction
     if prediction["kind"] == "Monotone":
         told = ["on an order of effects: Page's trend test, the last effect above the first, and no step reversed."]
     elif prediction["kind"] == "Top":
@@ -212,7 +220,10 @@ def tests_of(group: Claims) -> list[str]:
             "the others."
         ]
     else:
-        told = [test_of_one(group)] if experiments else []
+        asked = group.spec["asked"]
+        told = distinct(
+            test_of_one(group, one) for one in (asked["variants"].values() if in_variants(asked) else [asked])
+        )
     if prediction.get("relation") in ("between", "negligible"):
         told.append("on an effect within bounds: two one-sided tests, each at the claim's alpha.")
     if group.spec["variants"] is not None:
@@ -220,12 +231,12 @@ def tests_of(group: Claims) -> list[str]:
     return told
 
 
-def test_of_one(group: Claims) -> str:
+def test_of_one(group: Claims, asked: Any) -> str:
     """The test of one effect, or of a difference of two, against a threshold."""
-    prediction, experiments = group.prediction, group.experiments
+    prediction, experiments = group.prediction, list(experiments_in(asked))
     binary = all(e["metric"]["name"] in BINARY for e in experiments)
     independent = all(pairs["clusters"] is None for pairs in group.spec["pairs"])
-    difference = is_difference(group.spec["asked"])
+    difference = is_difference(asked)
     if difference and prediction["relation"] == "greater_than" and float(prediction["threshold"]) == 0:
         test = "McNemar's exact test" if binary and independent else "sign-flips and t on the clusters' differences"
         return f"on which of two effects is larger: {test}."
@@ -242,6 +253,10 @@ def test_of_one(group: Claims) -> str:
 
 def is_difference(asked: Any) -> bool:
     """Whether two effects are compared; of variants all do what the first does."""
-    if isinstance(asked, Mapping) and "variants" in asked:
+    if in_variants(asked):
         return is_difference(next(iter(asked["variants"].values())))
     return isinstance(asked, Mapping) and "difference" in asked
+
+
+def in_variants(asked: Any) -> bool:
+    return isinstance(asked, Mapping) and "variants" in asked

@@ -79,7 +79,7 @@ def existing_data(study: Study) -> list[str]:
             f"The prompts exist. For {those}, no sweep, search or earlier measurement of the pairs was on record at "
             "registration, on the machine that registered."
         )
-    told += [f"{counted(claims, 'claim')}: {sentence}" for sentence, claims in seen_before(study)]
+    told += [f"For {counted(claims, 'claim')}: {sentence.rstrip('.')}." for sentence, claims in seen_before(study)]
     told.append(looked_at(study))
     return [line for line in told if line]
 

@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from causaltest.recording.canonical import canonical
-from causaltest.recording.lock import Entry, Lock
-from causaltest.reporting.export.wording import natural
+from causaltest.recording.lock import Entry, Lock, batch_name
+from causaltest.reporting.export.wording import natural, one_line
 
 Fields = Mapping[str, Any]
 
@@ -110,17 +110,34 @@ class Study:
         return list(found.values())
 
 
+def printable(data: Any) -> Any:
+    """The same data with every text in one line and without control characters: a lock may be a stranger's."""
+    if isinstance(data, str):
+        return "".join(c if c.isprintable() else "?" for c in one_line(data))
+    if isinstance(data, Mapping):
+        return {printable(name): printable(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [printable(one) for one in data]
+    return data
+
+
+def shown_entry(entry: Entry) -> Entry:
+    id, spec, seen, prior = printable([entry.id, entry.spec, entry.seen, entry.prior])
+    return Entry(id, spec, entry.batch, tuple(seen), tuple(prior))
+
+
 def study_of(lock: Lock, *, ids: Iterable[str], looks: Sequence[Fields], lock_hash: str) -> Study:
     """The study that these claims of a lock are."""
-    entries = [lock.entries[id] for id in sorted(ids, key=natural)]
+    entries = [shown_entry(lock.entries[id]) for id in sorted(ids, key=natural)]
     families = []
     for _, members in groupby(sorted(entries, key=family_key), key=family_key):
         claims = list(members)
         spec = claims[0].spec["family"]
         families.append(Family(spec["name"], int(spec["size"]), registered_at(lock, claims[0]), grouped(claims)))
     chosen = {entry.id for entry in entries}
-    told = tuple(line for line in looks if line.get("kind") == "look" and line.get("claim") in chosen)
-    return Study(tuple(sorted(families, key=lambda f: (f.registered, f.name))), lock.events, told, lock_hash)
+    told = tuple(line for line in printable(looks) if line.get("kind") == "look" and line.get("claim") in chosen)
+    in_order = sorted(families, key=lambda family: (family.registered, natural(family.name)))
+    return Study(tuple(in_order), tuple(printable(lock.events)), told, lock_hash)
 
 
 def family_key(entry: Entry) -> tuple[str, str]:
@@ -130,8 +147,8 @@ def family_key(entry: Entry) -> tuple[str, str]:
 def registered_at(lock: Lock, entry: Entry) -> str:
     """When the batch of a claim was registered."""
     for event in lock.events:
-        if event["kind"] == "register" and entry.batch in (event.get("batch"), str(event["digest"])[:12]):
-            return str(event["at"])
+        if event["kind"] == "register" and batch_name(str(event["digest"])) == entry.batch:
+            return str(printable(event["at"]))
     return ""
 
 

@@ -32,10 +32,14 @@ def plural(thing: str) -> str:
 
 def listed(things: Iterable[Any], *, last: str = "and") -> str:
     """As in "a, b and c"; of many the first, and how many more."""
-    told = [str(thing) for thing in things]
-    if len(told) > MOST_LISTED:
-        told = [*told[: MOST_LISTED - 1], f"{len(told) - MOST_LISTED + 1} more"]
+    told = several(things)
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} {last} {told[-1]}" if told else "none"
+
+
+def several(things: Iterable[Any]) -> list[str]:
+    """All of them, or of many the first and how many more."""
+    told = [str(thing) for thing in things]
+    return told if len(told) <= MOST_LISTED else [*told[: MOST_LISTED - 1], f"{len(told) - MOST_LISTED + 1} more"]
 
 
 def runs(numbers: Iterable[int]) -> str:

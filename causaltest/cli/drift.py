@@ -1,0 +1,78 @@
+"""`causaltest drift`: what became of claims from one model to another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from causaltest.cli.compare import CHANGED, CannotCompare, as_plain, check_margin, compared, write
+from causaltest.recording.baseline import SUFFIX, Baseline, read_baseline
+from causaltest.reporting.beside import models_of
+
+JUDGED = (0, 1)
+"""Pytest's exit status where all claims were judged, whatever came of them."""
+TAIL = 30
+"""Lines of pytest's output that are shown where it could not run."""
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("before")
+@click.argument("after")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--in-place-of", metavar="NAME", help="the model to replace, where the claims name several")
+@click.option("--margin", type=float, help="the largest change that counts as none, in place of each claim's own")
+@click.option("--fail", is_flag=True, help="exit with status 1 where a claim has regressed or has no numbers any more")
+@click.option("--every", is_flag=True, help="say of every claim what was seen, of those that hold to rounding too")
+@click.option("--json", "as_json", is_flag=True, help="print it for programs")
+def drift(
+    before: str,
+    after: str,
+    arguments: tuple[str, ...],
+    in_place_of: str | None,
+    margin: float | None,
+    fail: bool,
+    every: bool,
+    as_json: bool,
+) -> None:
+    """Measure claims on two models, and compare them claim by claim: `causaltest drift MODEL@rev1 MODEL@rev2 claims/`.
+
+    BEFORE and AFTER are models by name, each put in place of the one that the claims name. All else is handed to
+    pytest: paths, -k, --causal-memory. Nothing is kept but the looks in a ledger, where the claims have one.
+    """
+    check_margin(margin)
+    with tempfile.TemporaryDirectory(prefix="causaltest-drift-") as folder:
+        then, now = (
+            measured(model, name, Path(folder), arguments, in_place_of=in_place_of or "*")
+            for name, model in (("before", before), ("after", after))
+        )
+    told = compared(then, now, margin=margin, across_models=True)
+    if as_json:
+        click.echo(json.dumps(as_plain(told), indent=2, ensure_ascii=False))
+    else:
+        for when, baseline in (("before", then), ("after", now)):
+            click.echo(f"{when:<8}{models_of(baseline.claims.values())}")
+        write(told, every=every)
+    if fail and told.fails:
+        sys.exit(CHANGED)
+
+
+def measured(model: str, name: str, folder: Path, arguments: tuple[str, ...], *, in_place_of: str) -> Baseline:
+    """The claims as they are measured on one model, in a process of its own."""
+    click.echo(f"measuring {model} ...", err=True)
+    options = [f"--causal-model={in_place_of}={model}", f"--causal-save={name}", f"--causal-baselines={folder}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *arguments], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if ran.returncode not in JUDGED:
+        tail = "\n".join(ran.stdout.splitlines()[-TAIL:])
+        raise CannotCompare(f"pytest could not measure the claims on {model} (exit status {ran.returncode}):\n{tail}")
+    try:
+        return read_baseline(folder / f"{name}{SUFFIX}")
+    except FileNotFoundError:
+        tail = "\n".join(ran.stdout.splitlines()[-TAIL:])
+        raise CannotCompare(f"No claim gave a number on {model}:\n{tail}") from None
