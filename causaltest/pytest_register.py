@@ -112,8 +112,8 @@ class Registration:
                     self.enter(item.nodeid, *prepared(item))
                 with self.refusing(item):
                     quiet.tear_down(item, following)
-        session.testsfailed += len(self.refused)
         self.write()
+        session.testsfailed += len(self.refused) + sum(len(done.renamed) for _, done in self.done)
 
     @contextmanager
     def refusing(self, item: pytest.Function) -> Iterator[None]:

@@ -24,7 +24,7 @@ from causaltest.effect import Question
 from causaltest.errors import RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.asked import asked, metric_fields, plain_name, site_fields, summary_of
-from causaltest.recording.canonical import digest_of, plain, sha256_of
+from causaltest.recording.canonical import digest_of, plain, sha256_of, written
 from causaltest.recording.changes import changes as changes
 from causaltest.recording.changes import differences as differences
 from causaltest.recording.identity import identity_of
@@ -42,16 +42,17 @@ class Spec:
 
     id: str
     fields: Mapping[str, Any]
+    """Plain data, as `plain` makes them."""
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical form."""
-        return digest_of(self.fields)
+        return sha256_of(written(self.fields))
 
     @cached_property
     def data_digest(self) -> str:
         """SHA-256 of what it is asked of: pairs and models."""
-        return digest_of({name: self.fields[name] for name in DATA})
+        return sha256_of(written({name: self.fields[name] for name in DATA}))
 
     def in_family_of(self, size: int) -> Spec:
         """The same in a family of so many claims."""
