@@ -114,6 +114,7 @@ class Registration:
                     quiet.tear_down(item, following)
         session.testsfailed += len(self.refused)
         self.write()
+        session.testsfailed += sum(len(done.renamed) for _, done in self.done)
 
     @contextmanager
     def refusing(self, item: pytest.Function) -> Iterator[None]:
