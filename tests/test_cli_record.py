@@ -208,6 +208,7 @@ def test_a_claim_is_amended_and_named_anew_by_the_command(pytester) -> None:
     pytester.makepyfile(test_a=CLAIMS.replace("0.30", "0.40").replace("test_first_thought", "test_better"))
     new = "test_a.py::test_better"
     told = pytester.runpytest_inprocess(".", "--causal-register")
+    assert told.ret == 1
     told.stdout.fnmatch_lines([f"*{new} is what is registered as {id}*--amend '{new}' --was '{id}'*"])
     assert list(Record(pytester.path).lock.entries) == [id]
     pytester.runpytest_inprocess(
