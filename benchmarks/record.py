@@ -107,6 +107,29 @@ def registered(folder: Path, number: int) -> Path:
     return found
 
 
+def compared(folder: Path, *, pairs: int) -> list[str]:
+    """Baselines "before" and "after" of the claims of a registered folder, drawn apart; the words that compare them."""
+    import random
+
+    from causaltest import Effect, Waived
+    from causaltest.recording.baseline import Baseline, baseline_file, write_baseline
+    from causaltest.recording.record import Record
+    from causaltest.recording.saved import SavedClaim
+
+    found, told = folder / "claims", {"verdict": "SUPPORTED"}
+    for name, mean in (("before", 0.8), ("after", 0.75)):
+        rng = random.Random(name)
+        saved = {}
+        for entry in Record(found).lock.entries.values():
+            drawn = [rng.gauss(mean, 0.4) for _ in range(pairs)]
+            effect = Effect.from_values(
+                drawn, kind="continuous", range=(-2, 3), iid=True, placebo=Waived("drawn for a benchmark")
+            )
+            saved[entry.id] = SavedClaim(entry.id, entry.spec, "0", told, (("", effect),))
+        write_baseline(baseline_file(found, name), Baseline(saved))
+    return ["compare", "before", "after", "--margin=0.1"]
+
+
 def written_by(processes: int, lines: int) -> tuple[float, int, int]:
     """Seconds, lines, and lines whose chain holds, of a ledger that many processes write at once."""
     with tempfile.TemporaryDirectory() as name:

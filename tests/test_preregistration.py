@@ -48,8 +48,16 @@ def write(walked: list[tuple[Command, str]]) -> None:
 def test_every_standing_is_shown():
     page = PAGE.read_text(encoding="utf-8")
     shown = "".join(step.shown for step in steps(page) if isinstance(step, Command))
-    for standing in ("CONFIRMATORY", "REPRODUCED", "AMENDED", "EXPLORATORY"):
-        assert standing in shown, standing
+    for word in ("CONFIRMATORY", "REPRODUCED", "REPLICATION", "AMENDED", "EXPLORATORY", "TAMPERED"):
+        assert word in shown, word
+    for word in ("HOLDS         rounding", "REGRESSED     finding"):
+        assert word in shown, word
+
+
+def test_a_long_run_says_the_same_as_a_short_one():
+    assert same("1 passed in 3.20s", "1 passed in 75.20s (0:01:15)")
+    assert same("25.9 before", "25.8 before", vary=True)
+    assert not same("1 REGRESSED", "1 HOLDS", vary=True)
 
 
 def test_what_differs_is_seen_unless_it_is_another_each_time():

@@ -28,7 +28,8 @@ BLOCK = re.compile(
 VOLATILE = {
     r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b": "HASH",
     r"\b\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?( ?UTC|Z)?)?": "DATE",
-    r"\bin \d+\.\d+s\b": "in N s",
+    r"\bin \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?": "in N s",
+    r"\b[\d,]+ bytes\b": "N bytes",
 }
 NUMBERS = {r"-?\b\d+(\.\d+)?(e-\d+)?\b": "N", r" +": " "}
 ALONE = ("pytest", "causaltest", "python")

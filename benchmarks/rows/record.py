@@ -13,6 +13,7 @@ from benchmarks.timing import median
 
 MANY = 10_000
 WRITERS, LINES = 16, 1_000
+PAIRS = 200
 ENOUGH = 5
 """Runs of one command."""
 
@@ -25,7 +26,7 @@ def commands(options: Options) -> list[Row]:
             record.registered(folder, number)
             for words, limit in zip((["verify", "claims"], ["ledger"]), limits, strict=True):
                 rows.append(row(words, f"{number:,} claims and looks", folder, limit))
-    return [*rows, registering(), writing()]
+    return [*rows, comparing(), registering(), writing()]
 
 
 def row(words: Sequence[str], of: str, folder: Path, limit: float, *, again: Sequence[Path] = ()) -> Row:
@@ -51,6 +52,14 @@ def timed(what: str, took: Took, limit: float, notes: str) -> Row:
         notes=notes,
         failed="no torch" not in notes,
     )
+
+
+def comparing() -> Row:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        record.registered(folder, 10)
+        words = record.compared(folder, pairs=PAIRS)
+        return row(words, f"two baselines of 10 claims and {PAIRS} pairs", folder, 1.2)
 
 
 def registering() -> Row:
