@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -414,6 +415,18 @@ def test_a_bundle_is_packed_and_verified_by_command(folder: Path, tmp_path: Path
     assert told["holds"] and len(told["looks"]) == 7
     page = unzipped(file, NAMES)[PAGE].decode()
     assert "It &lt;b&gt;matters&lt;/b&gt;." in page and "<script" not in page and "http" not in page
+
+
+def test_no_torch_is_loaded_to_judge_again(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "it.zip"
+    run("bundle", str(folder), "-o", str(file))
+    code = (
+        "import sys; from causaltest.cli.bundle_review import verify_bundle; from pathlib import Path; "
+        "status = verify_bundle(Path(sys.argv[1])); "
+        "sys.exit(status or len({'torch', 'transformers', 'tokenizers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_time_stamp_is_asked_of_the_lock_in_the_bundle(
