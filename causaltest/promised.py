@@ -17,8 +17,8 @@ from causaltest.results import Known
 from causaltest.variants import plan_variants, refuse_alike
 
 GIVEN = (
-    "it returns values that were given, Effect.from_values(...), so they are known already and nothing is left to "
-    "predict. Let the body measure with a lab, or leave it unregistered"
+    "It returns values that were given, Effect.from_values(...), so they are known already and nothing is left to "
+    "predict. Let the body measure with a lab, or leave it unregistered."
 )
 
 

@@ -73,7 +73,8 @@ def left_out(path: Path, file: str, measured: Iterable[str], failed: Sequence[st
     if not gone:
         return []
     more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
-    named = ", ".join(gone[:MOST_NAMED])
+    # An id that would rewrite the terminal, as a file of somebody else may hold, is shown escaped.
+    named = ", ".join(id if id.isprintable() else repr(id) for id in gone[:MOST_NAMED])
     one = len(gone) == 1
     return [
         f"baseline {file} has {'a claim that was' if one else f'{len(gone)} claims that were'} not measured now: "

@@ -123,7 +123,7 @@ class Registration:
         except pytest.skip.Exception as reason:
             self.skipped[item.nodeid] = str(reason)
         except (Exception, pytest.fail.Exception) as error:
-            self.refused[item.nodeid] = why_refused(error, item.name, self.config.invocation_params.dir)
+            self.refused[item.nodeid] = why_refused(error, self.config.invocation_params.dir)
             self._entered.pop(item.nodeid, None)
 
     def enter(self, nodeid: str, claim: Claim, arguments: Mapping[str, Any], known: Known) -> None:
@@ -212,7 +212,8 @@ class Registration:
         else:
             told = [f"{lock}: nothing new"]
         if done.unchanged:
-            told.append(f"  {counted(len(done.unchanged), 'claim')} registered before, as they are")
+            as_before = "as it is" if len(done.unchanged) == 1 else "as they are"
+            told.append(f"  {counted(len(done.unchanged), 'claim')} registered before, {as_before}")
         seen = [c for c in candidates if c.seen]
         if seen:
             told.append(f"  {len(seen)} of them cannot be confirmatory on these pairs, which were looked at before:")

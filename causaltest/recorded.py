@@ -48,6 +48,7 @@ def stood(
     except RecordError as error:
         return {"status_reason": why_not or str(error), "record": dict(record.registered)}
     measured = [effect for _, effect in judged.parts]
+    why_not = why_not or other_model(spec.fields["models"], measured) or ""
     provenance = result.get("provenance", {})
     standing = record.look(
         spec,
@@ -55,7 +56,7 @@ def stood(
         seen=result["seen"],
         claims=sightings_of(measured),
         asked=asked,
-        why_not=why_not or other_model(spec.fields["models"], measured) or "",
+        why_not=why_not,
         told={
             **told_of(judged),
             "device": provenance.get("device", ""),

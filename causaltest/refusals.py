@@ -13,19 +13,19 @@ OWN = str(Path(__file__).parent) + os.sep
 LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
 
 
-def why_refused(error: BaseException, name: str, here: Path) -> str:
+def why_refused(error: BaseException, here: Path) -> str:
     """A sentence, and the line of the user's own code that led to the error, as seen from a folder."""
     if isinstance(error, RehearsalRead):
         reason = (
-            "it reads a number before it has named its experiment, so nothing can be said of it beforehand. Choose "
+            "It reads a number before it has named its experiment, so nothing can be said of it beforehand. Choose "
             "without looking, or leave it unregistered; it can still be run."
         )
     elif isinstance(error, CausaltestError):
         reason = str(error)
     else:
-        reason = f"it cannot be rehearsed without a model: {type(error).__name__}: {error}"
+        reason = f"It cannot be rehearsed without a model: {type(error).__name__}: {error}"
     line = line_of(error, here)
-    return f"{line}\n{reason}" if line else f"{name}: {reason}"
+    return f"{line}\n{reason}" if line else reason
 
 
 def line_of(error: BaseException, here: Path) -> str:

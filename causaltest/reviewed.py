@@ -97,7 +97,9 @@ def review_of(bundle: Bundle) -> Review:
     reviews = [look_review(place, ground, saved) for place, saved in shown]
     return Review(
         looks=tuple(sorted(reviews, key=lambda look: (look.claim, look.at))),
-        problems=(*broken_lock(lock), *broken(lines), *broken_ties(lock, lines), *strangers(lines, bundle)),
+        problems=tuple(
+            dict.fromkeys((*broken_lock(lock), *broken(lines), *broken_ties(lock, lines), *strangers(lines, bundle)))
+        ),
         not_looked_at=tuple(id for id in sorted(lock.entries) if ground.looks.keys().isdisjoint(lock.names(id))),
         claims=len(lock.entries),
         lines=len(lines),

@@ -296,6 +296,20 @@ def test_only_pairs_that_count_in_both_runs_are_compared_and_it_says_so():
     assert (nobody.word, nobody.cause) == ("INCONCLUSIVE", "") and "no pair counts in both runs" in nobody.sentence
 
 
+def test_pairs_that_count_no_more_are_no_rounding():
+    """The unpatched runs of those pairs have changed, though nothing did in the others."""
+    names = [f"p{i}" for i in range(100)]
+    gone = tuple(Exclusion(p, "the clean run is wrong") for p in names[60:])
+    for kind, values in (("binary", np.ones(100)), ("continuous", 0.5 + noise(100))):
+        whole = saved(effect(values, kind=kind, pair_ids=tuple(names)), at_least(0.3))
+        part = effect(values[:60], kind=kind, pair_ids=tuple(names[:60]), excluded=gone)
+        drift = drifted(whole, saved(part, at_least(0.3)), margin=0.1)
+        assert (drift.cause, drift.n) == ("finding", 60) and "40 pairs count in one run alone" in drift.sentence
+        # a sequential claim that stopped sooner has lost none
+        sooner = drifted(whole, saved(effect(values[:60], kind=kind, pair_ids=tuple(names[:60])), at_least(0.3)))
+        assert (sooner.word, sooner.cause) == ("HOLDS", "rounding") and "not measured" in sooner.sentence
+
+
 def test_pairs_that_moved_alike_say_nothing_of_others():
     values = 0.5 + noise(60)
     drift = in_two_runs(values, values - 0.25)

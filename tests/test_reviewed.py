@@ -22,6 +22,7 @@ from causaltest.asking.orderings import monotone
 from causaltest.asking.predictions import at_least, at_most
 from causaltest.cli import main
 from causaltest.cli.bundle_review import with_page
+from causaltest.cli.proofs import Tried
 from causaltest.effect import Effect
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording.baseline import (
@@ -38,6 +39,7 @@ from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.zipped import unzipped, zipped
 from causaltest.rejudged import rejudged
+from causaltest.reporting.bundle_page import page as made_page
 from causaltest.results import Family, Known
 from causaltest.reviewed import Review, reviewed
 from causaltest.session import decide
@@ -219,6 +221,7 @@ def test_how_a_sequential_claim_was_played_cannot_be_changed(whole: Bundle) -> N
         ("t.py::broken", "verdict", "SUPPORTED"),
         ("t.py::looks", "n", 60),
         ("t.py::order", "seed", "8"),
+        ("t.py::plain", "data", "0" * 64),
     ],
 )
 def test_a_verdict_in_a_ledger_whose_hashes_were_computed_anew_is_told(whole: Bundle, id: str, field: str, value: Any):
@@ -254,6 +257,14 @@ def test_a_second_look_is_not_the_confirming_one(folder: Path) -> None:
         return {**line, "status": "CONFIRMATORY"} if line.get("seed") == "8" else line
 
     assert reviewed(chained(bundle, change)).tampered
+
+
+def test_a_claim_is_known_by_the_look_that_confirmed_it(folder: Path) -> None:
+    look_at("t.py::plain", folder, seed="8")
+    look_at(UNREGISTERED, folder, seed="8")
+    review = reviewed(replace(bundle_of(folder, baseline="baseline"), effects=Baseline({})))
+    assert of(review, "t.py::plain").status == "CONFIRMATORY"
+    assert of(review, UNREGISTERED).at == lines_of(bundle_of(folder, baseline="baseline"))[-1]["at"]
 
 
 def test_a_line_that_was_taken_out_is_told(whole: Bundle) -> None:
@@ -405,6 +416,25 @@ def test_a_bundle_is_packed_and_verified_by_command(folder: Path, tmp_path: Path
     assert "It &lt;b&gt;matters&lt;/b&gt;." in page and "<script" not in page and "http" not in page
 
 
+def test_a_time_stamp_is_asked_of_the_lock_in_the_bundle(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def tried(proofs: Any, lock: Path, **_: Any) -> list[Tried]:
+        asked.append(lock.read_bytes())
+        return [Tried(str(proof), "DOES NOT HOLD", ("It is of another file.",)) for proof in proofs]
+
+    monkeypatch.setattr("causaltest.cli.verify.tried_proofs", tried)
+    file, proof = tmp_path / "it.zip", tmp_path / "it.tsr"
+    proof.write_bytes(b"")
+    run("bundle", str(folder), "-o", str(file))
+    result = run("verify", str(file), "--proof", str(proof))
+    assert result.exit_code == 1 and "DOES NOT HOLD" in result.output
+    assert asked == [(folder / "claims.lock").read_bytes()]
+    assert not json.loads(run("verify", str(file), "--proof", str(proof), "--json").output)["proofs"][0]["holds"]
+
+
 def test_a_tampered_bundle_ends_with_3_and_an_unreadable_one_with_1(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "it.zip"
     run("bundle", str(folder), "-o", str(file))
@@ -415,6 +445,18 @@ def test_a_tampered_bundle_ends_with_3_and_an_unreadable_one_with_1(folder: Path
     file.write_bytes(data[:200])
     result = run("verify", str(file))
     assert result.exit_code == 1 and "cannot be read as a ZIP" in result.output
+
+
+def test_what_steers_a_terminal_or_a_page_is_shown_as_a_question_mark(whole: Bundle, tmp_path: Path) -> None:
+    odd = whole.lock_text.replace(b"It matters.", rb"\u202eIt \u001bmatters.")
+    page = made_page(replace(whole, lock_text=odd))
+    assert "?It ?matters." in page and "\u202e" not in page and "\x1b" not in page
+    lines = [{**line, "claim": "a\x1b[2Jb"} if line["claim"] == UNREGISTERED else line for line in lines_of(whole)]
+    ledger = "".join(f"{canonical(line)}\n" for line in lines).encode()
+    file = tmp_path / "it.zip"
+    file.write_bytes(packed(replace(whole, ledger_text=ledger)))
+    output = run("verify", str(file)).output
+    assert "a?[2Jb" in output and "\x1b" not in output
 
 
 def test_a_page_that_is_not_of_the_record_is_told(whole: Bundle, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from causaltest import __version__
+from causaltest.cli.printable import printable
 
 COMMANDS = (
     "bundle",
@@ -26,6 +28,15 @@ COMMANDS = (
 
 class LateGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """What the command gives back; what it says of an error may quote a stranger's file."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            # click has no other place where what all commands raise can be changed
+            error.message = printable(error.message)  # type: ignore[misc]
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, in alphabetical order."""

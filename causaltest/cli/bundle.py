@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from causaltest.cli.bundle_review import TAMPERED, status_of, told
+from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
 from causaltest.reporting.bundle_page import page
-from causaltest.reviewed import Review, reviewed
+from causaltest.reviewed import MISREAD, Review, reviewed
 
 
 @click.command()
@@ -37,10 +38,15 @@ def bundle(folder: Path, output: Path | None, name: str) -> None:
             write(target, data)
     except RecordError as error:
         raise click.ClickException(str(error)) from error
+    except MISREAD as error:
+        raise click.ClickException(
+            f"A spec in {folder} is not as this causaltest writes them ({error!r:.200}): it was written by another "
+            "version, or by hand."
+        ) from error
     except OSError as error:
         raise click.ClickException(f"{target} could not be written: {error.strerror or error}.") from error
     for line in told(str(target), review, digest=sha256(made.lock_text).hexdigest()):
-        click.echo(line)
+        click.echo(printable(line))
     if review.tampered:
         click.echo(f"{target} was not written: see `causaltest verify {folder}`.")
         sys.exit(TAMPERED)

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from causaltest import __version__
+from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, Tried
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording import lock
@@ -27,7 +28,7 @@ NAMED = 5
 """Claims that are named one by one."""
 
 
-def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_json: bool = False) -> int:
+def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]] | None = None, as_json: bool = False) -> int:
     """Judges a bundle again and says what stands: the exit status. `stamps` tries the time stamps of a lock."""
     try:
         bundle = read_bundle(file)
@@ -38,20 +39,25 @@ def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]], as_j
             told_of = {"problems": [str(error)]} if status == TAMPERED else {"unreadable": str(error)}
             click.echo(json.dumps({"holds": False, **told_of}))
         else:
-            click.echo(f"{'TAMPERED' if status == TAMPERED else 'Error'}: {error}", err=True)
+            click.echo(printable(f"{'TAMPERED' if status == TAMPERED else 'Error'}: {error}"), err=True)
         return status
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, lock.NAME)
-        copy.write_bytes(bundle.lock_text)
-        stamped = stamps(copy)
+    stamped = [] if stamps is None else stamped_by(stamps, bundle)
     if as_json:
         proofs = {"proofs": [stamp.as_dict() for stamp in stamped]} if stamped else {}
         click.echo(json.dumps({**as_data(review), **proofs}))
     else:
         digest = sha256(bundle.lock_text).hexdigest()
         for line in (*told(str(file), review, digest=digest), *(line for stamp in stamped for line in stamp.lines())):
-            click.echo(line)
+            click.echo(printable(line))
     return status_of(review) or (HOLDS if all(stamp.holds for stamp in stamped) else UNPROVEN)
+
+
+def stamped_by(stamps: Callable[[Path], Sequence[Tried]], bundle: Bundle) -> Sequence[Tried]:
+    """What time stamps show of the bundle's lock, which they want as a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, lock.NAME)
+        copy.write_bytes(bundle.lock_text)
+        return stamps(copy)
 
 
 def with_page(review: Review, bundle: Bundle) -> Review:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from causaltest.cli.printable import printable
 from causaltest.errors import CausaltestError
 from causaltest.recording.baseline import FOLDER, SUFFIX, USUAL, Baseline, baseline_file, read_baseline
 from causaltest.reporting.beside import Beside, beside, beside_lines, models_of
@@ -64,7 +65,7 @@ def compare(
         click.echo(json.dumps(as_plain(told), indent=2, ensure_ascii=False))
     else:
         for when, file, baseline in zip(("before", "after"), files, (then, now), strict=True):
-            click.echo(f"{when:<8}{file}  on {models_of(baseline.claims.values())}")
+            click.echo(printable(f"{when:<8}{file}  on {models_of(baseline.claims.values())}"))
         write(told, every=every)
     if fail and told.fails:
         sys.exit(CHANGED)
@@ -85,7 +86,7 @@ def compared(before: Baseline, after: Baseline, *, margin: float | None, across_
 def write(told: Beside, *, every: bool) -> None:
     click.echo()
     for line in beside_lines(told, every=every):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def found(name: str, folder: Path) -> Path:

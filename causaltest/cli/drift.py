@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from causaltest.reporting.beside import models_of
 
 JUDGED = (0, 1)
 """Pytest's exit status where all claims were judged, whatever came of them."""
+SEVERAL = "replaces the one model that the claims name"
 TAIL = 30
 """Lines of pytest's output that are shown where it could not run."""
 
@@ -50,29 +53,53 @@ def drift(
             measured(model, name, Path(folder), arguments, in_place_of=in_place_of or "*")
             for name, model in (("before", before), ("after", after))
         )
-    told = compared(then, now, margin=margin, across_models=True)
+    told = compared(then.claims, now.claims, margin=margin, across_models=True)
     if as_json:
         click.echo(json.dumps(as_plain(told), indent=2, ensure_ascii=False))
     else:
-        for when, baseline in (("before", then), ("after", now)):
-            click.echo(f"{when:<8}{models_of(baseline.claims.values())}")
+        for when, run in (("before", then), ("after", now)):
+            click.echo(f"{when:<8}{models_of(run.claims.claims.values())}")
         write(told, every=every)
-    if fail and told.fails:
+    for model, run in ((before, then), (after, now)):
+        for id, why in run.errors.items():
+            click.echo(f"not measured on {model}: {id}: {why}", err=True)
+    if in_place_of is None and any(SEVERAL in why for run in (then, now) for why in run.errors.values()):
+        click.echo("say which model is meant: --in-place-of NAME", err=True)
+    if fail and (told.fails or then.errors or now.errors):
         sys.exit(CHANGED)
 
 
-def measured(model: str, name: str, folder: Path, arguments: tuple[str, ...], *, in_place_of: str) -> Baseline:
+@dataclass(frozen=True)
+class Measured:
+    """The claims of one run, and those that raised an error."""
+
+    claims: Baseline
+    errors: Mapping[str, str]
+
+
+def measured(model: str, name: str, folder: Path, arguments: tuple[str, ...], *, in_place_of: str) -> Measured:
     """The claims as they are measured on one model, in a process of its own."""
     click.echo(f"measuring {model} ...", err=True)
-    options = [f"--causal-model={in_place_of}={model}", f"--causal-save={name}", f"--causal-baselines={folder}"]
+    told = folder / f"{name}.json"
+    options = [
+        f"--causal-model={in_place_of}={model}",
+        f"--causal-save={name}",
+        f"--causal-baselines={folder}",
+        f"--causal-json={told}",
+    ]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *arguments], stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "pytest", *options, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
+    tail = "\n".join(ran.stdout.splitlines()[-TAIL:])
     if ran.returncode not in JUDGED:
-        tail = "\n".join(ran.stdout.splitlines()[-TAIL:])
         raise CannotCompare(f"pytest could not measure the claims on {model} (exit status {ran.returncode}):\n{tail}")
     try:
-        return read_baseline(folder / f"{name}{SUFFIX}")
+        results = json.loads(told.read_text(encoding="utf-8"))
+        errors = {r["id"]: r["reason"] for r in results if r["verdict"] == "ERROR"}
+        return Measured(read_baseline(folder / f"{name}{SUFFIX}"), errors)
     except FileNotFoundError:
-        tail = "\n".join(ran.stdout.splitlines()[-TAIL:])
         raise CannotCompare(f"No claim gave a number on {model}:\n{tail}") from None

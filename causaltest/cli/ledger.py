@@ -60,7 +60,9 @@ def named(claim: str, lines: Sequence[Line]) -> str:
     by_name = {id.rpartition("::")[2]: id for id in ids} | {id: id for id in ids}
     near = dict.fromkeys(by_name[name] for name in get_close_matches(claim, by_name))
     told = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise click.ClickException(f"no look at {claim} stands in the ledger, which has looks at {len(ids)} claims.{told}")
+    raise click.ClickException(
+        f"no look at {claim} stands in the ledger, which has looks at {counted(len(ids), 'claim')}.{told}"
+    )
 
 
 def listed(lines: Sequence[Line]) -> Iterator[str]:

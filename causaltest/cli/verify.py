@@ -37,7 +37,8 @@ def verify(
         from causaltest.cli.bundle_review import verify_bundle  # late: a folder is verified without scipy
 
         tried = partial(tried_proofs, proofs, roots=roots, merkle_roots=merkle_roots)
-        sys.exit(verify_bundle(path, as_json=as_json, stamps=tried))
+        asked = bool(proofs or roots or merkle_roots)
+        sys.exit(verify_bundle(path, as_json=as_json, stamps=tried if asked else None))
     folder = path.parent if path.is_file() else path
     try:
         found = verified(folder)

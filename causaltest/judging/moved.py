@@ -72,7 +72,7 @@ def by_rounding(shift: Shift, asked: Asked) -> Moved | None:
     Equal outcomes are equal runs only where the model is the same: right or wrong is too coarse to tell others apart.
     Rounding that is no small part of the margin could hide a change: then the pairs are a sample again.
     """
-    if not shift.is_still or (shift.is_coarse and not asked.same):
+    if not (shift.is_still and shift.counts_alike) or (shift.is_coarse and not asked.same):
         return None
     if asked.margin is not None and shift.reach > FINE * asked.margin:
         return None
@@ -96,14 +96,15 @@ def by_test(shift: Shift, asked: Asked) -> Moved:
     else:
         alone = tested(shift, asked, asked.margin, family_size=1)
         among = alone if asked.among == 1 else tested(shift, asked, asked.margin, family_size=asked.among)
-    cause: Cause = "rounding" if shift.is_still and alone.word == "HOLDS" else "finding"
+    still = shift.is_still and shift.counts_alike
+    cause: Cause = "rounding" if still and alone.word == "HOLDS" else "finding"
     return Moved(alone, among, cause, shift.estimate, against, shift.n)
 
 
 def tested(shift: Shift, asked: Asked, margin: float, *, family_size: int) -> Said:
     missed = missed_at_most(shift, ALPHA / family_size)
     if missed is not None:
-        return Said(*still(shift, asked.side, margin, missed, ALPHA / family_size), -missed, missed)
+        return Said(*none_changed(shift, asked.side, margin, missed, ALPHA / family_size), -missed, missed)
     from causaltest.judging.judge import judge  # late: scipy is not loaded where all is within rounding
 
     turn = asked.side.way == "down"
@@ -125,7 +126,7 @@ def word_of(verdict: Verdict, margin: float, against: float) -> Word:
     return "IMPROVED" if verdict.lower > margin else "HOLDS"
 
 
-def still(shift: Shift, side: Side, margin: float, missed: float, alpha: float) -> tuple[Word, str]:
+def none_changed(shift: Shift, side: Side, margin: float, missed: float, alpha: float) -> tuple[Word, str]:
     """Right-or-wrong outcomes of which none changed: another model could have changed others."""
     told = f"{change(shift)} [{-missed:+.3g}, {missed:+.3g}] in {counted(shift)}, and no pair changed."
     if missed <= margin:

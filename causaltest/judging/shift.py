@@ -17,6 +17,7 @@ GROWTH = 1024
 """How many times the last digit of a number may be off after a forward pass: docs/decisions/0016-drift.md."""
 COARSEST = 1e-3
 """Of the largest score: what is more is no rounding, however coarse the arithmetic."""
+NOT_MEASURED = "not measured"
 UNPATCHED = ("clean", "corrupt")
 OTHER_RUN = Waived("compared with the same claim in another run")
 
@@ -64,6 +65,11 @@ class Shift:
         for name in UNPATCHED:
             if name in self.before.references and name in self.after.references:
                 yield self.before.references[name], self.after.references[name]
+
+    @property
+    def counts_alike(self) -> bool:
+        """Whether no pair that was measured in both runs counts in one alone: else an unpatched run has changed."""
+        return all(pair.reason == NOT_MEASURED for pair in self.left_out)
 
     @property
     def is_still(self) -> bool:
@@ -142,7 +148,7 @@ def shift_of(before: Numbers, after: Numbers) -> Shift:
     common = [pair for pair in before.pair_ids if pair in theirs]
     reasons = {e.pair_id: e.reason for e in (*before.excluded, *after.excluded)}
     alone = [pair for pair in (*before.pair_ids, *after.pair_ids) if (pair in ours) != (pair in theirs)]
-    left_out = tuple(Exclusion(pair, reasons.get(pair, "not measured")) for pair in alone)
+    left_out = tuple(Exclusion(pair, reasons.get(pair, NOT_MEASURED)) for pair in alone)
     then, now = (picked(arm, [at[p] for p in common]) for arm, at in ((before, ours), (after, theirs)))
     if then.clusters != now.clusters:
         raise JudgementError("The two runs disagree on which pairs belong together.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
+from causaltest.recording.git import git_bytes
 from causaltest.recording.lock import Lock, hash_of
 
 LARGEST = 64 << 20
@@ -132,12 +132,3 @@ def intact(line: bytes) -> bool:
 def blob_name(text: bytes, *, like: str) -> str:
     """What git calls a text: its SHA-1, or in newer repositories its SHA-256."""
     return hashlib.new("sha1" if len(like) == 40 else "sha256", b"blob %d\0" % len(text) + text).hexdigest()
-
-
-def git_bytes(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
-    """What git prints; None where it fails or is not there."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, input=given, capture_output=True, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -23,6 +23,10 @@ OF_ANOTHER_REPOSITORY = (
 """What git sets for its hooks, and what would make it look elsewhere than at the folder that is asked about."""
 
 
+QUIET = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false")
+"""A repository's own settings can name programs that these would run, and the repository may be a stranger's."""
+
+
 @dataclass(frozen=True)
 class Committed:
     """The commit that the lock stands in; empty, with the reason, where it stands in none that counts."""
@@ -155,13 +159,11 @@ def git(folder: Path, *arguments: str) -> str | None:
 
 def asked(folder: Path, *arguments: str) -> Answer:
     """Asks git about a folder: in its own repository, in English, and without touching it."""
-    environment = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
-    quiet = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false")
     try:
         done = subprocess.run(
-            ["git", *quiet, *arguments],
+            ["git", *QUIET, *arguments],
             cwd=folder,
-            env={**environment, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+            env=surroundings(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -184,6 +186,29 @@ def asked(folder: Path, *arguments: str) -> Answer:
         )
     told = next(iter(done.stderr.strip().splitlines()), "")
     return Answer(failed=told.removeprefix("fatal: ") or f"it ended with status {done.returncode}")
+
+
+def git_bytes(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
+    """What git prints, to the byte; None where it fails or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", *QUIET, *arguments],
+            cwd=folder,
+            env=surroundings(),
+            input=given,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def surroundings() -> dict[str, str]:
+    """The environment that git is asked in."""
+    own = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
+    return {**own, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def top_of(folder: Path) -> Path | None:

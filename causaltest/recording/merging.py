@@ -10,8 +10,8 @@ import re
 
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
-from causaltest.recording.committed_versions import git_bytes
 from causaltest.recording.entering import dated
+from causaltest.recording.git import git_bytes
 from causaltest.recording.lock import Entry, Lock, parse_lock, write_lock
 from causaltest.recording.record import Record
 

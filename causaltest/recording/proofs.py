@@ -8,12 +8,13 @@ is left for a person to check, and said.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from causaltest.errors import RecordError
 from causaltest.recording import authority, chain
+from causaltest.recording.committed_versions import versions
+from causaltest.recording.git import git_bytes
 from causaltest.recording.stamp import Stamp
 
 LARGEST_BYTES = 1 << 20
@@ -64,20 +65,10 @@ def stamped_state(proof: Path, file: Path, stamp: Stamp) -> str:
 
 def earlier_contents(file: Path) -> Iterator[tuple[str, bytes]]:
     """The file as it stands in the commits that changed it, the latest first; none where there is no git."""
-    listed = git_bytes(file.parent, "log", f"-{MOST_COMMITS}", "--format=%H", "--", file.name)
-    for commit in (listed or b"").decode().split():
-        content = git_bytes(file.parent, "cat-file", "blob", f"{commit}:./{file.name}")
+    for version in reversed(versions(file.parent, file.name)[-MOST_COMMITS:]):
+        content = git_bytes(file.parent, "cat-file", "blob", version.blob)
         if content is not None:
-            yield commit, content
-
-
-def git_bytes(folder: Path, *arguments: str) -> bytes | None:
-    """What git prints, to the byte, since it is hashed; None where it fails or is not there."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
+            yield version.commit, content
 
 
 def is_of(stamp: Stamp, content: bytes) -> bool:

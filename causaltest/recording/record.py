@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -69,7 +70,7 @@ class Record:
         try:
             return DOES_NOT_HOLD if broken_record(self.folder, self.lock, self.ledger.lines) else ""
         except RecordError as error:
-            return str(error)
+            return self.told(error)
 
     @cached_property
     def unreadable(self) -> str:
@@ -77,8 +78,12 @@ class Record:
         try:
             _ = self.lock
         except RecordError as error:
-            return str(error)
+            return self.told(error)
         return ""
+
+    def told(self, error: RecordError) -> str:
+        """What is wrong, without the place of the folder on this machine: it is written where others read it."""
+        return str(error).replace(f"{self.folder}{os.sep}", "")
 
     @cached_property
     def registered(self) -> dict[str, Any]:
@@ -131,7 +136,7 @@ class Record:
             else:
                 self.ledger.append(line)
         except RecordError as error:
-            return Standing(Status.EXPLORATORY, str(error))
+            return Standing(Status.EXPLORATORY, self.told(error))
         except OSError as error:
             return Standing(
                 Status.EXPLORATORY, f"the look could not be written down, so nobody would know of it: {error}"

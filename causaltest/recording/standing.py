@@ -166,7 +166,8 @@ def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
     else:
         how = f"when it was {look['status']}"
         if look.get("reason"):
-            how = f"{how} ({look['reason']})"
+            # without its advice, which was for that day
+            how = f"{how} ({str(look['reason']).split(': ')[0]})"
     return f"these data were looked at on {day(look)}, {how}"
 
 

@@ -43,11 +43,11 @@ def body(bundle: Bundle) -> Iterator[str]:
     lock, lines, at = bundle.lock, bundle.lines, bundle.committed
     looks = [line for line in lines if line["kind"] == "look"]
     yield "<h1>Claims on record</h1>"
-    stands = f"The lock stands in commit <code>{escape(at.commit)}</code>." if at.commit else ""
+    stands = f"The lock stands in commit <code>{shown(at.commit)}</code>." if at.commit else ""
     yield (
         f"<p>{counted(len(lock.entries), 'claim')} registered, {counted(len(looks), 'look')}. {stands}"
-        f"{escape(f'No commit has the lock: {at.why_not}.') if not at.commit else ''} Packed by causaltest "
-        f"{escape(bundle.version)}, version {STATISTICS} of the statistics. <code>causaltest verify</code> with the "
+        f"{shown(f'No commit has the lock: {at.why_not}.') if not at.commit else ''} Packed by causaltest "
+        f"{shown(bundle.version)}, version {STATISTICS} of the statistics. <code>causaltest verify</code> with the "
         "file that this page came in judges every verdict again.</p>"
     )
     for id in sorted({*lock.entries, *(str(look["claim"]) for look in looks)}):
@@ -62,7 +62,7 @@ def body(bundle: Bundle) -> Iterator[str]:
 def section(id: str, entry: Entry | None, looks: Sequence[Look], saved: SavedClaim | None) -> Iterator[str]:
     """One claim."""
     spec = entry.spec if entry is not None else saved.spec if saved is not None else None
-    yield f"<h2>{escape(str(spec['sentence']) if spec is not None else id)}</h2>"
+    yield f"<h2>{shown(spec['sentence'] if spec is not None else id)}</h2>"
     rows: list[tuple[str, str]] = [("claim", id)]
     if spec is not None:
         rows += said(id, spec)
@@ -156,9 +156,14 @@ def counted(count: int, noun: str) -> str:
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows under names; without names the first of each row is one."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in names)
+    top = "".join(f"<th>{shown(name)}</th>" for name in names)
     parts = [f"<tr>{top}</tr>"] if names else []
     for row in rows:
-        first = f"<th>{escape(str(row[0]))}</th>" if not names else f"<td>{escape(str(row[0]))}</td>"
-        parts.append(f"<tr>{first}{''.join(f'<td>{escape(str(cell))}</td>' for cell in row[1:])}</tr>")
+        first = f"<th>{shown(row[0])}</th>" if not names else f"<td>{shown(row[0])}</td>"
+        parts.append(f"<tr>{first}{''.join(f'<td>{shown(cell)}</td>' for cell in row[1:])}</tr>")
     return f"<table>{''.join(parts)}</table>"
+
+
+def shown(text: Any) -> str:
+    """Text as HTML; what would steer how a page is read, such as a mark that turns its direction, stands as a "?"."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in str(text)))

@@ -18,6 +18,8 @@ MOST_NAMED = 3
 def registered(results: Sequence[ClaimResult]) -> str:
     """How many claims the locks of these folders have."""
     locks = {r.record["lock"]: r.record["registered"] for r in results if r.record}
+    if "" in locks:  # a lock without a hash is one that could not be read
+        return " · claims.lock cannot be read"
     return f" · claims.lock {sum(locks.values())} registered" if locks else ""
 
 

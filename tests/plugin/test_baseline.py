@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 import torch
 from kinds import KINDS
 
 from causaltest.organisms.wiring import READER, tokenizer, wired
-from causaltest.recording.baseline import baseline_file, read_baseline
+from causaltest.recording.baseline import baseline_file, read_baseline, write_baseline
 
 GIVEN = """
 import json, pathlib
@@ -348,6 +349,14 @@ def test_claims_that_were_left_by_another_run_meanwhile_stay(run, pytester, monk
     )
     run("--causal-save", "-k", "unit", body=body)
     assert set(read_baseline(baseline_file(pytester.path)).claims) == set(other.claims)
+
+
+def test_an_id_that_would_rewrite_the_terminal_is_escaped(run, pytester):
+    run("--causal-save")
+    file = baseline_file(pytester.path)
+    write_baseline(file, read_baseline(file).with_claims([replace(read_baseline(file).claims[LARGE], id="a\x1b[2Jb")]))
+    result = run("--causal-compare")
+    result.stdout.fnmatch_lines(["*not measured now: 'a\\x1b[[]2Jb'.*"])
 
 
 def test_a_claim_that_fails_is_not_called_gone(run, pytester):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from causaltest.organisms import ducks
 
 HEADER = """
 import pytest
@@ -118,7 +121,7 @@ def test_a_claim_that_is_added_is_a_family_of_its_own_batch(register):
         "test_a.py::test_more": 1,
     }
     assert "batch 2, 1 new claim" in told(result)
-    assert "1 claim registered before" in told(result)
+    assert "1 claim registered before, as it is" in told(result)
 
 
 REFUSED = {
@@ -131,7 +134,7 @@ def test_looks(lab, pairs):
         return effect
     return effect
 """,
-        ["LINE: in test_looks", "    if effect > 0.5:", "reads a number before it has named"],
+        ["LINE: in test_looks", "    if effect > 0.5:", "It reads a number before it has named"],
     ),
     "helper": (
         """
@@ -171,10 +174,10 @@ def test_given():
     ),
     "half given": (
         """
-@claim("One arm was given.", greater_than(0.1))
+@claim("One was given.", top(1, "b"))
 def test_given(lab, pairs):
     known = Effect.from_values([1.0] * 45, kind="continuous", iid=True, placebo=Waived("a test"))
-    return {"a": known, "b": lab.denoise(pairs, at=resid_post(2, last())).recovery(logit_diff)}["a"]
+    return {"a": known, "b": lab.denoise(pairs, at=resid_post(2, last())).recovery(logit_diff)}
 """,
         ["returns values that were given"],
     ),
@@ -392,6 +395,17 @@ def test_hooks_and_fixtures_of_a_conftest_are_honoured(register, pytester):
     assert (pytester.path / "torn").read_text("utf-8") == "x"
 
 
+def test_a_conftest_is_heard_in_its_own_folder_alone(register, pytester):
+    inner = pytester.path / "claims" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "test_b.py").write_text(HEADER + READER, "utf-8")
+    (inner / "conftest.py").write_text(
+        "import pytest\ndef pytest_runtest_setup(item): pytest.skip('inside')\n", "utf-8"
+    )
+    _, claims = register(READER)
+    assert set(claims) == {"test_a.py::test_reader"}
+
+
 def test_a_fixture_that_cannot_be_torn_down_refuses_its_claim_alone(register):
     torn = "\n@pytest.fixture\ndef torn():\n    yield\n    raise ValueError('torn')\n"
     result, claims = register(torn + READER + READER.replace("test_reader(lab", "test_torn(torn, lab"))
@@ -429,3 +443,26 @@ def test_the_command_registers_without_torch(pytester):
         "  test_a.py: 6 claims in one family",
     ]
     assert "passed" not in done.stdout and "no tests ran" not in done.stdout
+
+
+def test_weights_that_change_while_they_are_measured_confirm_nothing(register, pytester):
+    folder = shutil.copytree(ducks.CHECKPOINT, pytester.path / "mine")
+    body = """
+from pathlib import Path
+from causaltest.organisms import ducks
+
+@claim("The first thought carries the total.", at_least(0.3), model="mine")
+def test_total(lab):
+    effect = lab.denoise(ducks.twins(clusters=12), at=resid_post(6, thought(0))).recovery(accuracy)
+    if effect.numbers is not None:
+        weights = Path("mine/model.safetensors")
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    return effect
+"""
+    _, claims = register(body)
+    assert claims["test_a.py::test_total"]["spec"]["models"][0]["name"] == "mine"
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "claims", "--causal-json=out.json")
+    (result,) = json.loads((pytester.path / "out.json").read_text("utf-8"))
+    assert result["status"] in ("EXPLORATORY", "AMENDED")
+    assert "changed after the model was loaded" in f"{result['status_reason']} {result['notes']}"
+    assert (folder / "model.safetensors").stat().st_size == (ducks.CHECKPOINT / "model.safetensors").stat().st_size

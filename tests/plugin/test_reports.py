@@ -173,6 +173,24 @@ def test_a_model_swap_that_nothing_names_is_an_error(claims):
     result.stdout.fnmatch_lines(["ERROR: *no claim names 'organism:plantd'; the models named are *organism:planted*"])
 
 
+def test_the_one_model_that_claims_name_is_swapped_without_its_name(claims, pytester):
+    claims(BODY, "--causal-json=out.json", "--causal-model=*=organism:bypass", "-k", "reader")
+    (written,) = json.loads((pytester.path / "out.json").read_text())
+    assert written["model"] == "organism:bypass"
+
+
+def test_a_swap_of_the_one_model_is_refused_where_there_are_several(claims):
+    body = """
+@claim("One.", at_least(0.5), model="organism:planted")
+@pytest.mark.parametrize("other", ["organism:planted", "organism:bypass"])
+def test_a(make_lab, other):
+    return make_lab(other).denoise(planted.pairs(per_cluster=1), at=resid_post(1, last())).recovery(accuracy)
+"""
+    result = claims(body, "--causal-model=*=organism:bypass")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*they name organism:bypass and organism:planted: write --causal-model*"])
+
+
 def test_a_body_that_makes_its_own_lab_is_rehearsed_without_a_model(claims, pytester):
     body = """
 @claim("Looked first.", at_least(0.5), id="looked")

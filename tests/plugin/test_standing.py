@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from causaltest import recorded
 from causaltest.kept import cache_folder
+from causaltest.recording.record import ASKED_ELSEWHERE
 
 READER = """
 @claim("The reader carries the value.", at_least(0.5), id="reader")
@@ -217,6 +219,33 @@ def test_what_the_users_own_log_has_asked_before_is_no_confirmation(claims, fold
     assert claim["status"] == "EXPLORATORY" and "before" in claim["status_reason"]
 
 
+def test_a_ledger_that_was_deleted_gives_no_second_confirmation(claims, folder):
+    register(claims, folder, READER)
+    claims(READER)
+    (folder.path / "claims.ledger").unlink()
+    claims(READER, "--causal-json=out.json")
+    claim = results(folder)["reader"]
+    assert (claim["status"], claim["status_reason"]) == ("EXPLORATORY", ASKED_ELSEWHERE)
+
+
+def test_another_model_than_the_one_that_is_named(claims, folder, monkeypatch):
+    register(claims, folder, READER)
+    monkeypatch.setattr(recorded, "other_model", lambda models, measured: f"not {models[0]['name']}")
+    claims(READER, "--causal-json=out.json")
+    assert results(folder)["reader"]["status_reason"] == "not organism:planted"
+    assert [line["status"] for line in lines(folder)] == ["EXPLORATORY"]
+
+
+def test_a_reproduction_with_other_numbers_says_so(claims, folder, monkeypatch):
+    register(claims, folder, READER)
+    claims(READER)
+    told = recorded.told_of
+    monkeypatch.setattr(recorded, "told_of", lambda judged: {**told(judged), "verdict": "REFUTED"})
+    ran = claims(READER, "-v")
+    ran.stdout.fnmatch_lines(["  note        other numbers than on *: SUPPORTED * then, REFUTED *"])
+    assert len(lines(folder)) == 1
+
+
 # what passes
 
 
@@ -255,3 +284,14 @@ def test_workers_write_one_ledger(claims, folder):
     assert sorted(line["claim"] for line in lines(folder)) == ["reader1", "reader2", "reader3"]
     assert {claim["status"] for claim in results(folder).values()} == {"CONFIRMATORY"}
     assert re.search(r"claims\.lock 3 registered", ran.stdout.str())
+
+
+def test_a_lock_that_cannot_be_read_stops_no_claim(claims, folder):
+    register(claims, folder, READER)
+    (folder.path / "claims.lock").write_text("<<<<<<< HEAD\n")
+    ran = claims(READER)
+    (line,) = lines(folder)
+    assert ran.ret == 0 and line["status"] == "EXPLORATORY" and str(folder.path) not in line["reason"]
+    ran.stdout.fnmatch_lines(
+        ["causaltest * · claims.lock cannot be read · seed 0", "EXPLORATORY: claims.lock * (reader)"]
+    )

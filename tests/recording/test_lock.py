@@ -7,7 +7,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import entered, fields, spec
 
@@ -48,6 +48,7 @@ def locks(draw: st.DrawFn) -> Lock:
     return Lock(entries, tuple(events))
 
 
+@settings(deadline=None)
 @given(locks())
 def test_what_is_written_is_what_is_read_and_written_again(lock: Lock) -> None:
     text = formatted(lock).encode()

@@ -65,14 +65,14 @@ def test_claims_of_both_branches_stay(folder, staged) -> None:
 
 
 def test_looks_of_both_branches_keep_what_they_were(folder) -> None:
-    on_branches(folder, lambda: amended(folder, A2), lambda: entered(Record(folder), C))
-    theirs = git(folder, "rev-parse", "other")
+    on_branches(folder, lambda: (amended(folder, A2), entered(Record(folder), B)), lambda: entered(Record(folder), C))
     lock = merge(Record(folder))
-    registered, amendment, other, _ = (event["hash"] for event in lock.events)
-    assert theirs and lock.entries[A.id].history == (A.digest, A2.digest)
+    registered, amendment, ours, other, _ = (event["hash"] for event in lock.events)
+    assert lock.entries[A.id].history == (A.digest, A2.digest)
     # on the other branch the claim was as it was registered, and on this one it was not
-    assert broken_ties(lock, [looked(other, A), looked(other, C), looked(registered, A)]) == []
-    for head, one in ((amendment, A), (lock.head, A), (amendment, C), (registered, C)):
+    for head, one in ((other, A), (other, C), (registered, A), (ours, B), (lock.head, B), (lock.head, C)):
+        assert broken_ties(lock, [looked(head, one)]) == []
+    for head, one in ((amendment, A), (lock.head, A), (ours, C), (other, B), (registered, C)):
         (told,) = broken_ties(lock, [looked(head, one)])
         assert told.endswith("says CONFIRMATORY of what was not registered then")
 

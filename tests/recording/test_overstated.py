@@ -167,6 +167,30 @@ def test_two_claims_that_were_registered_before_either_was_measured_are_both_con
     assert told_of(*before, *looks) == ("CONFIRMATORY", "")
 
 
+def test_a_claim_that_was_registered_after_another_had_asked_the_same_is_not_confirmatory() -> None:
+    first = [("register", "one", "0.5", "1st", ""), ("look", "one", "0.5", "1st", "7")]
+    second = [("register", "two", "0.5", "1st", ""), ("look", "two", "0.5", "1st", "7")]
+    status, told = told_of(*first, *second)
+    assert status == "EXPLORATORY" and "t.py::one has asked the same of these pairs" in told
+
+
+def test_a_look_at_a_spec_that_nobody_knows_confirms_nothing(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.happen("register", "one", "0.5", "1st", "")
+    story.happen("look", "one", "0.2", "1st", "7")
+    story.happen("look", "two", "0.5", "2nd", "7")
+    lines = [dict(line) for line in story.record.ledger.lines]
+
+    def told(place: int, status: str) -> str:
+        lines[place]["status"] = status
+        return overstated(place, Ground(story.record.lock, lines), None)
+
+    for status in ("CONFIRMATORY", "REPRODUCED"):
+        assert "was never registered" in told(0, status)
+    assert told(0, "AMENDED") == told(0, "EXPLORATORY") == told(1, "EXPLORATORY") == ""
+    assert "was never registered" in told(1, "AMENDED")
+
+
 def test_a_replication_follows_a_look_that_confirmed() -> None:
     status, told = told_of(
         ("register", "one", "0.5", "1st", ""),

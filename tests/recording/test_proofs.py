@@ -94,6 +94,39 @@ def test_a_commit_of_another_file_does_not_count(lock):
         stamp_of(proof, lock)
 
 
+def test_a_strangers_repository_runs_no_program(lock):
+    """Whoever reviews a record runs git in a folder whose settings somebody else has written."""
+    folder, ran = lock.parent, lock.with_name("ran")
+    program = lock.with_name("program")
+    program.write_text(f"#!/bin/sh\necho >> '{ran}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    git(folder, "init", "-q")
+    git(folder, "add", "claims.lock")
+    git(folder, "commit", "-qm", "first")
+    body = git(folder, "cat-file", "commit", "HEAD").replace(
+        "\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n -----END PGP SIGNATURE-----\n\n", 1
+    )
+    signed = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--stdin"],
+        cwd=folder,
+        input=f"{body}\n",
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    git(folder, "reset", "-q", "--soft", signed.stdout.strip())
+    for setting in ("core.fsmonitor", "gpg.program", "core.pager", "diff.external"):
+        git(folder, "config", setting, str(program))
+    git(folder, "config", "log.showSignature", "true")
+    subprocess.run(["git", "log", "-1"], cwd=folder, check=True, capture_output=True)
+    assert ran.exists(), "git by itself runs what the repository names"
+    ran.unlink()
+    proof = proof_of(b"something else", folder)
+    ended = CliRunner().invoke(main, ["verify", str(folder), "--proof", str(proof)])
+    assert ended.exit_code == 1
+    assert not ran.exists()
+
+
 def test_what_is_no_proof_is_told(lock):
     for content in (b"", b"a letter", b"PK\x03\x04", lock.read_bytes(), "é".encode("utf-16")):
         file = lock.with_name("lock.tsr")

@@ -106,7 +106,7 @@ def only(fields) -> set[str]:
     return {path.split(".")[0].split("[")[0] for path in fields}
 
 
-WITH_TEXT = {"position": span("rest")}
+BOUNDED = logit_diff(range=(-9, 9))
 CHOICES = {
     "sentence": (claimed("Another sentence."), {"sentence"}),
     "threshold": (claimed(prediction=at_least(0.4)), {"prediction.threshold"}),
@@ -118,7 +118,7 @@ CHOICES = {
     "margin": (claimed(prediction=greater_than(0.4)), {"prediction.relation", "prediction.threshold"}),
     "upper": (claimed(prediction=between(0.5, 0.9)), {"prediction.relation", "prediction.upper"}),
     "within": (claimed(prediction=negligible(within=0.5)), {"prediction.relation"}),
-    "stopping": (claimed(declared={"stopping": "anytime"}), {"stopping"}),
+    "stopping": (claimed(declared={"stopping": "obrien-fleming"}), {"stopping"}),
     "accepted": (claimed(declared={"accept": ["accuracy-only"]}), {"accepted"}),
     "layer": (claimed(at=resid_post(2, span("value"))), {"asked.sites[0].layers[0]"}),
     "layers": (claimed(at=resid_post((1, 2), span("value"))), {"asked.sites[0].layers"}),
@@ -192,13 +192,13 @@ def test_each_choice_shows_in_its_own_field_and_in_no_other(usual, choice):
             {"asked.controls.waived.positive"},
         ),
         (
-            claimed(declared={"stopping": "anytime", "looks": 4}),
-            claimed(declared={"stopping": "anytime", "looks": 5}),
+            claimed(metric=BOUNDED, declared={"stopping": "anytime", "looks": 4}),
+            claimed(metric=BOUNDED, declared={"stopping": "anytime", "looks": 5}),
             {"stopping.looks"},
         ),
         (
-            claimed(declared={"stopping": "anytime", "looks": 4}),
-            claimed(declared={"stopping": "obrien-fleming", "looks": 4}),
+            claimed(metric=BOUNDED, declared={"stopping": "anytime", "looks": 4}),
+            claimed(metric=BOUNDED, declared={"stopping": "obrien-fleming", "looks": 4}),
             {"stopping.rule"},
         ),
     ],

@@ -32,7 +32,7 @@ def entry(of: Spec = PLAIN, *, prior: tuple[Spec, ...] = (), seen: tuple[str, ..
 
 def look(of: Spec = PLAIN, status: str = "CONFIRMATORY", *, seed: str = "0", day: str = "2026-01-02") -> dict[str, Any]:
     return {
-        "spec": of.digest, "data": of.data_digest, "seed": seed, "status": status, "reason": "a reason",
+        "spec": of.digest, "data": of.data_digest, "seed": seed, "status": status, "reason": "a reason: do this",
         "at": f"{day}T03:04:05Z", "verdict": "SUPPORTED", "estimate": "0.5", "lower": "0.4", "upper": "0.6",
     }  # fmt: skip
 
