@@ -20,6 +20,7 @@ from causaltest.baseline_options import Asked, in_ci
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import Baseline, read_baseline, write_baseline
 from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
+from causaltest.recording.wording import counted
 
 KEPT = "causaltest kept"
 MOST_NAMED = 5
@@ -163,13 +164,9 @@ def sentence_of(written: Written, file: Path) -> str:
     total = sum(written.counts.values())
     if written.created:
         ours = " CI is set: what is not committed is gone with this machine." if in_ci() else ""
-        named = f"{file.as_posix()} with {claims(total)}"
+        named = f"{file.as_posix()} with {counted(total, 'claim')}"
         return f"baseline created: {named}. Commit it; --causal-compare compares with it.{ours}"
     words = {"saved": "saved", "new": "added", "changed": "replaced"}
-    told = ", ".join(f"{claims(n)} {words[how]}" for how, n in written.counts.items())
-    rest = f"; {claims(written.stayed)} left as {'it was' if written.stayed == 1 else 'they were'}"
+    told = ", ".join(f"{counted(n, 'claim')} {words[how]}" for how, n in written.counts.items())
+    rest = f"; {counted(written.stayed, 'claim')} left as {'it was' if written.stayed == 1 else 'they were'}"
     return f"baseline {file.as_posix()}: {told}{rest if written.stayed else ''}"
-
-
-def claims(n: int) -> str:
-    return "1 claim" if n == 1 else f"{n} claims"

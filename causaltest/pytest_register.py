@@ -28,6 +28,7 @@ from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Sources, spec_of
+from causaltest.recording.wording import counted
 from causaltest.refusals import why_refused
 from causaltest.results import Known
 
@@ -256,7 +257,3 @@ def covers(config: pytest.Config, folder: Path) -> bool:
         return False
     named = [(config.invocation_params.dir / str(argument)).resolve() for argument in config.args]
     return any(path == folder or path in folder.parents for path in named)
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from causaltest.cli.bundle_review import TAMPERED, status_of, told
-from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
+from causaltest.recording.wording import printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reviewed import MISREAD, Review, reviewed
 

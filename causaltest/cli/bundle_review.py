@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 
 from causaltest import __version__
-from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, Tried
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording import lock
 from causaltest.recording.bundle import PAGE, Bundle, read_bundle
+from causaltest.recording.wording import counted, printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reviewed import MISREAD, ON_GIT, Review, reviewed
 
@@ -180,7 +180,3 @@ def as_data(review: Review) -> dict[str, object]:
             for look in review.looks
         ],
     }
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

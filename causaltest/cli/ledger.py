@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.ledger import NAME, Ledger, Line
+from causaltest.recording.wording import as_number, counted, printable
 
 NUMBERS = ("estimate", "lower", "upper", "alpha")
 
@@ -113,22 +113,14 @@ def cells(line: Line) -> list[str]:
 
 
 def shown(line: Line) -> str:
-    numbers = [number(line.get(name)) for name in NUMBERS[:3]]
+    numbers = [as_number(line.get(name)) for name in NUMBERS[:3]]
     estimate, lower, upper = ("?" if value is None else f"{value:.3f}" for value in numbers)
     return "-" if numbers[0] is None else f"{estimate} [{lower}, {upper}]"
 
 
 def with_numbers(line: Line) -> dict[str, Any]:
     """A line whose decimals are numbers again."""
-    return {**line, **{name: number(line[name]) for name in NUMBERS if name in line}}
-
-
-def number(written: Any) -> float | None:
-    """A decimal of a line, in which they stand as strings; None for what is none."""
-    try:
-        return None if written is None else float(written)
-    except (TypeError, ValueError):
-        return None
+    return {**line, **{name: as_number(line[name]) for name in NUMBERS if name in line}}
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
@@ -140,7 +132,3 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 def kinds(lines: Sequence[Line], kind: str) -> int:
     return sum(line["kind"] == kind for line in lines)
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}".replace(",", " ")

@@ -23,6 +23,7 @@ from causaltest.recording.canonical import digest_of
 from causaltest.recording.git import Committed
 from causaltest.recording.lock import Entry
 from causaltest.recording.spec import DATA, Spec, differences
+from causaltest.recording.wording import as_number, day
 
 NOT_REGISTERED = "not registered"
 ROUNDING = 1e-4
@@ -152,11 +153,6 @@ def shown(look: Mapping[str, Any]) -> str:
     return f"{estimate} [{lower}, {upper}]"
 
 
-def as_number(written: Any) -> float | None:
-    """A number of a line, in which decimals stand as strings."""
-    return None if written is None else float(written)
-
-
 def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
     """That the claim itself was asked of these data before, and how."""
     if look["spec"] != spec.digest:
@@ -180,7 +176,3 @@ def named(changed: Mapping[str, Any]) -> str:
 
 def data_of(changed: Mapping[str, Any]) -> str:
     return " and ".join(name for name in DATA if any(path.startswith(name) for path in changed))
-
-
-def day(look: Mapping[str, Any]) -> str:
-    return str(look["at"])[:10]
