@@ -13,6 +13,7 @@ import click
 from causaltest.errors import RecordError
 from causaltest.recording.ledger import NAME, Ledger, Line
 from causaltest.recording.wording import as_number, counted, printable
+from causaltest.reporting.columns import aligned
 
 NUMBERS = ("estimate", "lower", "upper", "alpha")
 
@@ -67,7 +68,8 @@ def named(claim: str, lines: Sequence[Line]) -> str:
 
 def listed(lines: Sequence[Line]) -> Iterator[str]:
     """A line for each line, the oldest first; and their counts."""
-    yield from aligned([cells(line) for line in lines])
+    table = [cells(line) for line in lines]
+    yield from aligned(table, wide=[row for row in table if row[-1]])
     looks = [line for line in lines if line["kind"] == "look"]
     claims = len({line["claim"] for line in looks})
     others = [f"{n} {name}" for name, n in ((k, kinds(lines, k)) for k in ("sweep", "search", "mended")) if n]
@@ -121,13 +123,6 @@ def shown(line: Line) -> str:
 def with_numbers(line: Line) -> dict[str, Any]:
     """A line whose decimals are numbers again."""
     return {**line, **{name: as_number(line[name]) for name in NUMBERS if name in line}}
-
-
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines; cells of a row that says one thing alone make no column wider."""
-    full = [row for row in table if row[-1]] or table
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
 def kinds(lines: Sequence[Line], kind: str) -> int:

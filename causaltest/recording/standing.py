@@ -20,9 +20,10 @@ from enum import StrEnum
 from typing import Any
 
 from causaltest.recording.canonical import digest_of
+from causaltest.recording.changes import differences, field_of
 from causaltest.recording.git import Committed
 from causaltest.recording.lock import Entry
-from causaltest.recording.spec import DATA, Spec, differences
+from causaltest.recording.spec import DATA, Spec
 from causaltest.recording.wording import as_number, day
 
 NOT_REGISTERED = "not registered"
@@ -101,7 +102,7 @@ def judged(
         return Standing(Status.REPRODUCED, f"confirmatory on {day(first)}", first=first)
 
     changed = differences(entry.spec, spec.fields)
-    new_data = bool(changed) and all(path.split("[")[0].split(".")[0] in DATA for path in changed)
+    new_data = bool(changed) and all(field_of(path) in DATA for path in changed)
     if changed and not (new_data and confirmed):
         only = ", which no look has confirmed on the data that were registered" if new_data else ""
         return Standing(
