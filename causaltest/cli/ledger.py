@@ -14,6 +14,8 @@ from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.ledger import NAME, Ledger, Line
 
+OTHERS = {"sweep": "sweep", "search": "search", "mended": "mended line"}
+"""Lines that are no looks, as they are counted."""
 NUMBERS = ("estimate", "lower", "upper", "alpha")
 
 
@@ -29,8 +31,10 @@ NUMBERS = ("estimate", "lower", "upper", "alpha")
 def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
     """List the ledger of a folder of claims, or the history of one CLAIM.
 
-    CLAIM is an id as the list prints it, or the end of one that only it has.
+    CLAIM is an id as the list prints it, or the end of one that only it has. A folder in its place is that folder.
     """
+    if claim is not None and Path(claim).is_dir():
+        claim, folder = None, Path(claim)
     try:
         lines = Ledger(folder / NAME).lines
     except RecordError as error:
@@ -70,7 +74,7 @@ def listed(lines: Sequence[Line]) -> Iterator[str]:
     yield from aligned([cells(line) for line in lines])
     looks = [line for line in lines if line["kind"] == "look"]
     claims = len({line["claim"] for line in looks})
-    others = [f"{n} {name}" for name, n in ((k, kinds(lines, k)) for k in ("sweep", "search", "mended")) if n]
+    others = [counted(n, told) for kind, told in OTHERS.items() if (n := sum(line["kind"] == kind for line in lines))]
     yield ""
     yield ", ".join([counted(len(looks), "look") + f" at {counted(claims, 'claim')}", *others])
 
@@ -138,9 +142,9 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
-def kinds(lines: Sequence[Line], kind: str) -> int:
-    return sum(line["kind"] == kind for line in lines)
-
-
 def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}".replace(",", " ")
+    return f"{count:,} {what if count == 1 else several(what)}".replace(",", " ")
+
+
+def several(what: str) -> str:
+    return f"{what}es" if what.endswith("ch") else f"{what}s"
