@@ -34,7 +34,7 @@ def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
     CLAIM is an id as the list prints it, or the end of one that only it has. A folder in its place is that folder.
     """
     if claim is not None and Path(claim).is_dir():
-        claim, folder = None, Path(claim)
+        folder, claim = Path(claim), None
     try:
         lines = Ledger(folder / NAME).lines
     except RecordError as error:
