@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from causaltest.errors import RecordError
-from causaltest.recording.ledger import NAME, Ledger, Line
+from causaltest.recording.ledger import NAME, Ledger, Line, counted_kinds
 from causaltest.recording.wording import as_number, counted, printable
 from causaltest.reporting.columns import aligned
 
@@ -30,8 +30,10 @@ NUMBERS = ("estimate", "lower", "upper", "alpha")
 def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
     """List the ledger of a folder of claims, or the history of one CLAIM.
 
-    CLAIM is an id as the list prints it, or the end of one that only it has.
+    CLAIM is an id as the list prints it, or the end of one that only it has. A folder in its place is that folder.
     """
+    if claim is not None and Path(claim).is_dir():
+        folder, claim = Path(claim), None
     try:
         lines = Ledger(folder / NAME).lines
     except RecordError as error:
@@ -72,9 +74,9 @@ def listed(lines: Sequence[Line]) -> Iterator[str]:
     yield from aligned(table, wide=[row for row in table if row[-1]])
     looks = [line for line in lines if line["kind"] == "look"]
     claims = len({line["claim"] for line in looks})
-    others = [f"{n} {name}" for name, n in ((k, kinds(lines, k)) for k in ("sweep", "search", "mended")) if n]
+    others = counted_kinds(line for line in lines if line["kind"] != "look")
     yield ""
-    yield ", ".join([counted(len(looks), "look") + f" at {counted(claims, 'claim')}", *others])
+    yield ", ".join([f"{counted(len(looks), 'look')} at {counted(claims, 'claim')}", *others])
 
 
 def history(looks: Sequence[Line]) -> Iterator[str]:
@@ -123,7 +125,3 @@ def shown(line: Line) -> str:
 def with_numbers(line: Line) -> dict[str, Any]:
     """A line whose decimals are numbers again."""
     return {**line, **{name: as_number(line[name]) for name in NUMBERS if name in line}}
-
-
-def kinds(lines: Sequence[Line], kind: str) -> int:
-    return sum(line["kind"] == kind for line in lines)

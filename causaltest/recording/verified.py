@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from causaltest.recording.lock_text import uncollected
 from causaltest.recording.verification import Lines, broken_record
 from causaltest.recording.wording import counted
 
-NAMES = {"search": ("search", "searches"), "mended": ("mended line",)}
-
 
 @dataclass(frozen=True)
 class Verified:
@@ -34,14 +31,12 @@ class Verified:
     def sentences(self) -> Iterator[str]:
         """What holds, where nothing is wrong."""
         events, amended = self.lock.events, list(amendments(self.lock))
-        batches = counted(self.lock.batches, "batch", "batches")
+        batches = counted(self.lock.batches, "batch")
         yield f"{lock.NAME} holds: {counted(len(self.lock.entries), 'claim')}, registered in {batches}."
         if amended:
             yield f"{counted(len(amended), 'amendment')}:"
             yield from (f"  {sentence}" for sentence in amended)
-        kinds = Counter(str(line["kind"]) for line in self.lines)
-        looks = [counted(number, *NAMES.get(kind, (kind,))) for kind, number in sorted(kinds.items())]
-        yield f"{ledger.NAME} holds: {', '.join(looks) or 'no look yet'}."
+        yield f"{ledger.NAME} holds: {', '.join(ledger.counted_kinds(self.lines)) or 'no look yet'}."
         for event in events[-1:]:
             yield f"The lock's last event is of {event['at']}: {event['hash']}"
         why_not = self.committed.why_not

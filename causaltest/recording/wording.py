@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def counted(count: int, one: str, more: str = "") -> str:
-    """As in "1 claim" and "1,000 claims"; `more` is the plural that is not made by an s."""
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+def counted(count: int, what: str) -> str:
+    """As in "1 claim", "2 batches" and "1,000 claims"."""
+    return f"{count:,} {what if count == 1 else several(what)}"
+
+
+def several(what: str) -> str:
+    return f"{what}es" if what.endswith("ch") else f"{what}s"
 
 
 def day(line: Mapping[str, Any]) -> str:
