@@ -8,6 +8,7 @@ from pathlib import Path
 # Its plugin imports it at the end of every run, and pytester would forget it each time: two seconds a run.
 import hypothesis  # noqa: F401
 import pytest
+from warm import Warm
 
 # Two threads on shared cores are many times slower than one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["CAUSALTEST_CACHE_DIR"] = tempfile.mkdtemp(prefix="causaltest-")
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Where commands run that would each take seconds to import torch."""
+    with Warm() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

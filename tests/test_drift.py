@@ -1,6 +1,10 @@
-"""`causaltest drift`: the same claims on two models, each measured by pytest in a process of its own."""
+"""`causaltest drift`: the same claims on two models, each measured by pytest in a process of its own.
+
+The process is a fork of a warm one but where pytest stops before it imports torch.
+"""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,18 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def forked(warm, folder, monkeypatch):
+    """Runs pytest in a fork of a process that has imported torch."""
+
+    def run(command, **_):
+        output = folder / "output.txt"
+        status = warm.run(["pytest", *command[3:]], folder, os.environ, output)
+        return subprocess.CompletedProcess(command, status, output.read_text())
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
 def fainter(folder):
     """The planted organism, whose answers are half as loud."""
     model = wired([READER])
@@ -63,7 +79,7 @@ def run(*arguments):
     return CliRunner().invoke(main, ["drift", *map(str, arguments)])
 
 
-def test_it_says_what_became_of_each_claim(folder):
+def test_it_says_what_became_of_each_claim(folder, forked):
     ran = run("organism:planted", fainter(folder), "claims", "--fail")
     assert ran.exit_code == 1, ran.output
     told = " ".join(ran.output.split())
@@ -76,7 +92,7 @@ def test_it_says_what_became_of_each_claim(folder):
     assert [path.name for path in (folder / "claims").iterdir() if path.name != "__pycache__"] == ["test_planted.py"]
 
 
-def test_several_models_are_asked_about_and_options_of_pytest_are_handed_on(folder):
+def test_several_models_are_asked_about_and_options_of_pytest_are_handed_on(folder, forked):
     with (folder / "claims" / "test_planted.py").open("a") as file:
         file.write(TWO_MODELS)
     ran = run("organism:planted", "organism:planted", "claims", "-k", "other or reader", "--fail")

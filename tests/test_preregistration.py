@@ -15,15 +15,15 @@ WRITES = bool(os.environ.get("CAUSALTEST_WRITE_PREREGISTRATION"))
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory) -> list[tuple[Command, str]]:
+def walked(tmp_path_factory, warm) -> list[tuple[Command, str]]:
     """Every command of the page, with what it printed."""
     page, done = PAGE.read_text(encoding="utf-8"), []
-    with Walk(tmp_path_factory.mktemp("walk")) as walk:
-        for step in steps(page):
-            if isinstance(step, File):
-                walk.write(step)
-            else:
-                done.append((step, walk.run(step.line)))
+    walk = Walk(tmp_path_factory.mktemp("walk"), warm)
+    for step in steps(page):
+        if isinstance(step, File):
+            walk.write(step)
+        else:
+            done.append((step, walk.run(step.line)))
     return done
 
 

@@ -94,7 +94,7 @@ def settled(text: str, vary: bool) -> str:
 class Walk:
     """A folder in which a page's steps are done, with a git of its own and nothing of the user's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: Warm) -> None:
         self.folder = folder / "study"
         self.folder.mkdir()
         self.output = folder / "output.txt"
@@ -104,13 +104,7 @@ class Walk:
             shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
             shim.chmod(0o755)
         self.environment = environment(folder)
-        self._warm = Warm(self.environment)
-
-    def __enter__(self) -> Walk:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._warm.__exit__(None, None, None)
+        self._warm = warm
 
     def write(self, file: File) -> None:
         path = self.folder / file.name
@@ -118,22 +112,28 @@ class Walk:
         path.write_text(file.text, encoding="utf-8")
 
     def run(self, line: str) -> str:
-        """What a command prints; shells run what needs one."""
-        words = shlex.split(line)
-        if words[0] in ALONE and not SHELL & set(line):
+        """What a command prints; shells run what needs one. Into a pipe goes what it says of errors, too."""
+        first, _, then = line.partition(" | ")
+        words = shlex.split(first)
+        if words[0] in ALONE and not SHELL & set(first):
             self._warm.run(words, self.folder, self.environment, self.output)
+            printed = self.shell(then, given=self.output.read_bytes()) if then else self.output.read_bytes()
         else:
-            with self.output.open("w") as output:
-                subprocess.run(
-                    ["sh", "-c", line],
-                    cwd=self.folder,
-                    env=self.environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                )
-        printed = self.output.read_text(encoding="utf-8").replace(str(self.folder), "~/study")
-        return "\n".join(line.rstrip() for line in printed.strip("\n").splitlines())
+            printed = self.shell(line)
+        said = printed.decode().replace(str(self.folder), "~/study")
+        return "\n".join(line.rstrip() for line in said.strip("\n").splitlines())
+
+    def shell(self, line: str, *, given: bytes = b"") -> bytes:
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env=self.environment,
+            input=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        return done.stdout
 
 
 def environment(folder: Path) -> Mapping[str, str]:

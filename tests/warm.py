@@ -23,13 +23,13 @@ MODULES = {"pytest": "pytest", "causaltest": "causaltest.cli"}
 class Warm:
     """The other end: runs `pytest`, `causaltest` and `python FILE` in forks of one warm process."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self) -> None:
         self._server = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=dict(environment),
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
 
     def __enter__(self) -> Warm:

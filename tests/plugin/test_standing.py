@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -264,16 +263,6 @@ def test_it_asks_nothing_of_plain_tests(claims, folder):
 
 
 # many workers
-
-
-def test_workers_write_one_ledger(claims, folder):
-    pytest.importorskip("xdist")
-    body = "".join(READER.replace("reader", f"reader{n}").replace("(2,", f"({n},") for n in range(1, 4))
-    register(claims, folder, body)
-    ran = claims(body, "-n", "2", "--causal-json=out.json")
-    assert sorted(line["claim"] for line in lines(folder)) == ["reader1", "reader2", "reader3"]
-    assert {claim["status"] for claim in results(folder).values()} == {"CONFIRMATORY"}
-    assert re.search(r"claims\.lock 3 registered", ran.stdout.str())
 
 
 def test_a_lock_that_cannot_be_read_stops_no_claim(claims, folder):
