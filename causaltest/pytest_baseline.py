@@ -20,7 +20,7 @@ from causaltest.baseline_options import Asked
 from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import judging_seed
-from causaltest.pytest_kept import KEPT, kept
+from causaltest.pytest_kept import KEPT, kept, shown
 from causaltest.recording.baseline import SUFFIX, Baseline, baseline_file, read_baseline
 from causaltest.recording.saved import SavedClaim
 from causaltest.results import ClaimResult
@@ -75,12 +75,16 @@ class Baselines:
             try:
                 measured = make()
             except RecordError as error:
-                return {**nothing(f"Not kept: {error}", UNKEPT), "id": "", "file": self.shown(file)}
+                return {**nothing(f"Not kept: {error}", UNKEPT), "id": "", "file": shown(file, self.top)}
             margin, whose = self.margin_of(claim, measured)
             measured = replace(measured, margin=margin)
             drift: dict[str, Any] = {}
             if self.asked.compare is not None:
-                drift = self.compared(measured, file) | {"id": measured.id, "file": self.shown(file), "whose": whose}
+                drift = self.compared(measured, file) | {
+                    "id": measured.id,
+                    "file": shown(file, self.top),
+                    "whose": whose,
+                }
                 if drift["kept"] and self.asked.save != self.asked.compare:
                     properties.append((KEPT, kept(measured, file, drift["kept"], folder)))
             if self.asked.save is not None:
@@ -119,10 +123,6 @@ class Baselines:
         if self.asked.margin is not None:
             return self.asked.margin, "declared for the suite"
         return usual_margin(effect for _, effect in measured.effects), "the default"
-
-    def shown(self, file: Path) -> str:
-        """A file as it is named in reports."""
-        return file.relative_to(self.top).as_posix() if file.is_relative_to(self.top) else str(file)
 
 
 def usual_margin(effects: Iterable[Measured]) -> float | None:

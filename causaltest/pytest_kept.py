@@ -86,6 +86,11 @@ def left_out(path: Path, file: str, measured: Iterable[str], failed: Sequence[st
     ]
 
 
+def shown(file: Path, top: Path) -> str:
+    """A baseline's file as it is named in reports."""
+    return file.relative_to(top).as_posix() if file.is_relative_to(top) else str(file)
+
+
 @dataclass(frozen=True)
 class Written:
     """A baseline that a run has written, and how many of its claims."""
@@ -147,16 +152,16 @@ def write_one(file: Path, claims: Sequence[Kept]) -> Written:
 
 def written_lines(written: Iterable[Written], top: Path) -> list[str]:
     """What was written, a sentence each."""
-    return [sentence_of(w, w.file.relative_to(top) if w.file.is_relative_to(top) else w.file) for w in written]
+    return [sentence_of(w, shown(w.file, top)) for w in written]
 
 
-def sentence_of(written: Written, file: Path) -> str:
+def sentence_of(written: Written, file: str) -> str:
     total = sum(written.counts.values())
     if written.created:
         ours = " CI is set: what is not committed is gone with this machine." if in_ci() else ""
-        named = f"{file.as_posix()} with {counted(total, 'claim')}"
+        named = f"{file} with {counted(total, 'claim')}"
         return f"baseline created: {named}. Commit it; --causal-compare compares with it.{ours}"
     words = {"saved": "saved", "new": "added", "changed": "replaced"}
     told = ", ".join(f"{counted(n, 'claim')} {words[how]}" for how, n in written.counts.items())
     rest = f"; {counted(written.stayed, 'claim')} left as {'it was' if written.stayed == 1 else 'they were'}"
-    return f"baseline {file.as_posix()}: {told}{rest if written.stayed else ''}"
+    return f"baseline {file}: {told}{rest if written.stayed else ''}"

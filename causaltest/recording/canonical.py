@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,23 @@ def digest_of(data: Any) -> str:
 
 def sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Twice(ValueError):
+    """A name that stands twice in one mapping of a JSON text."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the key {name!r} occurs twice")
+        self.name = name
+
+
+def once_each(named: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of a JSON text; of two fields with one name JSON keeps the last, and a person reads the first."""
+    made = dict(named)
+    if len(made) < len(named):
+        ((twice, _),) = Counter(name for name, _ in named).most_common(1)
+        raise Twice(twice)
+    return made
 
 
 def plain(data: Any) -> Any:

@@ -35,7 +35,7 @@ def enter(
                 write_lock(record.lock_file, with_events(made, events, record, lines))
     except OSError as error:
         raise RecordError(f"{record.lock_file} could not be written, and is as it was: {error}.") from error
-    record.__dict__.pop("lock", None)
+    record.read_again()
 
 
 def with_events(lock: Lock, events: Iterable[Event], record: Record, lines: Lines) -> Lock:

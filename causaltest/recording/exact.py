@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from causaltest.errors import RecordError
+from causaltest.recording.canonical import once_each
 
 NO_NUMBER = "number"
 UNREAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -51,15 +51,6 @@ def unnamed(data: Any) -> Any:
             return UNREAL[word]
         return {name: unnamed(value) for name, value in data.items()}
     return [unnamed(value) for value in data] if isinstance(data, list) else data
-
-
-def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping; a key that stands in it twice would hide the first."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return made
 
 
 def refused(word: str) -> Any:

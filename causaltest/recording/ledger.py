@@ -19,7 +19,7 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
-from causaltest.recording.canonical import canonical, sha256_of
+from causaltest.recording.canonical import canonical, once_each, sha256_of
 from causaltest.recording.clock import now
 from causaltest.recording.wording import counted
 
@@ -241,7 +241,7 @@ def parsed_line(text: bytes, *, where: str) -> Line:
     if len(text) > LONGEST:
         raise RecordError(f"{where}: the line has {len(text) >> 20} MB, which no look has.")
     try:
-        line = json.loads(text, object_pairs_hook=unique)
+        line = json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: this is no line of a ledger ({error}). {RESTORE}") from None
     if not isinstance(line, dict) or not all(isinstance(line.get(name), str) for name in CHAIN):
@@ -260,14 +260,6 @@ def parsed_line(text: bytes, *, where: str) -> Line:
     if odd:
         raise RecordError(f"{where}: {odd[0]} is not what a ledger holds there. {RESTORE}")
     return line
-
-
-def unique(named: list[tuple[str, object]]) -> dict[str, object]:
-    """JSON keeps the last of two fields with one name, and a person reads the first."""
-    made = dict(named)
-    if len(made) < len(named):
-        raise ValueError("a field stands there twice")
-    return made
 
 
 def is_list_of(said: object, kind: type) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import written
+from causaltest.recording.canonical import Twice, once_each, written
 
 if TYPE_CHECKING:
     from causaltest.recording.lock import Entry, Lock
@@ -84,11 +84,13 @@ def json_of(raw: bytes) -> Any:
     try:
         text = raw.decode()
         with uncollected():
-            data = json.loads(text, object_pairs_hook=unique, parse_float=no_number, parse_constant=no_number)
+            data = json.loads(text, object_pairs_hook=once_each, parse_float=no_number, parse_constant=no_number)
         if "\\u" in text and "\\ud" in text.lower():
             written(data).encode()  # half a character has no UTF-8
     except UnicodeError:
         refuse("it is not UTF-8 throughout")
+    except Twice as twice:
+        refuse(f"it has {twice.name!r} twice in one place")
     except RecursionError:
         refuse(f"it is nested deeper than {DEEPEST} levels")
     except ValueError as error:
@@ -101,16 +103,6 @@ def json_of(raw: bytes) -> Any:
     if depth_of(data) > DEEPEST:
         refuse(f"it is nested deeper than {DEEPEST} levels")
     return data
-
-
-def unique(named: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON keeps the last of two fields with one name, and says nothing."""
-    made = dict(named)
-    if len(made) < len(named):
-        first = {name: i for i, (name, _) in reversed(list(enumerate(named)))}
-        again = next(name for i, (name, _) in enumerate(named) if first[name] < i)
-        refuse(f"it has {again!r} twice in one place")
-    return made
 
 
 def no_number(text: str) -> NoReturn:
@@ -173,7 +165,5 @@ def fields(which: str, said: Any, kinds: Mapping[str, type]) -> None:
             refuse(f"{which} has {said[name]!r:.60} for {name}, which is {NAMED[kind]}")
 
 
-def refuse(
-    what: str, *, do: str = "`git checkout HEAD -- claims.lock` puts back the one that was committed."
-) -> NoReturn:
+def refuse(what: str, *, do: str = PUT_BACK) -> NoReturn:
     raise RecordError(f"{what}. {do}")

@@ -38,7 +38,7 @@ def merge(record: Record) -> Lock:
             write_lock(record.lock_file, lock)
     except OSError as error:
         raise RecordError(f"{record.lock_file} could not be written, and is as it was: {error}.") from error
-    record.__dict__.pop("lock", None)
+    record.read_again()
     return lock
 
 

@@ -60,6 +60,10 @@ class Record:
     def lock(self) -> Lock:
         return read_lock(self.lock_file)
 
+    def read_again(self) -> None:
+        """Forgets the lock that was read: another was just written."""
+        self.__dict__.pop("lock", None)
+
     @cached_property
     def committed(self) -> Committed:
         return committed(self.lock_file, beside=(ledger.NAME,))

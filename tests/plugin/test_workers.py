@@ -15,8 +15,8 @@ from records import commit, repository
 
 from causaltest.recording.baseline import baseline_file
 
-OF_A_LINE = ("at", "previous", "hash")
-"""What is another in a ledger that is written again."""
+OF_A_LINE = ("at", "previous", "hash", "sightings")
+"""What is another in a ledger that is written in another order: the first line that saw some pairs names them."""
 
 
 def test_the_same_suite_says_the_same_alone_and_on_two_workers(claims, pytester):

@@ -355,5 +355,5 @@ def test_a_field_that_stands_twice_is_refused(file: Path) -> None:
     """JSON keeps the last of them, and whoever reads the file sees the first."""
     add(file, "a")
     file.write_text(file.read_text().replace('{"at"', '{"verdict":"REFUTED","at"'))
-    with pytest.raises(RecordError, match="a field stands there twice"):
+    with pytest.raises(RecordError, match="the key 'verdict' occurs twice"):
         _ = Ledger(file).lines
