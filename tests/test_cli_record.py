@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from records import commit, entered, git, looked, repository, spec
+from records import GIT, commit, entered, git, looked, repository, spec
 
 import causaltest
 from causaltest.cli import main
@@ -157,7 +157,7 @@ def test_both_sides_of_a_lock_are_joined(folder) -> None:
     git(folder, "checkout", "-q", "main")
     entered(Record(folder), spec("test_a.py::test_d"))
     commit(folder)
-    subprocess.run(["git", "merge", "-q", "other"], cwd=folder, capture_output=True, check=False)
+    subprocess.run(["git", "merge", "-q", "other"], cwd=folder, env=GIT, capture_output=True, check=False)
     assert run("verify", folder).exit_code == 1
     ran = run("register", folder, "--merge")
     assert (ran.exit_code, ran.output) == (

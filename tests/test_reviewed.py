@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import commit, repository
 from simulated import CLUSTERED, IID, RANGED, Simulated, change, claim_with, judged_in, layers, saved_of, spec_with
 
 from causaltest.asking.lab import Lab
@@ -100,12 +101,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             known = known_as(id, folder)
             candidates.append(Candidate(spec_with(claim, judged_in(claim, backend, known, **more), known, id=id)))
     register(Record(folder), candidates)
-    for command in (
-        ["init", "-q", "-b", "main"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-qm", "The lock"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    commit(repository(folder))
     for id in CLAIMS:
         if id != NOT_YET:
             look_at(id, folder)

@@ -12,7 +12,7 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
-from causaltest.recording.clock import now as now
+from causaltest.recording.clock import now
 from causaltest.recording.git import Committed, committed
 from causaltest.recording.ledger import Ledger, Line
 from causaltest.recording.lock import Lock, read_lock

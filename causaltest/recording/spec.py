@@ -25,8 +25,6 @@ from causaltest.errors import RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.asked import asked, metric_fields, plain_name, site_fields, summary_of
 from causaltest.recording.canonical import digest_of, plain, sha256_of, written
-from causaltest.recording.changes import changes as changes
-from causaltest.recording.changes import differences as differences
 from causaltest.recording.identity import identity_of
 from causaltest.recording.syntax import body_hash
 

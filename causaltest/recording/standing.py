@@ -20,9 +20,11 @@ from enum import StrEnum
 from typing import Any
 
 from causaltest.recording.canonical import digest_of
+from causaltest.recording.changes import differences, field_of
 from causaltest.recording.git import Committed
 from causaltest.recording.lock import Entry
-from causaltest.recording.spec import DATA, Spec, differences
+from causaltest.recording.spec import DATA, Spec
+from causaltest.recording.wording import as_number, day
 
 NOT_REGISTERED = "not registered"
 ROUNDING = 1e-4
@@ -100,7 +102,7 @@ def judged(
         return Standing(Status.REPRODUCED, f"confirmatory on {day(first)}", first=first)
 
     changed = differences(entry.spec, spec.fields)
-    new_data = bool(changed) and all(path.split("[")[0].split(".")[0] in DATA for path in changed)
+    new_data = bool(changed) and all(field_of(path) in DATA for path in changed)
     if changed and not (new_data and confirmed):
         only = ", which no look has confirmed on the data that were registered" if new_data else ""
         return Standing(
@@ -152,11 +154,6 @@ def shown(look: Mapping[str, Any]) -> str:
     return f"{estimate} [{lower}, {upper}]"
 
 
-def as_number(written: Any) -> float | None:
-    """A number of a line, in which decimals stand as strings."""
-    return None if written is None else float(written)
-
-
 def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
     """That the claim itself was asked of these data before, and how."""
     if look["spec"] != spec.digest:
@@ -180,7 +177,3 @@ def named(changed: Mapping[str, Any]) -> str:
 
 def data_of(changed: Mapping[str, Any]) -> str:
     return " and ".join(name for name in DATA if any(path.startswith(name) for path in changed))
-
-
-def day(look: Mapping[str, Any]) -> str:
-    return str(look["at"])[:10]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from typing import Any
 
 import pytest
+from records import commit, git
 
 from causaltest import recorded
 from causaltest.kept import cache_folder
@@ -58,24 +58,14 @@ def test_map(lab, pairs):
 @pytest.fixture
 def folder(pytester: pytest.Pytester) -> Any:
     """A folder of claims in a repository."""
-    git(pytester, "init", "-q", "-b", "main")
+    git(pytester.path, "init", "-q", "-b", "main")
     pytester.makefile(".gitignore", **{"": "__pycache__\n*.json\n"})
     return pytester
 
 
-def git(pytester: pytest.Pytester, *arguments: str) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *who, *arguments], cwd=pytester.path, capture_output=True, check=True)
-
-
-def commit(pytester: pytest.Pytester) -> None:
-    git(pytester, "add", "-A")
-    git(pytester, "commit", "-q", "-m", "a commit")
-
-
 def register(claims: Any, folder: pytest.Pytester, body: str) -> None:
     claims(body, "--causal-register", ".")
-    commit(folder)
+    commit(folder.path)
 
 
 def lines(folder: pytest.Pytester) -> list[dict[str, Any]]:
