@@ -193,7 +193,7 @@ def text_in(pair: Pair, name: str) -> str:
     return pair.clean[start:stop]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sentences, st.integers(1, 6), st.integers(1, 3), seeds)
 def test_twins_fill_their_clusters_with_different_pairs(sentence: int, clusters: int, per: int, seed: int) -> None:
     pairs = ducks.twins(sentence, clusters=clusters, per_cluster=per, seed=seed)
