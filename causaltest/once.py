@@ -75,15 +75,29 @@ def rehearse(claim: Claim, arguments: Mapping[str, Any], *, all_looks: bool = Fa
 
 def rehearsed(claim: Claim, arguments: Mapping[str, Any]) -> Measured | None:
     """One rehearsal of the body."""
-    stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
-        effect = claim.body(**stand_ins)
+        effect = claim.body(**stand_ins(arguments))
         return as_effects(effect) if isinstance(effect, Effect | Effects | Mapping) else None
     except RehearsalRead:
         return None
     except Exception:
         # A body that cannot run at all fails again, and is reported, when it is measured.
         return None
+
+
+def reads_a_number(claim: Claim, arguments: Mapping[str, Any]) -> bool:
+    """Whether the body asks for a number itself, so that it can show it."""
+    try:
+        claim.body(**stand_ins(arguments))
+    except RehearsalRead:
+        return True
+    except BaseException:
+        return False
+    return False
+
+
+def stand_ins(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
 
 
 def returned_effect(claim: Claim, returned: object) -> Measured:

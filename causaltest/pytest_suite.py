@@ -25,6 +25,7 @@ from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
+from causaltest.once import reads_a_number
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, id_in, record_of, relative
@@ -67,6 +68,8 @@ class Suite:
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
         self._foreseen: dict[str, Foreseen] = {}
         self._records: dict[Path, Record | None] = {}
+        self._noted: dict[Lab, int] = {}
+        """Of each lab, how many of its looks were noted."""
         self.baselines = Baselines(config)
         self.registration: Registration | None = None
         if config.getoption("causal_register"):
@@ -256,9 +259,10 @@ class Suite:
         if self.plans_only:
             self.plan(item, claim, known.family)
             return True
+        self.note_looks(item)  # its fixtures'
         error: BaseException
         try:
-            result = decide(bound(claim, item), self.arguments(claim, item), known, log=self.log)
+            result = self.decided(item, claim, known)
         except pytest.skip.Exception:
             raise
         except Exception as raised:
@@ -272,6 +276,17 @@ class Suite:
             return self.conclude(result)
         # Outside of the handler, so that the error is not told twice.
         pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
+
+    def decided(self, item: pytest.Function, claim: Claim, known: Known) -> ClaimResult:
+        """Judges one claim. Where a body reads a number and then raises, as an assert does, the number was seen."""
+        whole, arguments = bound(claim, item), self.arguments(claim, item)
+        try:
+            result = decide(whole, arguments, known, log=self.log)
+        except BaseException:
+            self.note_looks(item, shown=reads_a_number(whole, arguments))
+            raise
+        self.note_looks(item, shown=False)  # it has noted them as a claim's
+        return result
 
     def prepared(self, item: pytest.Function) -> tuple[Claim, dict[str, Any], Known]:
         """A claim that is set up: bound, with its arguments, and what is known of it."""
@@ -310,10 +325,22 @@ class Suite:
             self._records[file] = record_of(file, top=self.config.rootpath)
         return self._records[file]
 
+    def labs(self, item: pytest.Item) -> list[Lab]:
+        """The labs that a test could ask."""
+        given = (a for a in getattr(item, "funcargs", {}).values() if isinstance(a, Lab) and a.named)
+        return list(dict.fromkeys([*self._labs.values(), *given]))
+
+    def note_looks(self, item: pytest.Item, *, shown: bool = True) -> None:
+        """Notes what labs have measured since the last time: whoever could read it is no claim, unless not `shown`."""
+        for lab in self.labs(item):
+            for seen in lab.looked[self._noted.get(lab, 0) :] if shown else ():
+                self.log.add(seen)
+            self._noted[lab] = len(lab.looked)
+
     def note_searches(self, item: pytest.Item) -> None:
         """Writes the sweeps and searches of a test's labs in its folder's ledger, so that others know of them."""
-        given = (a for a in getattr(item, "funcargs", {}).values() if isinstance(a, Lab) and a.named)
-        seen = dict.fromkeys(seen for lab in [*self._labs.values(), *given] for seen in lab.seen)
+        self.note_looks(item)
+        seen = dict.fromkeys(seen for lab in self.labs(item) for seen in lab.seen)
         if seen and not self.plans_only and (record := self.record(item.path)) is not None:
             record.note(seen)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
-from causaltest.asking.questions import experiments_of
+from causaltest.asking.questions import has_values
 from causaltest.effect import Question
 from causaltest.errors import RecordError
 from causaltest.once import Judged, misdirected
 from causaltest.recording.fingerprint import fingerprint
-from causaltest.recording.identity import other_model
+from causaltest.recording.identity import members, other_model
 from causaltest.recording.record import Record
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import sightings_of
@@ -41,7 +41,7 @@ def stood(
     if misdirected(claim, next((rehearsed for rehearsed, _ in judged.parts), None)) is not None:
         return {"status_reason": NOT_MEASURED, "record": dict(record.registered)}
     questions = questions_of(judged, chose_by_number=bool(why_not))
-    if not any(experiments_of(question) for question in questions):
+    if any(map(has_values, questions)) or numbers_before(judged):
         why_not = why_not or GIVEN
     try:
         spec = as_spec(claim, questions, known, labs)
@@ -89,6 +89,11 @@ def questions_of(judged: Judged, *, chose_by_number: bool) -> list[Question | No
     """What a claim asked, part by part; a body that chose by a number has named no experiment before it measured."""
     parts = [measured if chose_by_number else rehearsed for rehearsed, measured in judged.parts]
     return [None if effect is None else effect.question for effect in parts]
+
+
+def numbers_before(judged: Judged) -> bool:
+    """Whether an effect had numbers before any was measured."""
+    return any(member.numbers is not None for rehearsed, _ in judged.parts for member in members(rehearsed))
 
 
 def as_spec(claim: Claim, questions: Sequence[Question | None], known: Known, labs: Sequence[Lab]) -> Spec:

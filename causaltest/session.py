@@ -94,6 +94,8 @@ def kept_to(rehearsed: Measured | None, measured: Measured | None) -> bool:
     """Whether the body measured the experiment that it had named before it saw a number."""
     if rehearsed is None:
         return False
-    if measured is None or rehearsed.question is None or measured.question is None:
+    if measured is None or rehearsed.question is None:
         return True
+    if measured.question is None:
+        return False  # values that were given, in place of the experiment that was named
     return rehearsed.question.canonical() == measured.question.canonical()

@@ -16,3 +16,12 @@ def experiments_of(question: Question | None) -> tuple[Experiment, ...]:
     if isinstance(question, Together):
         return tuple(e for member in question.questions.values() for e in experiments_of(member))
     return ()
+
+
+def has_values(question: Question | None) -> bool:
+    """Whether any part of it is values that were given, of which nobody asked anything here."""
+    if isinstance(question, Difference):
+        return has_values(question.first) or has_values(question.second)
+    if isinstance(question, Together):
+        return any(map(has_values, question.questions.values()))
+    return not isinstance(question, Experiment)

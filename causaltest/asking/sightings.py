@@ -16,8 +16,12 @@ from causaltest.asking.questions import experiments_of
 from causaltest.effect import Question
 from causaltest.seen import Kind, Seen
 
-LEFT_OUT = frozenset({"pairs", "seed", "controls", "placebo_draws", "waived", "wrong"})
-"""What does not make it another question: the pairs it is asked of, the draws, and what is measured beside it."""
+LEFT_OUT = frozenset(
+    {"pairs", "seed", "controls", "placebo_draws", "waived", "wrong"}
+    | {"range", "first_token", "max_new_tokens", "eligible", "both_right"}
+)
+"""What does not make it another question: the pairs it is asked of, the draws, and what is measured beside it; nor
+how its metric is cut, and which pairs count."""
 
 
 def looked_at(question: Question | None) -> Seen | None:

@@ -43,7 +43,8 @@ def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
 
     Changes of the files of these names `beside` it make no tree dirty: a ledger grows with every look.
     """
-    folder, name = file.parent.resolve(), file.name
+    file = file.resolve()  # of a link git keeps where it leads, and not what stands there
+    folder, name = file.parent, file.name
     top = top_of(folder)
     if top is None:
         return Committed(
@@ -65,6 +66,11 @@ def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
     changed = state.changed.get(path)
     if changed is not None:
         return not_yet(why_changed(name, changed))
+    if hidden(folder, name):
+        return not_yet(
+            f"git was told not to look whether {name} changed: git update-index --no-assume-unchanged "
+            f"--no-skip-worktree {name}"
+        )
     log = asked(folder, "log", "-1", "-c", "--name-status", "--format=%H %cs %D", "--", name)
     if log.failed:
         return not_yet(f"git says nothing of {name}: {log.failed}")
@@ -85,6 +91,12 @@ def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
             "be seen. Fetch all of it: git fetch --unshallow, or fetch-depth: 0 in actions/checkout"
         )
     return Committed(commit, state.head, dirty=dirty)
+
+
+def hidden(folder: Path, name: str) -> bool:
+    """Whether git takes a file as unchanged without looking."""
+    tag = asked(folder, "ls-files", "-v", "--", name).text[:1]
+    return tag == "S" or tag.islower()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
 from causaltest.recording.clock import now
-from causaltest.recording.git import Committed, committed
+from causaltest.recording.git import Committed, committed, top_of
 from causaltest.recording.ledger import Ledger, Line
 from causaltest.recording.lock import Lock, read_lock
 from causaltest.recording.others import seen_before
@@ -227,7 +227,10 @@ class Record:
 
 
 def record_of(file: Path, *, top: Path) -> Record | None:
-    """The record that a test file belongs to: that of the nearest folder above it with a lock, up to `top`."""
+    """The record that a test file belongs to: that of the nearest folder above it with a lock, up to `top` or to the
+    top of the repository, whichever is higher: a run may be called in a part of it."""
+    above = [one for one in (top, top_of(file.parent)) if one is not None and file.is_relative_to(one)]
+    top = min(above, key=lambda folder: len(folder.parts), default=top)
     for folder in file.parents:
         if (folder / lock.NAME).is_file():
             return Record(folder)

@@ -393,3 +393,19 @@ def test_another_seed_is_the_same_model_and_expects_for_both(rehearsed: Lab) -> 
     assert [question.seed for question in asked] == ["1", "2"]  # type: ignore[union-attr]
     assert lab._expected == asked, "the lab that loads the model measures them together"
     assert other.counts == lab.counts == {}
+
+
+def test_what_a_script_measures_is_noted_and_what_a_test_measures_is_left_to_the_suite(monkeypatch) -> None:
+    def asked() -> int:
+        lab = Lab(name="organism:recorded", backend=Recorder())
+        lab.denoise(PAIRS, at=SITE).recovery(accuracy)
+        lab.denoise(PAIRS, at=SITE).recovery(accuracy)
+        assert len(lab.looked) == 1
+        return len(usual_log().looks())
+
+    assert asked() == 0
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    assert asked() == 1
+    lab = Lab(name="organism:recorded", backend=Recorder()).rehearsal()
+    lab.denoise(PAIRS, at=resid_post(1, last())).recovery(accuracy)
+    assert len(usual_log().looks()) == 1, "nothing was measured"

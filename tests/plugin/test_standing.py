@@ -274,3 +274,86 @@ def test_a_lock_that_cannot_be_read_stops_no_claim(claims, folder):
     ran.stdout.fnmatch_lines(
         ["causaltest * · claims.lock cannot be read · seed 0", "EXPLORATORY: claims.lock * (reader)"]
     )
+
+
+NUMBER = READER.replace("return ", "effect = ").rstrip()
+PLAIN = NUMBER[NUMBER.index("def ") :].replace("test_reader", "test_plain")
+FIXTURE = PLAIN.replace("def test_plain", "@pytest.fixture(autouse=True)\ndef look") + "\n    effect.estimate\n"
+
+
+@pytest.mark.parametrize(
+    "shows",
+    [
+        PLAIN + "\n    assert effect.estimate > 2\n",
+        FIXTURE + "\ndef test_nothing():\n    pass\n",
+        NUMBER + "\n    assert effect.estimate > 2\n    return effect\n",
+        NUMBER + "\n    pytest.skip(str(effect.estimate))\n",
+    ],
+    ids=["a plain test", "a fixture", "an assert in the body", "a skip in the body"],
+)
+@pytest.mark.parametrize("registered", [False, True], ids=["before registration", "after it"])
+def test_who_has_read_a_number_confirms_nothing_on_it(claims, folder, shows, registered):
+    if registered:
+        register(claims, folder, READER)
+    claims(shows)
+    if not registered:
+        register(claims, folder, READER)
+    claims(READER, "--causal-json=out.json")
+    claim = results(folder)["reader"]
+    reason = ASKED_ELSEWHERE if registered else "the same was measured on these pairs before it was registered"
+    assert (claim["status"], claim["status_reason"]) == ("EXPLORATORY", reason)
+
+
+def test_a_body_that_raises_before_a_number_is_read_has_shown_none(claims, folder):
+    register(claims, folder, READER)
+    claims(NUMBER + "\n    raise RuntimeError\n")
+    claims(READER, "--causal-json=out.json")
+    assert results(folder)["reader"]["status"] == "CONFIRMATORY"
+
+
+def test_a_fixture_that_looks_first_is_a_look(claims, folder):
+    register(claims, folder, READER)
+    claims(FIXTURE + READER, "--causal-json=out.json")
+    assert results(folder)["reader"]["status_reason"] == ASKED_ELSEWHERE
+
+
+def test_values_in_place_of_the_experiment_that_was_named_confirm_nothing(claims, folder):
+    body = READER.replace(
+        "    return", "    CALLS.append(1)\n    if len(CALLS) > LIMIT:\n        return given(VALUES)\n    return"
+    )
+    register(claims, folder, f"CALLS, LIMIT = [], 9\n{body}")
+    claims(f"CALLS, LIMIT = [], 1\n{body}", "--causal-json=out.json")
+    assert results(folder)["reader"]["status"] == "EXPLORATORY"
+
+
+def test_another_cut_of_the_same_numbers_is_a_look_at_them(claims, folder):
+    ranged = READER.replace("recovery(accuracy)", "change(logit_diff)")
+    claims(ranged.replace("logit_diff", "logit_diff(range=(-50, 50))"))
+    register(claims, folder, ranged)
+    claims(ranged, "--causal-json=out.json")
+    assert results(folder)["reader"]["status"] == "EXPLORATORY"
+
+
+def test_pairs_in_other_clusters_are_not_new(claims, folder):
+    other = """
+import dataclasses
+
+@pytest.fixture(scope="module")
+def pairs():
+    known = planted.pairs(per_cluster=1)
+    return Pairs([dataclasses.replace(pair, id=str(i), cluster=str(i)) for i, pair in enumerate(known)])
+"""
+    register(claims, folder, READER)
+    claims(READER)
+    claims(other + READER, "--causal-json=out.json")
+    claim = results(folder)["reader"]
+    assert claim["status"] == "EXPLORATORY" and claim["status_reason"].startswith("these data were looked at on")
+
+
+def test_a_run_in_a_part_of_the_repository_finds_its_record(claims, folder, monkeypatch):
+    (folder.path / "part").mkdir()
+    register(claims, folder, READER)
+    (folder.path / "test_claims.py").rename(folder.path / "part" / "test_claims.py")
+    monkeypatch.chdir(folder.path / "part")
+    folder.runpytest_inprocess("-p", "no:cacheprovider", "--rootdir=.")
+    assert [line["status"] for line in lines(folder)] == ["AMENDED"], "its family has another name"

@@ -240,12 +240,12 @@ def test_a_git_that_fails_or_hangs(claims: Path, tmp_path: Path, monkeypatch: py
     assert "gave no answer" in why(claims)
 
 
-def test_two_processes_are_enough(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_processes_are_enough(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(claims)
     started, run = list[object](), subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *a, **more: (started.append(a), run(*a, **more))[1])
     assert asked(claims).commit
-    assert len(started) == 2
+    assert len(started) == 3
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -265,3 +265,27 @@ def test_a_lock_that_was_taken_out_and_put_back_is_not_committed(claims: Path, m
     assert why(claims) == f"claims.lock was taken out in {at[:8]}: git add claims.lock, and commit"
     commit(claims)
     assert asked(claims).commit
+
+
+@pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
+def test_git_that_was_told_not_to_look_says_nothing(claims: Path, how: str) -> None:
+    commit(claims)
+    git(claims, "update-index", how, LOCK)
+    (claims / LOCK).write_text("another")
+    assert why(claims).startswith("git was told not to look whether claims.lock changed: git update-index --no-assume")
+
+
+def test_a_link_is_committed_where_it_leads(claims: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "shared.lock"
+    (claims / LOCK).rename(elsewhere)
+    (claims / LOCK).symlink_to(elsewhere)
+    commit(claims)
+    assert "there is no git repository here" in why(claims)
+    inside = claims / "real.lock"
+    (claims / LOCK).unlink()
+    elsewhere.rename(inside)
+    (claims / LOCK).symlink_to("real.lock")
+    commit(claims)
+    assert asked(claims).commit
+    inside.write_text("another")
+    assert why(claims).startswith("real.lock was changed since it was committed")

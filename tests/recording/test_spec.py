@@ -44,7 +44,7 @@ from causaltest.promised import promised
 from causaltest.recording import spec as specs
 from causaltest.recording.canonical import canonical
 from causaltest.recording.changes import changes, differences
-from causaltest.recording.spec import DATA, spec_of, summaries
+from causaltest.recording.spec import DATA, Spec, spec_of, summaries
 from causaltest.results import Family, Known
 
 PAIRS = planted.pairs(per_cluster=2)
@@ -480,3 +480,13 @@ def test_a_probability_says_its_range():
 def test_one_pair_alone_is_registered_as_pairs():
     pair = Pair("a 1 b", "a 2 b", "1", "2", cluster="a", spans={"value": (2, 3)})
     assert fields_of(claimed(), pairs=Pairs([pair]))["pairs"][0]["number"] == 1
+
+
+def test_data_are_prompts_and_weights_under_whichever_name() -> None:
+    def data(**changed: object) -> str:
+        model = {"name": "a", "weights": "w", **{k: v for k, v in changed.items() if k in ("name", "weights")}}
+        pairs = {"hash": "h", "prompts": "p", **{k: v for k, v in changed.items() if k in ("hash", "prompts")}}
+        return Spec("id", {"models": [model], "pairs": [pairs]}).data_digest
+
+    assert data() == data(name="b") == data(hash="other clusters")
+    assert len({data(), data(weights="v"), data(prompts="q")}) == 3
