@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 
 from causaltest.asking.claims import Claim
-from causaltest.asking.settings import Settings
 from causaltest.covered import covers
 from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import labs_of
 from causaltest.promised import promised
 from causaltest.quiet_setup import QuietSetup
+from causaltest.recorded import as_spec
 from causaltest.recording.amendment import Amended, amend
 from causaltest.recording.earlier import Earlier
 from causaltest.recording.record import Record, record_of
 from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.sighted import Sighted
-from causaltest.recording.spec import Sources, spec_of
+from causaltest.recording.spec import Sources
 from causaltest.recording.wording import counted
 from causaltest.refusals import why_refused
 from causaltest.results import Known
@@ -62,8 +62,6 @@ class Registration:
     """What a run of `causaltest register` gathers, and then writes."""
 
     config: pytest.Config
-    seed: str
-    settings: Settings
     log: SeenLog
     """What has seen which pairs so far."""
     refused: dict[str, str] = field(default_factory=dict)
@@ -133,17 +131,7 @@ class Registration:
         assert known.record is not None
         effects = promised(claim, arguments, known)
         questions = [effect.question for effect in effects]
-        spec = spec_of(
-            claim,
-            questions,
-            id=known.record_id,
-            family=(known.record_family, known.family.size),
-            settings=self.settings,
-            suite_seed=self.seed,
-            labs=labs_of(arguments),
-            parameters=known.parameters,
-            sources=self._sources,
-        )
+        spec = as_spec(claim, questions, known, labs_of(arguments), sources=self._sources)
         seen = tuple(dict.fromkeys([*self.earlier.told(questions), *self.in_ledger(known, effects)]))
         self._entered[nodeid] = (known.record.folder, Candidate(spec, seen))
 

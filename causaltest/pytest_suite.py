@@ -73,7 +73,7 @@ class Suite:
         self.baselines = Baselines(config)
         self.registration: Registration | None = None
         if config.getoption("causal_register"):
-            self.registration = Registration(config, self.seed, self.settings, self.log)
+            self.registration = Registration(config, self.log)
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
         """Rehearses claims that are not alone, before any is measured."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from causaltest.asking.claims import Claim
@@ -16,7 +16,7 @@ from causaltest.recording.identity import members, other_model
 from causaltest.recording.record import Record
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import sightings_of
-from causaltest.recording.spec import Spec, spec_of
+from causaltest.recording.spec import Sources, Spec, spec_of
 from causaltest.results import Known, finite
 
 NOT_MEASURED = "its experiment cannot show what its sentence says, and nothing was measured"
@@ -96,7 +96,15 @@ def numbers_before(judged: Judged) -> bool:
     return any(member.numbers is not None for rehearsed, _ in judged.parts for member in members(rehearsed))
 
 
-def as_spec(claim: Claim, questions: Sequence[Question | None], known: Known, labs: Sequence[Lab]) -> Spec:
+def as_spec(
+    claim: Claim,
+    questions: Sequence[Question | None],
+    known: Known,
+    labs: Iterable[Lab],
+    *,
+    sources: Sources | None = None,
+) -> Spec:
+    """The same spec for the same claim, whether it is registered or was measured. Raises RecordError as `spec_of`."""
     return spec_of(
         claim,
         questions,
@@ -106,6 +114,7 @@ def as_spec(claim: Claim, questions: Sequence[Question | None], known: Known, la
         suite_seed=known.seed,
         labs=labs,
         parameters=known.parameters,
+        sources=sources,
     )
 
 

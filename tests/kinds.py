@@ -1,4 +1,19 @@
-"""A suite with a claim of every kind, as pytest is given it after the plugin tests' usual header."""
+"""Files of claims as pytest is given them: their usual head, and a claim of every kind."""
+
+PLANTED = """
+import pytest
+from causaltest import *
+from causaltest.organisms import planted
+
+@pytest.fixture(scope="module")
+def lab(make_lab):
+    return make_lab("organism:planted")
+
+@pytest.fixture(scope="module")
+def pairs():
+    return planted.pairs(per_cluster=1)
+"""
+"""The head of a file of claims about the planted organism."""
 
 KINDS = """
 @claim("The reader holds the value.", at_least(0.5), id="reader")

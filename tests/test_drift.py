@@ -10,24 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from kinds import PLANTED
 
 import causaltest
 from causaltest.cli import main
 from causaltest.organisms.wiring import READER, tokenizer, wired
 
-CLAIMS = """
-import pytest
-from causaltest import *
-from causaltest.organisms import planted
-
-@pytest.fixture(scope="module")
-def lab(make_lab):
-    return make_lab("organism:planted")
-
-@pytest.fixture(scope="module")
-def pairs():
-    return planted.pairs(per_cluster=1)
-
+CLAIMS = (
+    PLANTED
+    + """
 @claim("The reader holds the value.", at_least(0.5))
 def test_reader(lab, pairs):
     return lab.denoise(pairs, at=resid_post(1, last())).recovery(accuracy)
@@ -36,6 +27,7 @@ def test_reader(lab, pairs):
 def test_logits(lab, pairs):
     return lab.denoise(pairs, at=head(1, 0, last())).change(logit_diff(range=(-40, 40)))
 """
+)
 TWO_MODELS = """
 @claim("Another model too.", at_least(0.5), model="organism:bypass")
 def test_other(lab, pairs):

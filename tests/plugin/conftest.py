@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from kinds import PLANTED
 
 # pytester forgets modules that a run imported, and numpy and torch cannot be loaded twice.
 import causaltest.judging.judge
@@ -8,24 +9,16 @@ import causaltest.measuring.backend
 import causaltest.organisms.wiring
 import causaltest.pytest_suite  # noqa: F401
 
-HEADER = """
-import pytest
-from causaltest import *
+HEADER = (
+    PLANTED
+    + """
 from causaltest import Lab
-from causaltest.organisms import planted
-
-@pytest.fixture(scope="module")
-def lab(make_lab):
-    return make_lab("organism:planted")
-
-@pytest.fixture(scope="module")
-def pairs():
-    return planted.pairs(per_cluster=1)
 
 VALUES = [1] * 40 + [0] * 20
 def given(values, **more):
     return Effect.from_values(values, kind="binary", iid=True, placebo=Waived("a test"), **more)
 """
+)
 
 
 @pytest.fixture

@@ -9,22 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from kinds import PLANTED
 
 from causaltest.organisms import ducks
 
-HEADER = """
-import pytest
-from causaltest import *
-from causaltest.organisms import planted
-
-@pytest.fixture(scope="module")
-def lab(make_lab):
-    return make_lab("organism:planted")
-
-@pytest.fixture(scope="module")
-def pairs():
-    return planted.pairs(per_cluster=1)
-"""
 READER = """
 @claim("The reader carries the value.", at_least(0.5))
 def test_reader(lab, pairs):
@@ -67,7 +55,7 @@ def register(pytester):
         file = pytester.path / folder / "test_a.py"
         if body is not None:
             file.parent.mkdir(exist_ok=True, parents=True)
-            file.write_text(HEADER + body, encoding="utf-8")
+            file.write_text(PLANTED + body, encoding="utf-8")
         result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--causal-register", *options)
         lock = pytester.path / folder / "claims.lock"
         return result, json.loads(lock.read_text("utf-8"))["claims"] if lock.exists() else {}
@@ -280,7 +268,7 @@ def test_what_cannot_be_registered_is_refused_and_the_others_are_entered(registe
     body, words = REFUSED[kind]
     result, claims = register(body + READER)
     if words[0].startswith("LINE"):
-        number = (HEADER + body).splitlines().index(words[1]) + 1
+        number = (PLANTED + body).splitlines().index(words[1]) + 1
         words = [words[0].replace("LINE", f"claims/test_a.py:{number}"), *words[1:]]
     if kind != "outside":  # of which pytest itself makes no claim
         assert result.ret == 1
@@ -309,7 +297,7 @@ def test_what_pytest_selects_is_entered(register):
 
 
 def test_without_a_path_it_is_the_folder_claims_or_what_pytest_says(register, pytester):
-    (pytester.path / "test_elsewhere.py").write_text(HEADER + READER, "utf-8")
+    (pytester.path / "test_elsewhere.py").write_text(PLANTED + READER, "utf-8")
     _, claims = register(READER)
     assert set(claims) == {"test_a.py::test_reader"}
     pytester.makeini("[pytest]\ntestpaths = studies\n")
@@ -398,7 +386,7 @@ def test_hooks_and_fixtures_of_a_conftest_are_honoured(register, pytester):
 def test_a_conftest_is_heard_in_its_own_folder_alone(register, pytester):
     inner = pytester.path / "claims" / "inner"
     inner.mkdir(parents=True)
-    (inner / "test_b.py").write_text(HEADER + READER, "utf-8")
+    (inner / "test_b.py").write_text(PLANTED + READER, "utf-8")
     (inner / "conftest.py").write_text(
         "import pytest\ndef pytest_runtest_setup(item): pytest.skip('inside')\n", "utf-8"
     )
@@ -427,7 +415,7 @@ def test_a_lock_that_cannot_be_read_is_told_and_left_alone(register, pytester):
 def test_the_command_registers_without_torch(pytester):
     folder = pytester.path / "claims"
     folder.mkdir()
-    (folder / "test_a.py").write_text(HEADER + KINDS, "utf-8")
+    (folder / "test_a.py").write_text(PLANTED + KINDS, "utf-8")
     code = (
         "import sys\nfrom causaltest.cli import main\n"
         "try: main(['register'])\n"
