@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from causaltest.cli.bundle_review import TAMPERED, status_of, told
+from causaltest.cli.bundle_review import status_of, told
+from causaltest.cli.exit_status import TAMPERED
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed

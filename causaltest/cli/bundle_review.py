@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from causaltest import __version__
-from causaltest.cli.proofs import UNPROVEN, Tried
+from causaltest.cli.exit_status import HOLDS, TAMPERED, UNCHECKED
+from causaltest.cli.proofs import Tried
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording import lock
 from causaltest.recording.bundle import PAGE, Bundle, read_bundle
@@ -21,9 +22,6 @@ from causaltest.recording.wording import counted, printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reporting.columns import aligned
 from causaltest.reviewed import MISREAD, ON_GIT, Review, reviewed
-
-HOLDS, UNCHECKED, TAMPERED = 0, 1, 3
-"""Exit statuses: all stands; some of it could not be checked, or the file cannot be read; something was changed."""
 
 NAMED = 5
 """Claims that are named one by one."""
@@ -50,7 +48,7 @@ def verify_bundle(file: Path, *, stamps: Callable[[Path], Sequence[Tried]] | Non
         digest = sha256(bundle.lock_text).hexdigest()
         for line in (*told(str(file), review, digest=digest), *(line for stamp in stamped for line in stamp.lines())):
             click.echo(printable(line))
-    return status_of(review) or (HOLDS if all(stamp.holds for stamp in stamped) else UNPROVEN)
+    return status_of(review) or (HOLDS if all(stamp.holds for stamp in stamped) else UNCHECKED)
 
 
 def stamped_by(stamps: Callable[[Path], Sequence[Tried]], bundle: Bundle) -> Sequence[Tried]:

@@ -13,8 +13,6 @@ import click
 from causaltest.errors import RecordError
 from causaltest.recording.proofs import stamp_of
 
-UNPROVEN = 1
-"""The exit status where a proof does not hold, or rests on something that nobody has checked."""
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 

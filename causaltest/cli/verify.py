@@ -10,14 +10,12 @@ from pathlib import Path
 
 import click
 
-from causaltest.cli.proofs import UNPROVEN, proof_options, tried_proofs
+from causaltest.cli.exit_status import HOLDS, TAMPERED, UNCHECKED
+from causaltest.cli.proofs import proof_options, tried_proofs
 from causaltest.errors import RecordError
 from causaltest.recording import lock
 from causaltest.recording.verified import Verified, verified
 from causaltest.recording.wording import printable
-
-TAMPERED = 3
-"""The exit status of a record that was changed by hand."""
 
 
 @click.command()
@@ -45,7 +43,7 @@ def verify(
     except RecordError as error:
         if as_json:
             click.echo(json.dumps({"holds": False, "unreadable": str(error)}))
-            sys.exit(1)
+            sys.exit(UNCHECKED)
         raise click.ClickException(str(error)) from error
     stamps = tried_proofs(proofs, folder / lock.NAME, roots=roots, merkle_roots=merkle_roots)
     if as_json:
@@ -54,7 +52,7 @@ def verify(
     else:
         for line in (*lines(folder, found), *(line for stamp in stamps for line in stamp.lines())):
             click.echo(printable(line))
-    sys.exit(TAMPERED if found.problems else 0 if all(stamp.holds for stamp in stamps) else UNPROVEN)
+    sys.exit(TAMPERED if found.problems else HOLDS if all(stamp.holds for stamp in stamps) else UNCHECKED)
 
 
 def refuse_what_is_no_zip(path: Path) -> None:
