@@ -19,9 +19,10 @@ from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
 from causaltest.errors import JudgementError
-from causaltest.recording.changes import differences
+from causaltest.recording.changes import differences, field_of
 from causaltest.recording.saved import SavedClaim
 from causaltest.rejudged import prediction_of
+from causaltest.results import finite
 
 if TYPE_CHECKING:
     from causaltest.judging.moved import Moved
@@ -93,7 +94,9 @@ def drifted(
             told = f"Not compared: {when} the claim is INVALID, and its numbers say nothing."
             return replace(nothing, sentence=told, lost=claim is after)
     try:
-        drift = compared(before, after, margin=margin, seed=seed, same=not (set(map(first, changed)) - OF_THE_JUDGING))
+        drift = compared(
+            before, after, margin=margin, seed=seed, same=not (set(map(field_of, changed)) - OF_THE_JUDGING)
+        )
     except JudgementError as error:
         return replace(nothing, sentence=f"Not compared: {str(error).rstrip('.')}.")
     return replace(drift, margin=margin, fields=changed)
@@ -109,22 +112,17 @@ def check_margin(margin: float | None) -> None:
 def moved_experiment(changed: Mapping[str, Any], *, across_models: bool) -> list[str]:
     """The fields that make it another experiment."""
     allowed = OF_THE_JUDGING | (OF_THE_MODEL if across_models else frozenset())
-    return [path for path in changed if first(path) not in allowed and not is_dtype(path)]
+    return [path for path in changed if field_of(path) not in allowed and not is_dtype(path)]
 
 
 def is_dtype(path: str) -> bool:
-    return first(path) == "settings" and path.rsplit(".", 1)[-1] == DTYPE
-
-
-def first(path: str) -> str:
-    """The field of a path such as models[0].weights."""
-    return path.split(".")[0].split("[")[0]
+    return field_of(path) == "settings" and path.rsplit(".", 1)[-1] == DTYPE
 
 
 def not_compared(other: Sequence[str]) -> str:
     named = ", ".join(other[:NAMED]) + (f" and {len(other) - NAMED} more" if len(other) > NAMED else "")
     across = ""
-    if set(map(first, other)) <= OF_THE_MODEL:
+    if set(map(field_of, other)) <= OF_THE_MODEL:
         across = " To compare two models: causaltest compare --across-models, or pytest --causal-across-models."
     return f"Not compared, as the experiment is another: {named} changed.{across}"
 
@@ -223,7 +221,3 @@ def left_out(shifts: Sequence[Shift]) -> str:
     ((why, _),) = Counter(e.reason for e in alone).most_common(1)
     many = f"{len(alone)} pairs count" if len(alone) > 1 else "1 pair counts"
     return f" {many} in one run alone and {'are' if len(alone) > 1 else 'is'} left out (mostly: {why})."
-
-
-def finite(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None

@@ -17,9 +17,11 @@ from typing import Protocol
 import pytest
 
 from causaltest.baseline_options import Asked, in_ci
+from causaltest.covered import covers
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import Baseline, read_baseline, write_baseline
 from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
+from causaltest.recording.wording import counted
 
 KEPT = "causaltest kept"
 MOST_NAMED = 5
@@ -47,9 +49,10 @@ def finish(results: Results, session: pytest.Session) -> None:
     told = [json.loads(line) for line in results.lines.values()]
     drifts = [result["drift"] for result in told if result["drift"]]
     failed = [name for result in told if not result["drift"] for name in (result["id"], result["nodeid"])]
+    stopped = session.shouldstop or session.shouldfail
     for file in dict.fromkeys(drift["file"] for drift in drifts):
         measured = [drift["id"] for drift in drifts if drift["file"] == file]
-        beside = asked.folder is None and whole(session, (top / file).parent.parent)
+        beside = not stopped and asked.folder is None and covers(session.config, (top / file).parent.parent)
         results.notes += left_out(top / file, file, measured, failed) if beside else []
     try:
         results.notes += written_lines(write_kept(results.kept), top)
@@ -81,18 +84,6 @@ def left_out(path: Path, file: str, measured: Iterable[str], failed: Sequence[st
         f"{named}{more}. If {'it was' if one else 'they were'} renamed or removed on purpose, delete the file and save "
         "again with --causal-save."
     ]
-
-
-def whole(session: pytest.Session, folder: Path) -> bool:
-    """Whether all claims of a folder were asked to run."""
-    option = session.config.option
-    chosen = [
-        getattr(option, name, None) for name in ("keyword", "markexpr", "lf", "deselect", "ignore", "ignore_glob")
-    ]
-    if any(chosen) or session.shouldstop or session.shouldfail:
-        return False
-    roots = [session.config.invocation_params.dir / argument for argument in session.config.args]
-    return any("::" not in str(root) and folder.is_relative_to(root.resolve()) for root in roots)
 
 
 @dataclass(frozen=True)
@@ -163,13 +154,9 @@ def sentence_of(written: Written, file: Path) -> str:
     total = sum(written.counts.values())
     if written.created:
         ours = " CI is set: what is not committed is gone with this machine." if in_ci() else ""
-        named = f"{file.as_posix()} with {claims(total)}"
+        named = f"{file.as_posix()} with {counted(total, 'claim')}"
         return f"baseline created: {named}. Commit it; --causal-compare compares with it.{ours}"
     words = {"saved": "saved", "new": "added", "changed": "replaced"}
-    told = ", ".join(f"{claims(n)} {words[how]}" for how, n in written.counts.items())
-    rest = f"; {claims(written.stayed)} left as {'it was' if written.stayed == 1 else 'they were'}"
+    told = ", ".join(f"{counted(n, 'claim')} {words[how]}" for how, n in written.counts.items())
+    rest = f"; {counted(written.stayed, 'claim')} left as {'it was' if written.stayed == 1 else 'they were'}"
     return f"baseline {file.as_posix()}: {told}{rest if written.stayed else ''}"
-
-
-def claims(n: int) -> str:
-    return "1 claim" if n == 1 else f"{n} claims"

@@ -16,6 +16,7 @@ import pytest
 
 from causaltest.asking.claims import Claim
 from causaltest.asking.settings import Settings
+from causaltest.covered import covers
 from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import labs_of
@@ -28,6 +29,7 @@ from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Sources, spec_of
+from causaltest.recording.wording import counted
 from causaltest.refusals import why_refused
 from causaltest.results import Known
 
@@ -112,8 +114,8 @@ class Registration:
                     self.enter(item.nodeid, *prepared(item))
                 with self.refusing(item):
                     quiet.tear_down(item, following)
-        session.testsfailed += len(self.refused)
         self.write()
+        session.testsfailed += len(self.refused) + sum(len(done.renamed) for _, done in self.done)
 
     @contextmanager
     def refusing(self, item: pytest.Function) -> Iterator[None]:
@@ -247,16 +249,3 @@ def begun_in(config: pytest.Config, file: Path) -> Path:
     named = [(base / str(argument).split("::", 1)[0]).resolve() for argument in config.args]
     above = [path if path.is_dir() else path.parent for path in named if path in (file, *file.parents)]
     return above[0] if above else file.parent
-
-
-def covers(config: pytest.Config, folder: Path) -> bool:
-    """Whether every claim of a folder was collected: it was named whole, and nothing selects among its tests."""
-    selecting = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "last_failed")
-    if any(getattr(config.option, name, None) for name in selecting):
-        return False
-    named = [(config.invocation_params.dir / str(argument)).resolve() for argument in config.args]
-    return any(path == folder or path in folder.parents for path in named)
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -63,6 +63,10 @@ def test_all_lines_are_listed_and_counted(folder: Path) -> None:
     ]
 
 
+def test_a_folder_is_named_as_by_the_other_commands(folder: Path) -> None:
+    assert CliRunner().invoke(main, ["ledger", str(folder)]).output == run(folder).output
+
+
 @pytest.mark.parametrize("name", [READER, "test_reader", f"claims/{READER}"])
 def test_a_claim_has_its_history_and_what_alpha_was_spent_on(folder: Path, name: str) -> None:
     told = run(folder, name).output.splitlines()
@@ -103,7 +107,7 @@ def test_a_line_that_was_mended(folder: Path) -> None:
     Ledger(folder / NAME).append(lambda _: None)
     told = run(folder).output
     assert "(mended)                a line of 10 bytes was cut by a crash" in told
-    assert told.endswith("4 looks at 2 claims, 1 sweep, 1 mended\n")
+    assert told.endswith("4 looks at 2 claims, 1 sweep, 1 mended line\n")
 
 
 def test_nobody_has_looked_yet(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from records import commit, entered, git, looked, repository, spec
+from records import GIT, commit, entered, git, looked, repository, spec
 
 import causaltest
 from causaltest.cli import main
@@ -157,7 +157,7 @@ def test_both_sides_of_a_lock_are_joined(folder) -> None:
     git(folder, "checkout", "-q", "main")
     entered(Record(folder), spec("test_a.py::test_d"))
     commit(folder)
-    subprocess.run(["git", "merge", "-q", "other"], cwd=folder, capture_output=True, check=False)
+    subprocess.run(["git", "merge", "-q", "other"], cwd=folder, env=GIT, capture_output=True, check=False)
     assert run("verify", folder).exit_code == 1
     ran = run("register", folder, "--merge")
     assert (ran.exit_code, ran.output) == (
@@ -208,6 +208,7 @@ def test_a_claim_is_amended_and_named_anew_by_the_command(pytester) -> None:
     pytester.makepyfile(test_a=CLAIMS.replace("0.30", "0.40").replace("test_first_thought", "test_better"))
     new = "test_a.py::test_better"
     told = pytester.runpytest_inprocess(".", "--causal-register")
+    assert told.ret == 1
     told.stdout.fnmatch_lines([f"*{new} is what is registered as {id}*--amend '{new}' --was '{id}'*"])
     assert list(Record(pytester.path).lock.entries) == [id]
     pytester.runpytest_inprocess(

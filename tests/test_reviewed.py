@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import commit, repository
 from simulated import CLUSTERED, IID, RANGED, Simulated, change, claim_with, judged_in, layers, saved_of, spec_with
 
 from causaltest.asking.lab import Lab
@@ -99,12 +101,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             known = known_as(id, folder)
             candidates.append(Candidate(spec_with(claim, judged_in(claim, backend, known, **more), known, id=id)))
     register(Record(folder), candidates)
-    for command in (
-        ["init", "-q", "-b", "main"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-qm", "The lock"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    commit(repository(folder))
     for id in CLAIMS:
         if id != NOT_YET:
             look_at(id, folder)
@@ -414,6 +411,18 @@ def test_a_bundle_is_packed_and_verified_by_command(folder: Path, tmp_path: Path
     assert told["holds"] and len(told["looks"]) == 7
     page = unzipped(file, NAMES)[PAGE].decode()
     assert "It &lt;b&gt;matters&lt;/b&gt;." in page and "<script" not in page and "http" not in page
+
+
+def test_no_torch_is_loaded_to_judge_again(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "it.zip"
+    run("bundle", str(folder), "-o", str(file))
+    code = (
+        "import sys; from causaltest.cli.bundle_review import verify_bundle; from pathlib import Path; "
+        "status = verify_bundle(Path(sys.argv[1])); "
+        "sys.exit(status or len({'torch', 'transformers', 'tokenizers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_time_stamp_is_asked_of_the_lock_in_the_bundle(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from causaltest import __version__
-from causaltest.cli.printable import printable
+from causaltest.recording.wording import printable
 
 COMMANDS = (
     "bundle",

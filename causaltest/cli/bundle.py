@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from hashlib import sha256
@@ -11,10 +10,11 @@ from pathlib import Path
 import click
 
 from causaltest.cli.bundle_review import TAMPERED, status_of, told
-from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
+from causaltest.recording.whole_file import write_whole
+from causaltest.recording.wording import printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reviewed import MISREAD, Review, reviewed
 
@@ -35,7 +35,7 @@ def bundle(folder: Path, output: Path | None, name: str) -> None:
         review = reviewed(made)
         data = b"" if review.tampered else packed(replace(made, page=page(made).encode()))
         if data:
-            write(target, data)
+            write_whole(target, data)
     except RecordError as error:
         raise click.ClickException(str(error)) from error
     except MISREAD as error:
@@ -66,14 +66,3 @@ def what_to_do(folder: Path, name: str, review: Review) -> list[str]:
         "ones where its numbers are the same to the last bit: run what was run then, on the same machine, with",
         f"{option}, and bundle again.",
     ]
-
-
-def write(target: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -13,12 +13,13 @@ from pathlib import Path
 import click
 
 from causaltest import __version__
-from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, Tried
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording import lock
 from causaltest.recording.bundle import PAGE, Bundle, read_bundle
+from causaltest.recording.wording import counted, printable
 from causaltest.reporting.bundle_page import page
+from causaltest.reporting.columns import aligned
 from causaltest.reviewed import MISREAD, ON_GIT, Review, reviewed
 
 HOLDS, UNCHECKED, TAMPERED = 0, 1, 3
@@ -116,9 +117,7 @@ def table(review: Review) -> Iterator[str]:
         )
         for look in review.looks
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)
 
 
 def on_git(review: Review, digest: str) -> Iterator[str]:
@@ -180,7 +179,3 @@ def as_data(review: Review) -> dict[str, object]:
             for look in review.looks
         ],
     }
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import click
 
-from causaltest.cli.printable import printable
 from causaltest.errors import CausaltestError
 from causaltest.recording.baseline import FOLDER, SUFFIX, USUAL, Baseline, baseline_file, read_baseline
+from causaltest.recording.wording import printable
 from causaltest.reporting.beside import Beside, beside, beside_lines, models_of
 
 CHANGED = 1

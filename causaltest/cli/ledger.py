@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from causaltest.cli.printable import printable
 from causaltest.errors import RecordError
-from causaltest.recording.ledger import NAME, Ledger, Line
+from causaltest.recording.ledger import NAME, Ledger, Line, counted_kinds
+from causaltest.recording.wording import as_number, counted, printable
+from causaltest.reporting.columns import aligned
 
 NUMBERS = ("estimate", "lower", "upper", "alpha")
 
@@ -29,8 +30,10 @@ NUMBERS = ("estimate", "lower", "upper", "alpha")
 def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
     """List the ledger of a folder of claims, or the history of one CLAIM.
 
-    CLAIM is an id as the list prints it, or the end of one that only it has.
+    CLAIM is an id as the list prints it, or the end of one that only it has. A folder in its place is that folder.
     """
+    if claim is not None and Path(claim).is_dir():
+        folder, claim = Path(claim), None
     try:
         lines = Ledger(folder / NAME).lines
     except RecordError as error:
@@ -67,12 +70,13 @@ def named(claim: str, lines: Sequence[Line]) -> str:
 
 def listed(lines: Sequence[Line]) -> Iterator[str]:
     """A line for each line, the oldest first; and their counts."""
-    yield from aligned([cells(line) for line in lines])
+    table = [cells(line) for line in lines]
+    yield from aligned(table, wide=[row for row in table if row[-1]])
     looks = [line for line in lines if line["kind"] == "look"]
     claims = len({line["claim"] for line in looks})
-    others = [f"{n} {name}" for name, n in ((k, kinds(lines, k)) for k in ("sweep", "search", "mended")) if n]
+    others = counted_kinds(line for line in lines if line["kind"] != "look")
     yield ""
-    yield ", ".join([counted(len(looks), "look") + f" at {counted(claims, 'claim')}", *others])
+    yield ", ".join([f"{counted(len(looks), 'look')} at {counted(claims, 'claim')}", *others])
 
 
 def history(looks: Sequence[Line]) -> Iterator[str]:
@@ -113,34 +117,11 @@ def cells(line: Line) -> list[str]:
 
 
 def shown(line: Line) -> str:
-    numbers = [number(line.get(name)) for name in NUMBERS[:3]]
+    numbers = [as_number(line.get(name)) for name in NUMBERS[:3]]
     estimate, lower, upper = ("?" if value is None else f"{value:.3f}" for value in numbers)
     return "-" if numbers[0] is None else f"{estimate} [{lower}, {upper}]"
 
 
 def with_numbers(line: Line) -> dict[str, Any]:
     """A line whose decimals are numbers again."""
-    return {**line, **{name: number(line[name]) for name in NUMBERS if name in line}}
-
-
-def number(written: Any) -> float | None:
-    """A decimal of a line, in which they stand as strings; None for what is none."""
-    try:
-        return None if written is None else float(written)
-    except (TypeError, ValueError):
-        return None
-
-
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines; cells of a row that says one thing alone make no column wider."""
-    full = [row for row in table if row[-1]] or table
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
-def kinds(lines: Sequence[Line], kind: str) -> int:
-    return sum(line["kind"] == kind for line in lines)
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}".replace(",", " ")
+    return {**line, **{name: as_number(line[name]) for name in NUMBERS if name in line}}

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from causaltest.cli.printable import printable
 from causaltest.cli.proofs import UNPROVEN, proof_options, tried_proofs
 from causaltest.errors import RecordError
 from causaltest.recording import lock
 from causaltest.recording.verified import Verified, verified
+from causaltest.recording.wording import printable
 
 TAMPERED = 3
 """The exit status of a record that was changed by hand."""

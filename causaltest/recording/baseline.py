@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from causaltest.errors import CausaltestError, RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.saved import Row, SavedClaim, claim_of, plain_claim, texts
 from causaltest.recording.tensors import INSTEAD, Tensors, bytes_of, numbers_of, tensors_from_bytes, tensors_to_bytes
+from causaltest.recording.whole_file import write_whole
 
 FOLDER, SUFFIX, USUAL = "baselines", ".safetensors", "baseline"
 FORMAT = 1
@@ -77,16 +77,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     if len(data) > LARGEST:
         raise RecordError(f"{path} would have {len(data):,} bytes, and a baseline has at most {LARGEST:,}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(path, data)
 
 
 def baseline_to_bytes(baseline: Baseline) -> bytes:

@@ -40,6 +40,11 @@ def differences(before: Any, after: Any, *, at: str = "") -> dict[str, Change]:
     return {} if before == after else {at: (before, after)}
 
 
+def field_of(path: str) -> str:
+    """The field of a spec that a path such as models[0].weights leads into."""
+    return path.split(".")[0].split("[")[0]
+
+
 def changes(fields: Mapping[str, Change]) -> list[str]:
     """A sentence for each field that differs: "prediction.threshold: 0.3 -> 0.35"."""
     return [

@@ -7,8 +7,9 @@ from typing import Any
 
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording.alone import alone
+from causaltest.recording.clock import now
 from causaltest.recording.lock import Lock, chained, read_lock, write_lock
-from causaltest.recording.record import Record, now
+from causaltest.recording.record import Record
 from causaltest.recording.verification import broken_record
 
 Event = Mapping[str, Any]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
 from causaltest.recording.canonical import canonical, sha256_of
 from causaltest.recording.clock import now
+from causaltest.recording.wording import counted
 
 NAME = "claims.ledger"
 KINDS = {
@@ -29,6 +31,8 @@ KINDS = {
     "mended": ("torn",),
 }
 """The kinds of lines, and what each must have besides a date and its place in the chain."""
+NOUNS = {"mended": "mended line"}
+"""What a line of a kind is called, where the kind is no noun."""
 CHAIN = ("kind", "at", "previous", "hash")
 TEXTS = ("claim", "lock")
 LISTS = {"sightings": dict, "also": str}
@@ -192,6 +196,12 @@ def hash_of(line: Line) -> str:
         return sha256_of(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
     except UnicodeEncodeError:
         return ""
+
+
+def counted_kinds(lines: Iterable[Line]) -> list[str]:
+    """How many lines there are of each kind, as in "2 looks"."""
+    kinds = Counter(str(line["kind"]) for line in lines)
+    return [counted(kinds[kind], NOUNS.get(kind, kind)) for kind in KINDS if kinds[kind]]
 
 
 def before(line: Line) -> list[str]:

@@ -10,8 +10,6 @@ Whether its hashes hold is `verification`'s question; here it is read and writte
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +19,7 @@ from typing import Any
 from causaltest.errors import RecordError
 from causaltest.recording.canonical import digest_of, sha256_of, written
 from causaltest.recording.lock_text import LARGEST, formatted, parsed
+from causaltest.recording.whole_file import write_whole
 
 NAME = "claims.lock"
 
@@ -159,28 +158,7 @@ def parse_lock(raw: bytes, *, named: str) -> Lock:
 
 def write_lock(file: Path, lock: Lock) -> None:
     """Writes the lock whole or not at all. Raises RecordError where it cannot be written."""
-    text = formatted(lock).encode()
     try:
-        # a link stays a link, to the new text
-        target = file.resolve()
-        handle, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            # mkstemp makes a file that others cannot read
-            os.chmod(partial, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask())
-            os.replace(partial, target)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        write_whole(file, formatted(lock).encode())
     except OSError as error:
         raise RecordError(f"{file} could not be written, and is as it was: {error}.") from error
-
-
-def umask() -> int:
-    """The permissions that this process leaves out of new files. It can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

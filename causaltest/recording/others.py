@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from causaltest.recording.lock import Lock
 from causaltest.recording.sighted import Sighted, Sighting
-from causaltest.recording.standing import Status, day
+from causaltest.recording.standing import Status
+from causaltest.recording.wording import day
 from causaltest.seen import Seen
 
 

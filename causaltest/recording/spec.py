@@ -24,9 +24,7 @@ from causaltest.effect import Question
 from causaltest.errors import RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.asked import asked, metric_fields, plain_name, site_fields, summary_of
-from causaltest.recording.canonical import digest_of, plain, sha256_of
-from causaltest.recording.changes import changes as changes
-from causaltest.recording.changes import differences as differences
+from causaltest.recording.canonical import digest_of, plain, sha256_of, written
 from causaltest.recording.identity import identity_of
 from causaltest.recording.syntax import body_hash
 
@@ -42,11 +40,12 @@ class Spec:
 
     id: str
     fields: Mapping[str, Any]
+    """Plain data, as `plain` makes them."""
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical form."""
-        return digest_of(self.fields)
+        return sha256_of(written(self.fields))
 
     @cached_property
     def data_digest(self) -> str:
@@ -55,7 +54,9 @@ class Spec:
         Another name of a model, or other ids and clusters of pairs, do not make new data of those that were seen.
         """
         models = [{k: said for k, said in model.items() if k != "name"} or model for model in self.fields["models"]]
-        return digest_of({"models": models, "pairs": [pairs.get("prompts", pairs) for pairs in self.fields["pairs"]]})
+        return sha256_of(
+            written({"models": models, "pairs": [pairs.get("prompts", pairs) for pairs in self.fields["pairs"]]})
+        )
 
     def in_family_of(self, size: int) -> Spec:
         """The same in a family of so many claims."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from causaltest.recording.wording import printable
+
 LONGEST_NAME = 200
 
 
@@ -23,5 +25,5 @@ class Stamp:
 
 def shown(text: str) -> str:
     """A stranger's text, such that it can be printed: in one line, of sensible length."""
-    plain = "".join(c if c.isprintable() else "?" for c in text)
+    plain = printable(text).replace("\n", "?")
     return plain if len(plain) <= LONGEST_NAME else f"{plain[:LONGEST_NAME]}..."

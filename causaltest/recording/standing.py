@@ -20,9 +20,11 @@ from enum import StrEnum
 from typing import Any
 
 from causaltest.recording.canonical import digest_of
+from causaltest.recording.changes import differences, field_of
 from causaltest.recording.git import Committed
 from causaltest.recording.lock import Entry
-from causaltest.recording.spec import DATA, Spec, differences
+from causaltest.recording.spec import DATA, Spec
+from causaltest.recording.wording import as_number, day
 
 NOT_REGISTERED = "not registered"
 ROUNDING = 1e-4
@@ -100,7 +102,7 @@ def judged(
         return Standing(Status.REPRODUCED, f"confirmatory on {day(first)}", first=first)
 
     changed = differences(entry.spec, spec.fields)
-    new_data = bool(changed) and all(path.split("[")[0].split(".")[0] in DATA for path in changed)
+    new_data = bool(changed) and all(field_of(path) in DATA for path in changed)
     if changed and not (new_data and confirmed):
         only = ", which no look has confirmed on the data that were registered" if new_data else ""
         return Standing(
@@ -122,7 +124,9 @@ def judged(
             Status.REPLICATION, f"of other {data_of(changed)}, first on {day(before)}", changed, entry.digest, before
         )
     if earlier := [look for look in looks if look["data"] == spec.data_digest]:
-        return Standing(Status.EXPLORATORY, looked_before(spec, seed, earlier[0]), first=earlier[0])
+        how = looked_before(spec, seed, earlier[0], renamed=new_data)
+        told = f"these data were looked at on {day(earlier[0])}, {how}"
+        return Standing(Status.EXPLORATORY, told, first=earlier[0])
     if new_data:
         return Standing(Status.REPLICATION, f"of other {data_of(changed)}", changed, entry.digest)
     return Standing(Status.CONFIRMATORY, f"registered in {committed.commit[:8]}")
@@ -152,15 +156,10 @@ def shown(look: Mapping[str, Any]) -> str:
     return f"{estimate} [{lower}, {upper}]"
 
 
-def as_number(written: Any) -> float | None:
-    """A number of a line, in which decimals stand as strings."""
-    return None if written is None else float(written)
-
-
-def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
-    """That the claim itself was asked of these data before, and how."""
+def looked_before(spec: Spec, seed: str, look: Mapping[str, Any], *, renamed: bool) -> str:
+    """How the claim itself was asked of these data before."""
     if look["spec"] != spec.digest:
-        how = "as another claim of this id"
+        how = "under other names, ids or clusters" if renamed else "as another claim of this id"
     elif look["seed"] != seed:
         how = f"with the seed {look['seed']}, and another seed is another look"
     else:
@@ -168,7 +167,7 @@ def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
         if look.get("reason"):
             # without its advice, which was for that day
             how = f"{how} ({str(look['reason']).split(': ')[0]})"
-    return f"these data were looked at on {day(look)}, {how}"
+    return how
 
 
 def named(changed: Mapping[str, Any]) -> str:
@@ -180,7 +179,3 @@ def named(changed: Mapping[str, Any]) -> str:
 
 def data_of(changed: Mapping[str, Any]) -> str:
     return " and ".join(name for name in DATA if any(path.startswith(name) for path in changed))
-
-
-def day(look: Mapping[str, Any]) -> str:
-    return str(look["at"])[:10]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ from causaltest.recording.ledger import Ledger
 from causaltest.recording.lock import Lock, read_lock
 from causaltest.recording.lock_text import uncollected
 from causaltest.recording.verification import Lines, broken_record
-
-PLURALS = {"search": ("search", "searches"), "mended": ("mended line", "mended lines")}
+from causaltest.recording.wording import counted
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,12 @@ class Verified:
     def sentences(self) -> Iterator[str]:
         """What holds, where nothing is wrong."""
         events, amended = self.lock.events, list(amendments(self.lock))
-        batches = counted(self.lock.batches, "batch", "batches")
-        yield f"{lock.NAME} holds: {counted(len(self.lock.entries), 'claim', 'claims')}, registered in {batches}."
+        batches = counted(self.lock.batches, "batch")
+        yield f"{lock.NAME} holds: {counted(len(self.lock.entries), 'claim')}, registered in {batches}."
         if amended:
-            yield f"{counted(len(amended), 'amendment', 'amendments')}:"
+            yield f"{counted(len(amended), 'amendment')}:"
             yield from (f"  {sentence}" for sentence in amended)
-        kinds = Counter(str(line["kind"]) for line in self.lines)
-        looks = [counted(number, *PLURALS.get(kind, (kind, f"{kind}s"))) for kind, number in sorted(kinds.items())]
-        yield f"{ledger.NAME} holds: {', '.join(looks) or 'no look yet'}."
+        yield f"{ledger.NAME} holds: {', '.join(ledger.counted_kinds(self.lines)) or 'no look yet'}."
         for event in events[-1:]:
             yield f"The lock's last event is of {event['at']}: {event['hash']}"
         why_not = self.committed.why_not
@@ -76,7 +72,3 @@ def amendments(found: Lock) -> Iterator[str]:
         what = "; ".join(changes(fields)) or "its name alone"
         was = f", until then {event['was']}" if "was" in event else ""
         yield f"{event['claim']}{was}, on {event['at']}: {what}. Why: {event['why']}"
-
-
-def counted(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"

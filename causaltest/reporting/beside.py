@@ -11,6 +11,7 @@ from causaltest.drifted import Drift, drifted
 from causaltest.once import judging_seed
 from causaltest.recording.changes import changes
 from causaltest.recording.saved import SavedClaim
+from causaltest.recording.wording import counted
 
 WIDTH = 116
 ORDER = ("REGRESSED", "INCONCLUSIVE", "IMPROVED", "HOLDS")
@@ -105,9 +106,8 @@ def summed(found: Beside) -> str:
         counts[-1] += f" ({rounding} of them to rounding)"
     if lost:
         counts.append(f"{lost} {'has' if lost == 1 else 'have'} no numbers any more")
-    claims = "1 claim" if len(words) == 1 else f"{len(words)} claims"
     nothing = "" if any(drift.n for drift in found.drifts.values()) else " Nothing could be compared."
-    return f"{claims} in both: {', '.join(counts)}.{nothing}" if words else "No claim is in both."
+    return f"{counted(len(words), 'claim')} in both: {', '.join(counts)}.{nothing}" if words else "No claim is in both."
 
 
 def models_of(claims: Iterable[SavedClaim]) -> str:

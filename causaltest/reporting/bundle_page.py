@@ -15,6 +15,7 @@ from causaltest.recording.bundle import Bundle
 from causaltest.recording.lock import Entry
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.spec import summaries
+from causaltest.recording.wording import counted, printable
 from causaltest.rejudged import asked_by
 from causaltest.results import control_fields
 
@@ -150,10 +151,6 @@ def sighted(line: Look) -> str:
     return "; ".join(f"{one.get('kind', '')} {one.get('what', '')}" for one in line.get("sightings", ()))
 
 
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows under names; without names the first of each row is one."""
     top = "".join(f"<th>{shown(name)}</th>" for name in names)
@@ -166,4 +163,4 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def shown(text: Any) -> str:
     """Text as HTML; what would steer how a page is read, such as a mark that turns its direction, stands as a "?"."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in str(text)))
+    return escape(printable(str(text)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from causaltest import __version__
 from causaltest.judging.multiplicity import holm
+from causaltest.reporting.columns import aligned
 from causaltest.reporting.drift import drift_lines, drift_row, drift_word
 from causaltest.reporting.standing import changed, registered, standings, stood
 from causaltest.results import ClaimResult
@@ -317,12 +318,6 @@ def warned(results: Sequence[ClaimResult]) -> str:
         if any(told)
         else ""
     )
-
-
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines whose columns begin below each other."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
 
 def cells(result: ClaimResult, by_holm: float) -> tuple[str, ...]:

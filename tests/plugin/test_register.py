@@ -466,3 +466,11 @@ def test_total(lab):
     assert result["status"] in ("EXPLORATORY", "AMENDED")
     assert "changed after the model was loaded" in f"{result['status_reason']} {result['notes']}"
     assert (folder / "model.safetensors").stat().st_size == (ducks.CHECKPOINT / "model.safetensors").stat().st_size
+
+
+def test_a_renamed_claim_is_not_entered_and_that_is_no_success(register):
+    register(READER)
+    result, claims = register(READER.replace("test_reader", "test_renamed"))
+    assert result.ret == 1
+    assert set(claims) == {"test_a.py::test_reader"}
+    assert "--was 'test_a.py::test_reader'" in told(result)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from typing import Any
 
 import pytest
+from records import commit, git
 
 from causaltest import recorded
 from causaltest.kept import cache_folder
@@ -58,24 +58,14 @@ def test_map(lab, pairs):
 @pytest.fixture
 def folder(pytester: pytest.Pytester) -> Any:
     """A folder of claims in a repository."""
-    git(pytester, "init", "-q", "-b", "main")
+    git(pytester.path, "init", "-q", "-b", "main")
     pytester.makefile(".gitignore", **{"": "__pycache__\n*.json\n"})
     return pytester
 
 
-def git(pytester: pytest.Pytester, *arguments: str) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *who, *arguments], cwd=pytester.path, capture_output=True, check=True)
-
-
-def commit(pytester: pytest.Pytester) -> None:
-    git(pytester, "add", "-A")
-    git(pytester, "commit", "-q", "-m", "a commit")
-
-
 def register(claims: Any, folder: pytest.Pytester, body: str) -> None:
     claims(body, "--causal-register", ".")
-    commit(folder)
+    commit(folder.path)
 
 
 def lines(folder: pytest.Pytester) -> list[dict[str, Any]]:
@@ -236,13 +226,17 @@ def test_another_model_than_the_one_that_is_named(claims, folder, monkeypatch):
     assert [line["status"] for line in lines(folder)] == ["EXPLORATORY"]
 
 
-def test_a_reproduction_with_other_numbers_says_so(claims, folder, monkeypatch):
+@pytest.mark.parametrize("other, status", [({"verdict": "REFUTED"}, "EXPLORATORY"), ({"estimate": 0.9}, "REPRODUCED")])
+def test_a_reproduction_with_other_numbers_says_so(claims, folder, monkeypatch, other, status):
     register(claims, folder, READER)
     claims(READER)
     told = recorded.told_of
-    monkeypatch.setattr(recorded, "told_of", lambda judged: {**told(judged), "verdict": "REFUTED"})
-    ran = claims(READER, "-v")
-    ran.stdout.fnmatch_lines(["  note        other numbers than on *: SUPPORTED * then, REFUTED *"])
+    monkeypatch.setattr(recorded, "told_of", lambda judged: {**told(judged), **other})
+    claims(READER, "--causal-json=out.json")
+    claim = results(folder)["reader"]
+    assert claim["status"] == status
+    said = [*claim["notes"], claim["status_reason"]]
+    assert any(one.startswith("other numbers than on") for one in said), said
     assert len(lines(folder)) == 1
 
 
@@ -344,7 +338,7 @@ def test_values_in_place_of_the_experiment_that_was_named_confirm_nothing(claims
     )
     register(claims, folder, f"CALLS, LIMIT = [], 9\n{body}")
     claims(f"CALLS, LIMIT = [], 1\n{body}", "--causal-json=out.json")
-    assert results(folder)["reader"]["status"] == "EXPLORATORY"
+    assert results(folder)["reader"]["status_reason"].startswith("the body has measured another experiment than")
 
 
 def test_another_cut_of_the_same_numbers_is_a_look_at_them(claims, folder):

@@ -13,6 +13,7 @@ from opentimestamps.core.notary import BitcoinBlockHeaderAttestation
 from opentimestamps.core.op import OpSHA256
 from opentimestamps.core.serialize import BytesSerializationContext
 from opentimestamps.core.timestamp import DetachedTimestampFile, Timestamp
+from records import git
 
 from causaltest.cli import main
 from causaltest.errors import RecordError
@@ -34,12 +35,6 @@ def proof_of(content: bytes, folder: Path, *, block: int = 800_000) -> Path:
 
 def root_of(content: bytes) -> str:
     return hashlib.sha256(hashlib.sha256(content).digest()).digest()[::-1].hex()
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

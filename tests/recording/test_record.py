@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from records import commit, git
 
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.metrics import accuracy
@@ -52,16 +52,6 @@ def spec(id: str = "a", on: Pairs = SOME, threshold: str = "0.3") -> Spec:
     family = {"name": "f", "size": 2}
     fields = {"threshold": threshold, "family": family, "models": [{"name": "m"}], "pairs": [{"hash": on.digest}]}
     return Spec(id, fields)
-
-
-def git(folder: Path, *arguments: str) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, check=True)
-
-
-def commit(folder: Path) -> None:
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "a commit")
 
 
 @pytest.fixture(scope="module")

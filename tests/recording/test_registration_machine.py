@@ -261,6 +261,13 @@ class Records(RuleBasedStateMachine):
         self.look("a", "0")
 
     @rule()
+    def change_amend_and_commit(self) -> None:
+        said = self.account.code["b"]
+        self.edit_the_code("b", THRESHOLDS[said.threshold == THRESHOLDS[0]], said.data)
+        self.amend("b")
+        self.commit()
+
+    @rule()
     def register_and_commit(self) -> None:
         self.register()
         self.commit()

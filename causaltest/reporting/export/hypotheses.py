@@ -8,10 +8,10 @@ from typing import Any
 
 from causaltest.recording.asked import summary_of
 from causaltest.recording.changes import changes, differences
+from causaltest.recording.wording import counted, day
 from causaltest.reporting.export.methods import is_difference
 from causaltest.reporting.export.study import Claims, Family, Fields, Study
 from causaltest.reporting.export.wording import (
-    counted,
     expected,
     folded,
     listed,
@@ -38,7 +38,7 @@ def hypotheses(study: Study) -> list[str]:
 
 
 def family_head(family: Family) -> str:
-    when = f", registered {day(family.registered)}" if family.registered else ""
+    when = f", registered {family.registered[:10]}" if family.registered else ""
     part = "" if family.told == family.size else f", of which {family.told} {be(family.told)} told here"
     return f"Family {family.name} ({counted(family.size, 'claim')}{part}){when}. {shared_alpha(family)}"
 
@@ -133,7 +133,7 @@ def amended(group: Claims) -> list[str]:
 def amendments(study: Study) -> list[str]:
     """When and why claims were amended."""
     return [
-        f"Amended on {day(event['at'])}: {event['claim']}, because: {one_line(str(event['why']))}"
+        f"Amended on {day(event)}: {event['claim']}, because: {one_line(str(event['why']))}"
         for event in study.amendments
     ]
 
@@ -146,7 +146,7 @@ def looked_at(study: Study) -> str:
     told = f"{counted(claims, 'claim')} of {total:,} {has(claims)} been measured since they were registered"
     if claims == total:
         told = f"{'The claim has' if total == 1 else f'All {total:,} claims have'} been measured since registration"
-    dates = sorted(day(str(line["at"])) for line in study.looks)
+    dates = sorted(day(line) for line in study.looks)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     return f"{told} ({counted(len(study.looks), 'look')} in the ledger, {span})."
 
@@ -168,10 +168,6 @@ def unseen(study: Study) -> int:
 def sentences(study: Study) -> list[str]:
     """Each claim's sentence once."""
     return list(dict.fromkeys(one_line(group.spec["sentence"]) for group in study.groups))
-
-
-def day(at: str) -> str:
-    return at[:10]
 
 
 def has(n: int) -> str:

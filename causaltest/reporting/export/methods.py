@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from causaltest.asking.metrics import accuracy, exact_match, probability
+from causaltest.recording.wording import counted
 from causaltest.reporting.export.study import Claims, Fields, Study, experiments_in
-from causaltest.reporting.export.wording import counted, listed, number
+from causaltest.reporting.export.wording import listed, number
 
 BINARY = {accuracy.name, exact_match.name}
 BOUNDED = {*BINARY, probability.name}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from causaltest.recording.wording import counted
 from causaltest.reporting.export.hypotheses import looked_at, seen_before, summaries, unseen
 from causaltest.reporting.export.methods import models, number_formats
 from causaltest.reporting.export.study import Study
-from causaltest.reporting.export.wording import counted, folded, listed, number, to_write
+from causaltest.reporting.export.wording import folded, listed, number, to_write
 
 HEAD = (
     "Filled in from the registered claims, which stand in claims.lock. What a person still has to write is marked TO "

@@ -10,6 +10,7 @@ from typing import Any
 
 from causaltest.recording.canonical import canonical
 from causaltest.recording.lock import Entry, Lock, batch_name
+from causaltest.recording.wording import printable
 from causaltest.reporting.export.wording import natural, one_line
 
 Fields = Mapping[str, Any]
@@ -110,19 +111,19 @@ class Study:
         return list(found.values())
 
 
-def printable(data: Any) -> Any:
+def all_printable(data: Any) -> Any:
     """The same data with every text in one line and without control characters: a lock may be a stranger's."""
     if isinstance(data, str):
-        return "".join(c if c.isprintable() else "?" for c in one_line(data))
+        return printable(one_line(data))
     if isinstance(data, Mapping):
-        return {printable(name): printable(value) for name, value in data.items()}
+        return {all_printable(name): all_printable(value) for name, value in data.items()}
     if isinstance(data, list | tuple):
-        return [printable(one) for one in data]
+        return [all_printable(one) for one in data]
     return data
 
 
 def shown_entry(entry: Entry) -> Entry:
-    id, spec, seen, prior = printable([entry.id, entry.spec, entry.seen, entry.prior])
+    id, spec, seen, prior = all_printable([entry.id, entry.spec, entry.seen, entry.prior])
     return Entry(id, spec, entry.batch, tuple(seen), tuple(prior))
 
 
@@ -135,9 +136,9 @@ def study_of(lock: Lock, *, ids: Iterable[str], looks: Sequence[Fields], lock_ha
         spec = claims[0].spec["family"]
         families.append(Family(spec["name"], int(spec["size"]), registered_at(lock, claims[0]), grouped(claims)))
     chosen = {entry.id for entry in entries}
-    told = tuple(line for line in printable(looks) if line.get("kind") == "look" and line.get("claim") in chosen)
+    told = tuple(line for line in all_printable(looks) if line.get("kind") == "look" and line.get("claim") in chosen)
     in_order = sorted(families, key=lambda family: (family.registered, natural(family.name)))
-    return Study(tuple(in_order), tuple(printable(lock.events)), told, lock_hash)
+    return Study(tuple(in_order), tuple(all_printable(lock.events)), told, lock_hash)
 
 
 def family_key(entry: Entry) -> tuple[str, str]:
@@ -148,7 +149,7 @@ def registered_at(lock: Lock, entry: Entry) -> str:
     """When the batch of a claim was registered."""
     for event in lock.events:
         if event["kind"] == "register" and batch_name(str(event["digest"])) == entry.batch:
-            return str(printable(event["at"]))
+            return str(all_printable(event["at"]))
     return ""
 
 

@@ -22,14 +22,6 @@ def number(value: Any) -> str:
     return f"{float(value):g}"
 
 
-def counted(n: int, thing: str) -> str:
-    return f"{n:,} {thing if n == 1 else plural(thing)}"
-
-
-def plural(thing: str) -> str:
-    return f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-
-
 def listed(things: Iterable[Any], *, last: str = "and") -> str:
     """As in "a, b and c"; of many the first, and how many more."""
     told = several(things)

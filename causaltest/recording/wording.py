@@ -1,0 +1,33 @@
+"""How what stands in a record is put in words: counts, days, numbers, and texts that a stranger may have written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def counted(count: int, what: str) -> str:
+    """As in "1 claim", "2 batches" and "1,000 claims"."""
+    return f"{count:,} {what if count == 1 else several(what)}"
+
+
+def several(what: str) -> str:
+    return f"{what}es" if what.endswith("ch") else f"{what}s"
+
+
+def day(line: Mapping[str, Any]) -> str:
+    """The day of a line of a ledger, or of an event of a lock."""
+    return str(line["at"])[:10]
+
+
+def as_number(written: Any) -> float | None:
+    """A number of a line, in which decimals stand as strings; None for what is none."""
+    try:
+        return None if written is None else float(written)
+    except (TypeError, ValueError):
+        return None
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for each character that would steer a terminal or a page; line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
