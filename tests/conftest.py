@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Its plugin imports it at the end of every run, and pytester would forget it each time: two seconds a run.
-import hypothesis  # noqa: F401
+import hypothesis
 import pytest
 
 # Two threads on shared cores are many times slower than one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What is remembered between runs is not for tests: each process starts with none.
 os.environ["CAUSALTEST_CACHE_DIR"] = tempfile.mkdtemp(prefix="causaltest-")
+
+# A machine that does something else beside is slow, and no test is about that.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 pytest_plugins = ["pytester"]
 

@@ -11,6 +11,7 @@ from causaltest.recording.clock import now
 from causaltest.recording.lock import Lock, chained, read_lock, write_lock
 from causaltest.recording.record import Record
 from causaltest.recording.verification import broken_record
+from causaltest.recording.versions import versions
 
 Event = Mapping[str, Any]
 Lines = Sequence[Mapping[str, Any]]
@@ -47,6 +48,8 @@ def with_events(lock: Lock, events: Iterable[Event], record: Record, lines: Line
 
 
 def dated(event: Event, record: Record, lines: Lines, *, previous: str) -> dict[str, Any]:
-    """An event with when it was, at which commit, how far the ledger had come, and its place in the chain."""
+    """An event with when it was, at which commit, by which versions, how far the ledger had come, and its place in the
+    chain."""
     ledger = {"lines": len(lines), "head": str(lines[-1]["hash"]) if lines else ""}
-    return chained({**event, "at": now(), "commit": record.committed.head, "ledger": ledger}, previous=previous)
+    when = {"at": now(), "commit": record.committed.head, "versions": versions()}
+    return chained({**event, **when, "ledger": ledger}, previous=previous)

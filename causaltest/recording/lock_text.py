@@ -28,7 +28,7 @@ PUT_BACK = "`git checkout HEAD -- claims.lock` puts back the one that was commit
 CONFLICT = re.compile(rb"^(<{7}|={7}|>{7}|\|{7})( |\r?$)", re.MULTILINE)
 
 ENTRY = {"batch": str, "hash": str, "prior": list, "seen": list, "spec": dict}
-SHARED = {"at": str, "commit": str, "hash": str, "kind": str, "ledger": dict, "previous": str}
+SHARED = {"at": str, "commit": str, "hash": str, "kind": str, "ledger": dict, "previous": str, "versions": dict}
 EVENTS: dict[str, dict[str, type]] = {
     "register": {**SHARED, "claims": int, "digest": str},
     "amend": {**SHARED, "claim": str, "prior": str, "spec": str, "why": str},
@@ -157,6 +157,7 @@ def check_event(which: str, event: Any) -> None:
         refuse(f"{which} has {kind!r:.60} for kind, which is one of {', '.join(EVENTS)}")
     fields(which, event, {**EVENTS[kind], **({"was": str} if kind == "amend" and "was" in event else {})})
     fields(f"ledger in {which}", event["ledger"], LEDGER)
+    fields(f"versions in {which}", event["versions"], dict.fromkeys(event["versions"], str))
 
 
 def fields(which: str, said: Any, kinds: Mapping[str, type]) -> None:

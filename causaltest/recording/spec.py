@@ -54,9 +54,8 @@ class Spec:
         Another name of a model, or other ids and clusters of pairs, do not make new data of those that were seen.
         """
         models = [{k: said for k, said in model.items() if k != "name"} or model for model in self.fields["models"]]
-        return sha256_of(
-            written({"models": models, "pairs": [pairs.get("prompts", pairs) for pairs in self.fields["pairs"]]})
-        )
+        asked_of = {"models": models, "pairs": [pairs.get("prompts", pairs) for pairs in self.fields["pairs"]]}
+        return sha256_of(written(asked_of))
 
     def in_family_of(self, size: int) -> Spec:
         """The same in a family of so many claims."""

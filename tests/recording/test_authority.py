@@ -128,7 +128,7 @@ def test_a_stamp_says_when_and_by_whom(lock, response):
     assert stamp.unchecked == ()
     (said,) = stamp.shows
     when = datetime.datetime.strptime(said.split(" stamped it on ")[1][:23], "%Y-%m-%d %H:%M:%S UTC")
-    assert abs(when.replace(tzinfo=datetime.UTC) - NOW) < datetime.timedelta(minutes=10)
+    assert abs(when.replace(tzinfo=datetime.UTC) - NOW) < datetime.timedelta(hours=2)
     assert said.startswith("CN=An authority stamped it on ")
 
 

@@ -28,6 +28,9 @@ PLAIN = st.recursive(
 SPECS = st.dictionaries(TEXT, PLAIN, max_size=4)
 
 
+CIRCUMSTANCES = {"at": "then", "commit": "", "ledger": {"head": "", "lines": 0}, "versions": {"python": "3.11"}}
+
+
 @st.composite
 def locks(draw: st.DrawFn) -> Lock:
     entries = {
@@ -43,7 +46,7 @@ def locks(draw: st.DrawFn) -> Lock:
     events, head = [], ""
     for why in draw(st.lists(TEXT, max_size=3)):
         made = {"kind": "amend", "claim": "x", "prior": "p", "spec": "s", "why": why}
-        events.append(chained({**made, "at": "", "commit": "", "ledger": {"head": "", "lines": 0}}, previous=head))
+        events.append(chained({**made, **CIRCUMSTANCES, "versions": {"python": why}}, previous=head))
         head = events[-1]["hash"]
     return Lock(entries, tuple(events))
 
@@ -67,9 +70,7 @@ def small() -> Lock:
         "kind": "register",
         "claims": 1,
         "digest": "d",
-        "at": "then",
-        "commit": "",
-        "ledger": {"head": "", "lines": 0},
+        **CIRCUMSTANCES,
     }
     return Lock({"a::b": Entry("a::b", plain(fields()), "d")}, (chained(event, previous=""),))
 
@@ -115,6 +116,7 @@ TEXTS = {
     "an event with a list for kind": (edited("events", 0, "kind", value=[]), "event 1 has \\[\\] for kind"),
     "an event without a ledger": (edited("events", 0, "ledger", remove=True), "event 1 lacks ledger"),
     "a ledger without a head": (edited("events", 0, "ledger", value={"lines": 0}), "ledger in event 1 lacks head"),
+    "a version that is a number": (edited("events", 0, "versions", value={"torch": 2}), "2 for torch, which is a text"),
     "a true count": (edited("events", 0, "claims", value=True), "True for claims, which is a whole number"),
     "another name": (edited("events", 0, "was", value="x"), "event 1 has 'was'"),
 }

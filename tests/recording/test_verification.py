@@ -253,7 +253,7 @@ def anew(record: Record, one: Any) -> None:
     """Registers a claim in a lock begun anew, with all hashes in order."""
     record.lock_file.unlink()
     event = {"kind": "register", "claims": 1, "digest": batch_digest([(one.id, one.digest, ())])}
-    event |= {"at": "then", "commit": "", "ledger": {"head": "", "lines": 0}}
+    event |= {"at": "then", "commit": "", "ledger": {"head": "", "lines": 0}, "versions": {}}
     entry = Entry(one.id, one.fields, event["digest"][:12])
     write_lock(record.lock_file, Lock({one.id: entry}, (chained(event, previous=""),)))
 
