@@ -108,6 +108,8 @@ class Baselines:
         from causaltest.drifted import drifted  # late: a baseline that is only written compares nothing
 
         drift = drifted(before, now, margin=now.margin, seed=self.seed, across_models=self.asked.across_models)
+        if before.margin is not None and before.margin != now.margin and drift.cause != "experiment":
+            drift = replace(drift, sentence=f"{drift.sentence} In the baseline its margin was {before.margin:g}.")
         moved = drift.word in MOVED or drift.cause == "experiment" or before.told["verdict"] == "INVALID"
         replaced = self.asked.update == "changed" and moved and not invalid
         return {**finite(asdict(drift)), "kept": "changed" if replaced else ""}

@@ -17,6 +17,7 @@ from causaltest.variants import in_variants, rehearse_variants
 from causaltest.warned import warnings_of
 
 CHOSE_BY_NUMBER = "the body reads a number before it has chosen its experiment"
+OTHER_EXPERIMENT = "the body has measured another experiment than the one that it named in its rehearsal"
 
 
 def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: SeenLog | None = None) -> ClaimResult:
@@ -30,7 +31,8 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     labs = labs_of(arguments)
     before = counted(labs)
     judged = judged_by(claim, arguments, known, rehearsed)
-    kept = all(kept_to(promised, effect) for promised, effect in judged.parts)
+    broken = [promised for promised, effect in judged.parts if not kept_to(promised, effect)]
+    why_not = (OTHER_EXPERIMENT if None not in broken else CHOSE_BY_NUMBER) if broken else ""
     log = SeenLog(None) if log is None else log
     measured = [effect for _, effect in judged.parts]
     record, claims = known.record, sightings_of(measured)
@@ -38,7 +40,7 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     told: dict[str, Any] = {
         **shared_fields(claim, judged.verdict),
         **({} if judged.effect is None else effect_fields(judged.effect)),
-        "status_reason": (seen or [NOT_REGISTERED])[0] if kept else CHOSE_BY_NUMBER,
+        "status_reason": why_not or (seen or [NOT_REGISTERED])[0],
         "seen": seen,
         "notes": [*notes_without(judged, "exploratory: "), *filter(None, [log.problem()])],
         "runs": {name: n - before[name] for name, n in counted(labs).items()},
@@ -50,12 +52,10 @@ def decide(claim: Claim, arguments: Mapping[str, Any], known: Known, *, log: See
     if record is not None:
         record.note(search for lab in labs if lab.named for search in lab.seen)
         asked = any(map(log.asked, claims))
-        told |= stood(
-            claim, judged, known, record, told, asked=asked, why_not="" if kept else CHOSE_BY_NUMBER, labs=labs
-        )
+        told |= stood(claim, judged, known, record, told, asked=asked, why_not=why_not, labs=labs)
     log.note_claim(labs, measured)
     if known.keep is not None:
-        told["drift"] = known.keep(lambda: saved_claim(claim, judged, known, kept=kept, labs=labs))
+        told["drift"] = known.keep(lambda: saved_claim(claim, judged, known, kept=not broken, labs=labs))
     return ClaimResult(**told, id=known.claim_id, nodeid=known.nodeid, family=known.family.name, suite_seed=known.seed)
 
 

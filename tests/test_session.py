@@ -25,7 +25,7 @@ from causaltest.effect import Controls, Effect, Exclusion, FullComponent, Number
 from causaltest.errors import ClaimError, JudgementError, MeasurementError, RehearsalRead
 from causaltest.once import judging_seed, rehearse
 from causaltest.results import EXPLORATORY, NOT_REGISTERED, ClaimResult, Family, Known
-from causaltest.session import CHOSE_BY_NUMBER, decide
+from causaltest.session import CHOSE_BY_NUMBER, OTHER_EXPERIMENT, decide
 
 PAIRS = Pairs([Pair(clean=f"{i} ducks", corrupt="no ducks", answer=str(i), cluster=f"c{i}") for i in range(40)])
 WAIVED = Waived("simulated data")
@@ -414,4 +414,4 @@ def test_a_body_that_hides_what_it_read_is_still_seen_to_choose_by_a_number():
         {"lab": lab},
         Known("n", "c", Family("f", 1), "0"),
     )
-    assert result.status_reason == CHOSE_BY_NUMBER
+    assert result.status_reason == OTHER_EXPERIMENT

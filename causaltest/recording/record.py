@@ -146,6 +146,9 @@ class Record:
                 Status.EXPLORATORY, f"the look could not be written down, so nobody would know of it: {error}"
             )
         moved = other_numbers(standing[0], told)
+        if moved and told["verdict"] != standing[0].first["verdict"]:
+            # a verdict that nobody has confirmed stands beside no word that says so
+            return replace(standing[0], status=Status.EXPLORATORY, reason=moved)
         return replace(standing[0], notes=(moved,)) if moved else standing[0]
 
     def note(self, seen: Iterable[Seen]) -> None:

@@ -124,7 +124,9 @@ def judged(
             Status.REPLICATION, f"of other {data_of(changed)}, first on {day(before)}", changed, entry.digest, before
         )
     if earlier := [look for look in looks if look["data"] == spec.data_digest]:
-        return Standing(Status.EXPLORATORY, looked_before(spec, seed, earlier[0]), first=earlier[0])
+        how = looked_before(spec, seed, earlier[0], renamed=new_data)
+        told = f"these data were looked at on {day(earlier[0])}, {how}"
+        return Standing(Status.EXPLORATORY, told, first=earlier[0])
     if new_data:
         return Standing(Status.REPLICATION, f"of other {data_of(changed)}", changed, entry.digest)
     return Standing(Status.CONFIRMATORY, f"registered in {committed.commit[:8]}")
@@ -154,10 +156,10 @@ def shown(look: Mapping[str, Any]) -> str:
     return f"{estimate} [{lower}, {upper}]"
 
 
-def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
-    """That the claim itself was asked of these data before, and how."""
+def looked_before(spec: Spec, seed: str, look: Mapping[str, Any], *, renamed: bool) -> str:
+    """How the claim itself was asked of these data before."""
     if look["spec"] != spec.digest:
-        how = "as another claim of this id"
+        how = "under other names, ids or clusters" if renamed else "as another claim of this id"
     elif look["seed"] != seed:
         how = f"with the seed {look['seed']}, and another seed is another look"
     else:
@@ -165,7 +167,7 @@ def looked_before(spec: Spec, seed: str, look: Mapping[str, Any]) -> str:
         if look.get("reason"):
             # without its advice, which was for that day
             how = f"{how} ({str(look['reason']).split(': ')[0]})"
-    return f"these data were looked at on {day(look)}, {how}"
+    return how
 
 
 def named(changed: Mapping[str, Any]) -> str:

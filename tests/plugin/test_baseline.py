@@ -140,6 +140,14 @@ def test_the_margin_is_the_claims_own_then_the_options_then_the_ini_files(run, p
     assert drifts(pytester)["test_unit"]["margin"] == 0.15 and words(pytester)["test_unit"] == "REGRESSED"
 
 
+def test_a_margin_that_was_widened_since_the_baseline_is_told(run, pytester):
+    run("--causal-save")
+    assert "In the baseline" not in str(run("--causal-compare", "-v").stdout)
+    run("--causal-compare", body=GIVEN.replace("margin=0.1", "margin=0.5", 1), large=-0.2)
+    assert drifts(pytester)["test_large"]["sentence"].endswith(" In the baseline its margin was 0.1.")
+    assert words(pytester)["test_large"] == "HOLDS"
+
+
 def test_recovery_has_a_usual_margin_which_is_called_one(run, pytester):
     run("--causal-compare", body=MEASURED)
     result = run("--causal-compare", "-v", body=MEASURED)

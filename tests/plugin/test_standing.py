@@ -225,13 +225,17 @@ def test_another_model_than_the_one_that_is_named(claims, folder, monkeypatch):
     assert [line["status"] for line in lines(folder)] == ["EXPLORATORY"]
 
 
-def test_a_reproduction_with_other_numbers_says_so(claims, folder, monkeypatch):
+@pytest.mark.parametrize("other, status", [({"verdict": "REFUTED"}, "EXPLORATORY"), ({"estimate": 0.9}, "REPRODUCED")])
+def test_a_reproduction_with_other_numbers_says_so(claims, folder, monkeypatch, other, status):
     register(claims, folder, READER)
     claims(READER)
     told = recorded.told_of
-    monkeypatch.setattr(recorded, "told_of", lambda judged: {**told(judged), "verdict": "REFUTED"})
-    ran = claims(READER, "-v")
-    ran.stdout.fnmatch_lines(["  note        other numbers than on *: SUPPORTED * then, REFUTED *"])
+    monkeypatch.setattr(recorded, "told_of", lambda judged: {**told(judged), **other})
+    claims(READER, "--causal-json=out.json")
+    claim = results(folder)["reader"]
+    assert claim["status"] == status
+    said = [*claim["notes"], claim["status_reason"]]
+    assert any(one.startswith("other numbers than on") for one in said), said
     assert len(lines(folder)) == 1
 
 
@@ -323,7 +327,7 @@ def test_values_in_place_of_the_experiment_that_was_named_confirm_nothing(claims
     )
     register(claims, folder, f"CALLS, LIMIT = [], 9\n{body}")
     claims(f"CALLS, LIMIT = [], 1\n{body}", "--causal-json=out.json")
-    assert results(folder)["reader"]["status"] == "EXPLORATORY"
+    assert results(folder)["reader"]["status_reason"].startswith("the body has measured another experiment than")
 
 
 def test_another_cut_of_the_same_numbers_is_a_look_at_them(claims, folder):
