@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from records import commit, repository
 from simulated import CLUSTERED, IID, RANGED, Simulated, change, claim_with, judged_in, layers, saved_of, spec_with
@@ -345,7 +345,9 @@ def test_what_is_no_bundle_is_refused(whole: Bundle, tmp_path: Path, manifest: b
 def test_any_bytes_in_a_part_are_told_or_refused(whole: Bundle, name: str, place: int, flipped: int) -> None:
     """Whoever has changed a byte and written the manifest anew gets no review in which all stands."""
     text = bytearray(baseline_to_bytes(whole.effects) if name == "effects" else getattr(whole, name))
-    text[place % len(text)] ^= flipped
+    place %= len(text)
+    assume(not (text[place : place + 1].isspace() and bytes([text[place] ^ flipped]).isspace()))  # JSON says the same
+    text[place] ^= flipped
     try:
         part = baseline_from_bytes(bytes(text)) if name == "effects" else bytes(text)
         review = reviewed(replace(whole, **{name: part}))
