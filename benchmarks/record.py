@@ -25,7 +25,7 @@ from causaltest.recording.ledger import Ledger
 folder, writer, lines = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 ledger = Ledger(folder / "claims.ledger")
 for n in range(lines):
-    ledger.append(lambda before: {"kind": "sweep", "what": f"{writer}.{n}"})
+    ledger.append(lambda before: {"kind": "sweep", "at": f"{writer}.{n}", "sightings": []})
 """
 
 
