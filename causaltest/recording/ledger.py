@@ -19,7 +19,7 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
-from causaltest.recording.canonical import canonical, once_each, sha256_of
+from causaltest.recording.canonical import canonical, once_each, sha256_of, written
 from causaltest.recording.clock import now
 from causaltest.recording.wording import counted
 
@@ -43,6 +43,8 @@ LONGEST = 64 << 20
 """Bytes of one line: the hashes of four million pairs."""
 TORN_KEPT = 4096
 """Characters of a torn line that are kept."""
+
+DECODER = json.JSONDecoder(object_pairs_hook=once_each)
 
 Line = Mapping[str, Any]
 
@@ -189,12 +191,12 @@ def broken(lines: Iterable[Line]) -> list[str]:
 
 
 def hash_of(line: Line) -> str:
-    """The hash that a line must have; empty for text that has none."""
+    """The hash that a line must have; empty for what has none, as NaN."""
     content = {name: value for name, value in line.items() if name != "hash"}
     try:
         # as it stands, without the walk of `canonical`: a number where a string was written is a change
-        return sha256_of(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
-    except UnicodeEncodeError:
+        return sha256_of(written(content))
+    except ValueError:
         return ""
 
 
@@ -241,7 +243,7 @@ def parsed_line(text: bytes, *, where: str) -> Line:
     if len(text) > LONGEST:
         raise RecordError(f"{where}: the line has {len(text) >> 20} MB, which no look has.")
     try:
-        line = json.loads(text, object_pairs_hook=once_each)
+        line = DECODER.decode(text.decode(errors="surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: this is no line of a ledger ({error}). {RESTORE}") from None
     if not isinstance(line, dict) or not all(isinstance(line.get(name), str) for name in CHAIN):

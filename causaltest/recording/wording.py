@@ -30,4 +30,6 @@ def as_number(written: Any) -> float | None:
 
 def printable(text: str) -> str:
     """The text with a question mark for each character that would steer a terminal or a page; line ends stay."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
