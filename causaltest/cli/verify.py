@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def verify(
         sys.exit(verify_bundle(path, as_json=as_json, stamps=tried if asked else None))
     folder = path.parent if path.is_file() else path
     try:
-        found = verified(folder)
+        found = to_the_end(verified, folder)
     except RecordError as error:
         if as_json:
             click.echo(json.dumps({"holds": False, "unreadable": str(error)}))
@@ -53,6 +54,16 @@ def verify(
         for line in (*lines(folder, found), *(line for stamp in stamps for line in stamp.lines())):
             click.echo(printable(line))
     sys.exit(TAMPERED if found.problems else HOLDS if all(stamp.holds for stamp in stamps) else UNCHECKED)
+
+
+def to_the_end(read: Callable[[Path], Verified], folder: Path) -> Verified:
+    """What is read, and kept until the process ends with the command: nobody need look through it for garbage."""
+    gc.disable()
+    try:
+        return read(folder)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def refuse_what_is_no_zip(path: Path) -> None:
