@@ -31,15 +31,30 @@ def standings(results: Sequence[ClaimResult]) -> str:
 
 def stood(results: Sequence[ClaimResult]) -> list[str]:
     """Of claims in folders with a lock, why one is neither confirmatory nor reproduced: a line for each reason."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[ClaimResult]] = {}
     for result in results:
         if result.record and result.status not in GOOD:
-            reasons.setdefault((result.status, result.status_reason), []).append(result.id)
+            reasons.setdefault((result.status, why(result)), []).append(result)
     return [
-        f"{status}: {reason} ({', '.join(ids[:MOST_NAMED])}{f' and {rest} more' if rest else ''})"
-        for (status, reason), ids in reasons.items()
-        for rest in [max(0, len(ids) - MOST_NAMED)]
+        f"{status}: {reason}{was(alike)} ({', '.join(r.id for r in alike[:MOST_NAMED])}"
+        f"{f' and {rest} more' if rest else ''})"
+        for (status, reason), alike in reasons.items()
+        for rest in [max(0, len(alike) - MOST_NAMED)]
     ]
+
+
+def why(result: ClaimResult) -> str:
+    """The reason of a status; of a claim in which little has changed, what it was and what it is."""
+    fields = changes(result.record.get("fields", {}))
+    told = result.status_reason.endswith("registered")  # and says no more than that something has changed
+    few = result.status == "AMENDED" and told and 0 < len(fields) <= MOST_NAMED
+    return f"{'; '.join(fields)}, since it was registered" if few else result.status_reason
+
+
+def was(alike: Sequence[ClaimResult]) -> str:
+    """The hash of what was registered, where the line is about one claim."""
+    prior = alike[0].record.get("prior", "") if len(alike) == 1 else ""
+    return f" as {prior[:8]}" if prior and why(alike[0]).endswith("since it was registered") else ""
 
 
 def changed(result: ClaimResult) -> list[str]:

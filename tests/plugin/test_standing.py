@@ -109,7 +109,7 @@ def test_an_amended_claim_shows_what_changed_and_passes_with_its_reason(claims, 
             "CLAIM reader  SUPPORTED  [[]AMENDED: prediction.threshold changed since it was registered]",
             "  registered  prediction.threshold: 0.5 -> 0.4",
             f"              the hash of what was registered: {record['prior']}",
-            "AMENDED: prediction.threshold changed since it was registered (reader)",
+            f"AMENDED: prediction.threshold: 0.5 -> 0.4, since it was registered as {record['prior'][:8]} (reader)",
             "1 supported · 1 amended · *",
         ]
     )
