@@ -132,6 +132,13 @@ Measured = Effect | Effects
 """What a claim's body returns."""
 
 
+def members_of(effect: Measured | None) -> list[Effect]:
+    """The effect, or each of several; none where there is none."""
+    if effect is None:
+        return []
+    return [effect] if isinstance(effect, Effect) else list(effect.members.values())
+
+
 def worse_controls(first: Numbers, second: Numbers) -> Numbers:
     """The first, with the worse of each control of the two."""
     where = {pair_id: i for i, pair_id in enumerate(second.pair_ids)}

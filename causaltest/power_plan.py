@@ -19,7 +19,7 @@ from causaltest.judging.multiplicity import bonferroni
 from causaltest.judging.planning import Need, curve_around, needs_of
 from causaltest.judging.sequential import inflation
 from causaltest.judging.supposing import effects_to_try, expected_by
-from causaltest.once import judging_seed, returned_effect
+from causaltest.once import judging_seed, returned_effect, stand_ins
 from causaltest.results import Family
 
 READS_A_NUMBER = "the body reads a number before it has chosen its experiment, so nothing is known before it is run"
@@ -82,9 +82,8 @@ class PowerPlan:
 
 def foresee(claim: Claim, arguments: Mapping[str, Any]) -> tuple[Effect | None, str]:
     """The effect that the body promises when it is rehearsed without a model, or the reason why it promises none."""
-    stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
     try:
-        returned = returned_effect(claim, claim.body(**stand_ins))
+        returned = returned_effect(claim, claim.body(**stand_ins(arguments)))
     except RehearsalRead:
         return None, READS_A_NUMBER
     except Exception as error:

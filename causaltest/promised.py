@@ -8,11 +8,10 @@ from typing import Any
 from causaltest.asking.claims import Claim
 from causaltest.asking.portions import in_portion
 from causaltest.asking.questions import experiments_of
-from causaltest.effect import Effect
-from causaltest.effects import Measured
+from causaltest.effects import Measured, members_of
 from causaltest.errors import ClaimError
 from causaltest.looks import plan_of
-from causaltest.once import misdirected, returned_effect
+from causaltest.once import misdirected, returned_effect, stand_ins
 from causaltest.results import Known
 from causaltest.variants import plan_variants, refuse_alike
 
@@ -41,10 +40,8 @@ def promise(claim: Claim, arguments: Mapping[str, Any], known: Known) -> Measure
     whole = arguments
     if claim.stopping is not None:
         arguments = in_portion(arguments, claim.stopping, 0)
-    stand_ins = {name: a.rehearsal() if hasattr(a, "rehearsal") else a for name, a in arguments.items()}
-    effect = returned_effect(claim, claim.body(**stand_ins))
-    members = [effect] if isinstance(effect, Effect) else effect.members.values()
-    if any(member.numbers is not None for member in members) or not experiments_of(effect.question):
+    effect = returned_effect(claim, claim.body(**stand_ins(arguments)))
+    if any(member.numbers is not None for member in members_of(effect)) or not experiments_of(effect.question):
         raise ClaimError(GIVEN)
     wrong = misdirected(claim, effect)
     if wrong is not None:

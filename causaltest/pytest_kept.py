@@ -23,7 +23,6 @@ from causaltest.recording.baseline import Baseline, read_baseline, write_baselin
 from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
 from causaltest.recording.wording import counted
 
-KEPT = "causaltest kept"
 MOST_NAMED = 5
 
 

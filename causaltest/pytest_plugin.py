@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from causaltest.baseline_options import add_baseline_options, check_baseline_options, wants_baselines
+from causaltest.report_properties import KEPT, PROPERTY, SAID
 
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SUITE: pytest.StashKey[Suite] = pytest.StashKey()
 CLAIM_MARKS = frozenset({"__causal_claim__", "is_hypothesis_test"})
-PROPERTY, SAID, KEPT = "causaltest", "causaltest said", "causaltest kept"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

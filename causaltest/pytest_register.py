@@ -24,7 +24,7 @@ from causaltest.quiet_setup import QuietSetup
 from causaltest.recorded import as_spec
 from causaltest.recording.amendment import Amended, amend
 from causaltest.recording.earlier import Earlier
-from causaltest.recording.record import Record, record_of
+from causaltest.recording.record import Record, Records
 from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.sighted import Sighted
@@ -64,12 +64,12 @@ class Registration:
     config: pytest.Config
     log: SeenLog
     """What has seen which pairs so far."""
+    records: Records
     refused: dict[str, str] = field(default_factory=dict)
     """By node id, why."""
     skipped: dict[str, str] = field(default_factory=dict)
     done: list[tuple[Record, Registered]] = field(default_factory=list)
     amended: list[tuple[Record, list[Amended]]] = field(default_factory=list)
-    _records: dict[Path, Record] = field(default_factory=dict)
     _entered: dict[str, tuple[Path, Candidate]] = field(default_factory=dict)
     """By node id, in which folder's lock."""
     _sighted: dict[Path, Sighted | None] = field(default_factory=dict)
@@ -90,12 +90,7 @@ class Registration:
 
     def record(self, file: Path) -> Record:
         """The record above a test file, or the one that is begun in the folder that was named."""
-        if file.parent not in self._records:
-            found = record_of(file, top=self.config.rootpath)
-            folder = begun_in(self.config, file) if found is None else found.folder
-            known = {record.folder: record for record in self._records.values()}
-            self._records[file.parent] = known.get(folder) or found or Record(folder)
-        return self._records[file.parent]
+        return self.records.of(file) or self.records.at(begun_in(self.config, file))
 
     def run(self, session: pytest.Session, prepared: Callable[[pytest.Function], Prepared]) -> None:
         """Rehearses every claim of the session, and writes those that can be registered.
@@ -142,7 +137,7 @@ class Registration:
         if folder not in self._sighted:
             self._sighted[folder] = known.record.sighted() if known.record.ledger.lines else None
         sighted = self._sighted[folder]
-        return [] if sighted is None else sighted.told(sightings_of(effects), by=known.record_id)
+        return [] if sighted is None else sighted.told(sightings_of(effects), by=(known.record_id,))
 
     def write(self) -> None:
         """Writes the locks. Raises UsageError where two would be begun, or one cannot be read or written."""

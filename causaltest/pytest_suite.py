@@ -28,8 +28,9 @@ from causaltest.foresight import rehearse_all
 from causaltest.once import reads_a_number
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
-from causaltest.recording.record import Record, id_in, record_of, relative
+from causaltest.recording.record import Record, Records, id_in, relative
 from causaltest.recording.seen import usual_log
+from causaltest.report_properties import PROPERTY, SAID
 from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
@@ -41,7 +42,6 @@ from causaltest.variants import judged_at, plan_variants
 if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
-PROPERTY, SAID = "causaltest", "causaltest said"
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 THE_ONE = "*"
 """In --causal-model, the one model that the claims name, whichever it is."""
@@ -67,13 +67,13 @@ class Suite:
         self.plans_only = self.powers_only or bool(config.getoption("causal_plan"))
         self.assumptions = assumptions_of(config.getoption("causal_assume"))
         self._foreseen: dict[str, Foreseen] = {}
-        self._records: dict[Path, Record | None] = {}
+        self._records = Records(config.rootpath)
         self._noted: dict[Lab, int] = {}
         """Of each lab, how many of its looks were noted."""
         self.baselines = Baselines(config)
         self.registration: Registration | None = None
         if config.getoption("causal_register"):
-            self.registration = Registration(config, self.log)
+            self.registration = Registration(config, self.log, self._records)
 
     def foresee(self, items: Sequence[pytest.Function], then: pytest.Item) -> None:
         """Rehearses claims that are not alone, before any is measured."""
@@ -319,11 +319,7 @@ class Suite:
 
     def record(self, file: Path) -> Record | None:
         """The lock and ledger that a test file belongs to; when registering, those that there will be."""
-        if self.registration is not None:
-            return self.registration.record(file)
-        if file not in self._records:
-            self._records[file] = record_of(file, top=self.config.rootpath)
-        return self._records[file]
+        return self._records.of(file) if self.registration is None else self.registration.record(file)
 
     def labs(self, item: pytest.Item) -> list[Lab]:
         """The labs that a test could ask."""

@@ -9,10 +9,11 @@ from causaltest.asking.claims import Claim
 from causaltest.asking.lab import Lab
 from causaltest.asking.questions import has_values
 from causaltest.effect import Question
+from causaltest.effects import members_of
 from causaltest.errors import RecordError
 from causaltest.once import Judged, misdirected
 from causaltest.recording.fingerprint import fingerprint
-from causaltest.recording.identity import members, other_model
+from causaltest.recording.identity import other_model
 from causaltest.recording.record import Record
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import sightings_of
@@ -93,7 +94,7 @@ def questions_of(judged: Judged, *, chose_by_number: bool) -> list[Question | No
 
 def numbers_before(judged: Judged) -> bool:
     """Whether an effect had numbers before any was measured."""
-    return any(member.numbers is not None for rehearsed, _ in judged.parts for member in members(rehearsed))
+    return any(member.numbers is not None for rehearsed, _ in judged.parts for member in members_of(rehearsed))
 
 
 def as_spec(

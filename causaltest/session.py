@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from causaltest.asking.claims import Claim
-from causaltest.effects import Effects, Measured
+from causaltest.effects import Measured, members_of
 from causaltest.looks import in_looks
 from causaltest.once import Judged, at_once, counted, labs_of, misdirected, rehearse, returned_effect, unmeasured
 from causaltest.recorded import saved_claim, stood
@@ -84,9 +84,7 @@ def announce(claim: Claim, arguments: Mapping[str, Any], known: Known, *, all_lo
 
 def notes_without(judged: Judged, prefix: str) -> list[str]:
     """The verdict's notes, without what the lab alone knew of earlier looks: the log knows all of it, and the order."""
-    effect = judged.effect
-    members = [] if effect is None else list(effect.members.values()) if isinstance(effect, Effects) else [effect]
-    told = {f"{prefix}{seen}" for member in members for seen in member.measured.seen}
+    told = {f"{prefix}{seen}" for member in members_of(judged.effect) for seen in member.measured.seen}
     return [note for note in judged.verdict.notes if note not in told]
 
 

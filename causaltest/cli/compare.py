@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -15,6 +16,8 @@ from causaltest.errors import CausaltestError
 from causaltest.recording.baseline import FOLDER, SUFFIX, USUAL, Baseline, baseline_file, read_baseline
 from causaltest.recording.wording import printable
 from causaltest.reporting.beside import Beside, beside, beside_lines, models_of
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 CHANGED = 1
 """The exit status where --fail is given and a finding is not what it was."""
@@ -29,6 +32,26 @@ class CannotCompare(click.ClickException):
         click.echo(f"Error: {self.format_message()}", err=True)
 
 
+def beside_options(command: F) -> F:
+    """The options of whatever compares claims in two runs."""
+    for option in reversed(
+        (
+            click.option(
+                "--margin", type=float, help="the largest change that counts as none, in place of each claim's own"
+            ),
+            click.option(
+                "--fail", is_flag=True, help="exit with status 1 where a claim has regressed or has no numbers any more"
+            ),
+            click.option(
+                "--every", is_flag=True, help="say of every claim what was seen, of those that hold to rounding too"
+            ),
+            click.option("--json", "as_json", is_flag=True, help="print it for programs"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("before")
 @click.argument("after")
@@ -38,11 +61,8 @@ class CannotCompare(click.ClickException):
     default="claims",
     help="whose baselines are meant where a name is given (default: claims)",
 )
-@click.option("--margin", type=float, help="the largest change that counts as none, in place of each claim's own")
 @click.option("--across-models", is_flag=True, help="compare although the two were measured on two models")
-@click.option("--fail", is_flag=True, help="exit with status 1 where a claim has regressed or has no numbers any more")
-@click.option("--every", is_flag=True, help="say of every claim what was seen, of those that hold to rounding too")
-@click.option("--json", "as_json", is_flag=True, help="print it for programs")
+@beside_options
 def compare(
     before: str,
     after: str,

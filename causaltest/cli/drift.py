@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from causaltest.cli.compare import CHANGED, CannotCompare, as_plain, check_margin, compared, write
+from causaltest.cli.compare import CHANGED, CannotCompare, as_plain, beside_options, check_margin, compared, write
 from causaltest.recording.baseline import SUFFIX, Baseline, read_baseline
 from causaltest.reporting.beside import models_of
 
@@ -28,10 +28,7 @@ TAIL = 30
 @click.argument("after")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--in-place-of", metavar="NAME", help="the model to replace, where the claims name several")
-@click.option("--margin", type=float, help="the largest change that counts as none, in place of each claim's own")
-@click.option("--fail", is_flag=True, help="exit with status 1 where a claim has regressed or has no numbers any more")
-@click.option("--every", is_flag=True, help="say of every claim what was seen, of those that hold to rounding too")
-@click.option("--json", "as_json", is_flag=True, help="print it for programs")
+@beside_options
 def drift(
     before: str,
     after: str,

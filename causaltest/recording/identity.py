@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from causaltest.effect import Effect
-from causaltest.effects import Measured
+from causaltest.effects import Measured, members_of
 from causaltest.errors import RecordError
 from causaltest.recording.model_files import described
 from causaltest.recording.organism_files import organism_identity
@@ -80,7 +79,7 @@ def other_model(models: Iterable[Mapping[str, Any]], measured: Iterable[Measured
     """
     models = list(models)
     for effect in measured:
-        for member in members(effect):
+        for member in members_of(effect):
             if member.numbers is None:
                 continue
             for kind in ("weights", "commit"):
@@ -93,9 +92,3 @@ def other_model(models: Iterable[Mapping[str, Any]], measured: Iterable[Measured
                         "the model was loaded. Run again."
                     )
     return None
-
-
-def members(effect: Measured | None) -> list[Effect]:
-    if effect is None:
-        return []
-    return [effect] if isinstance(effect, Effect) else list(effect.members.values())

@@ -229,6 +229,26 @@ class Record:
         return self._sighted
 
 
+class Records:
+    """The records of a run, each read once, whichever of its test files asks."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self._by_place: dict[Path, Record | None] = {}
+        self._by_folder: dict[Path, Record] = {}
+
+    def of(self, file: Path) -> Record | None:
+        """The record that a test file belongs to; None where no folder above it has a lock."""
+        if file.parent not in self._by_place:
+            found = record_of(file, top=self.top)
+            self._by_place[file.parent] = None if found is None else self.at(found.folder)
+        return self._by_place[file.parent]
+
+    def at(self, folder: Path) -> Record:
+        """The record of a folder, which may be without a lock yet."""
+        return self._by_folder.setdefault(folder, Record(folder))
+
+
 def record_of(file: Path, *, top: Path) -> Record | None:
     """The record that a test file belongs to: that of the nearest folder above it with a lock, up to `top` or to the
     top of the repository, whichever is higher: a run may be called in a part of it."""

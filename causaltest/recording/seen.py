@@ -51,16 +51,6 @@ class SeenLog:
             # Objects have only the name of their class, which is another model's tomorrow.
             self.add(seen, keep=lab.named)
 
-    def label(self, labs: Iterable[Lab], effects: Iterable[Measured | None]) -> list[str]:
-        """What a claim must say of what was seen before it, a sentence each; then the claim itself is noted.
-
-        A claim that is measured in several variants has several effects.
-        """
-        labs, effects = list(labs), list(effects)
-        sentences = self.before(labs, effects)
-        self.note_claim(labs, effects)
-        return sentences
-
     def before(
         self, labs: Iterable[Lab], effects: Iterable[Measured | None], *, looked: str | None = None
     ) -> list[str]:

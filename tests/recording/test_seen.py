@@ -46,37 +46,44 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "not there yet" / "seen.jsonl"
 
 
+def label(log: SeenLog, labs: list, effects: list) -> list[str]:
+    """What a claim must say of what was seen before it; then the claim itself is noted."""
+    sentences = log.before(labs, effects)
+    log.note_claim(labs, effects)
+    return sentences
+
+
 def test_what_was_seen_is_known_in_the_next_run(file: Path) -> None:
     SeenLog(file).add(sweep(SOME))
     assert SeenLog(file).looks() == [sweep(SOME)]
-    assert SeenLog(file).label([], [claimed(MORE)]) == ["4 of its 8 pairs were seen by the sweep a map (72 sites)"]
+    assert label(SeenLog(file), [], [claimed(MORE)]) == ["4 of its 8 pairs were seen by the sweep a map (72 sites)"]
 
 
 def test_a_claim_is_noted_after_its_label(file: Path) -> None:
-    assert SeenLog(file).label([], [claimed(SOME)]) == []
+    assert label(SeenLog(file), [], [claimed(SOME)]) == []
     assert SeenLog(file).looks() == [looked_at(asked(SOME))]
-    assert SeenLog(file).label([], [claimed(SOME)]) == [], "a reproduction"
-    (told,) = SeenLog(file).label([], [claimed(MORE)])
+    assert label(SeenLog(file), [], [claimed(SOME)]) == [], "a reproduction"
+    (told,) = label(SeenLog(file), [], [claimed(MORE)])
     assert told.startswith("the same was asked before of 8 pairs, 4 of these 8 among them: ")
-    assert SeenLog(file).label([], [claimed(MORE)]) == [told], "a label stays"
+    assert label(SeenLog(file), [], [claimed(MORE)]) == [told], "a label stays"
 
 
 def test_the_variants_of_a_claim_do_not_label_each_other(file: Path) -> None:
     """Declared together, they are one look, in this run and in the next."""
     variants = [claimed(SOME), claimed(MORE)]
     for _ in range(2):
-        assert SeenLog(file).label([], variants) == []
-    (told,) = SeenLog(file).label([], [claimed(pairs(0, 1))])
+        assert label(SeenLog(file), [], variants) == []
+    (told,) = label(SeenLog(file), [], [claimed(pairs(0, 1))])
     assert "2 of these 2 among them" in told
     other = SeenLog(None)
     other.add(sweep(pairs(0)))
     other.add(sweep(pairs(11), "another"))
-    assert len(other.label([], variants)) == 2, "each tells what has seen its pairs"
+    assert len(label(other, [], variants)) == 2, "each tells what has seen its pairs"
 
 
 def test_what_gave_no_effect_or_asked_no_model_is_not_noted(file: Path) -> None:
     log = SeenLog(file)
-    assert log.label([], [None, Effect.from_values([1], kind="binary", iid=True)]) == log.label([], []) == []
+    assert label(log, [], [None, Effect.from_values([1], kind="binary", iid=True)]) == label(log, [], []) == []
     assert log.looks() == [] and not file.exists()
 
 
@@ -87,7 +94,7 @@ def test_the_same_look_is_kept_once_and_the_hashes_of_pairs_once(file: Path) -> 
         SeenLog(file).add(sweep(SOME))
     one = file.stat().st_size
     for layer in range(10):
-        log.label([], [claimed(SOME, layer)])
+        label(log, [], [claimed(SOME, layer)])
     assert len(log.looks()) == len(SeenLog(file).looks()) == 11
     assert file.stat().st_size < one + 10 * 400, "eight hashes of sixteen digits stand there once"
     assert file.read_text().count(next(iter(SOME.each))) == 1
@@ -101,7 +108,7 @@ def test_no_prompt_is_kept(file: Path) -> None:
 def test_a_log_without_a_file_lasts_as_long_as_the_run() -> None:
     log = SeenLog(None)
     log.add(sweep(SOME))
-    assert log.label([], [claimed(MORE)]) and log.problem() is None
+    assert label(log, [], [claimed(MORE)]) and log.problem() is None
     assert SeenLog(None).looks() == []
 
 
@@ -110,7 +117,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     for place in (tmp_path / "a file" / "seen.jsonl", Path("/proc/nowhere/seen.jsonl"), tmp_path):
         log = SeenLog(place)
         log.add(sweep(SOME))
-        assert log.looks() == [sweep(SOME)] and log.label([], [claimed(MORE)])
+        assert log.looks() == [sweep(SOME)] and label(log, [], [claimed(MORE)])
         assert SeenLog(place).looks() == []
 
 
@@ -211,7 +218,7 @@ class Swept:
 
 def test_the_sweeps_of_labs_are_taken_up(file: Path) -> None:
     log = SeenLog(file)
-    assert log.label([Swept(sweep(SOME)), Swept(sweep(MORE))], [claimed(pairs(11, 99))]) == [  # type: ignore[list-item]
+    assert label(log, [Swept(sweep(SOME)), Swept(sweep(MORE))], [claimed(pairs(11, 99))]) == [  # type: ignore[list-item]
         "1 of its 2 pairs were seen by the sweep a map (72 sites)"
     ]
     assert SeenLog(file).looks()[:2] == [sweep(SOME), sweep(MORE)]
@@ -220,8 +227,8 @@ def test_the_sweeps_of_labs_are_taken_up(file: Path) -> None:
 def test_a_model_given_as_an_object_is_known_in_this_run_alone(file: Path) -> None:
     """Its name is that of its class, which another model may have tomorrow."""
     lab, log = Swept(sweep(SOME), named=False), SeenLog(file)
-    assert log.label([lab], [claimed(MORE)])  # type: ignore[list-item]
-    assert log.label([lab], [claimed(SOME)])  # type: ignore[list-item]
+    assert label(log, [lab], [claimed(MORE)])  # type: ignore[list-item]
+    assert label(log, [lab], [claimed(SOME)])  # type: ignore[list-item]
     assert SeenLog(file).looks() == []
     assert Lab.load("organism:planted").named and not Lab("model", "tokenizer").named
 
