@@ -200,6 +200,17 @@ def test_a_sweep_after_the_claim_takes_nothing_away(claims, folder):
     assert [line["kind"] for line in lines(folder)] == ["look", "sweep", "sweep"]
 
 
+def test_a_claim_whose_id_holds_anothers_is_registered_with_what_has_seen_its_pairs(claims, folder):
+    other = READER.replace('"reader"', '"read"').replace("test_reader", "test_read")
+    register(claims, folder, other)
+    claims(other)
+    claims(SWEPT, "test_map.py", name="test_map")
+    cache_folder().joinpath("seen.jsonl").unlink()
+    register(claims, folder, other + READER)
+    seen = json.loads((folder.path / "claims.lock").read_text())["claims"]["reader"]["seen"]
+    assert len(seen) == 1 and "were seen by the sweep" in seen[0]
+
+
 def test_what_the_users_own_log_has_asked_before_is_no_confirmation(claims, folder):
     claims(READER)
     register(claims, folder, READER)
