@@ -11,9 +11,9 @@ from causaltest.asking.questions import has_values
 from causaltest.effect import Question
 from causaltest.effects import members_of
 from causaltest.errors import RecordError
+from causaltest.identity.models import other_model
 from causaltest.once import Judged, misdirected
 from causaltest.recording.fingerprint import fingerprint
-from causaltest.recording.identity import other_model
 from causaltest.recording.record import Record
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.seen import sightings_of

@@ -21,9 +21,10 @@ from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
 from causaltest.errors import CausaltestError, RecordError
 from causaltest.once import judging_seed, unmeasured_by
-from causaltest.recording.canonical import plain
-from causaltest.recording.saved import SavedClaim, key_of
+from causaltest.recording.saved import SavedClaim
 from causaltest.verdict import Verdict
+from causaltest.writing.canonical import plain
+from causaltest.writing.plain_effects import key_of
 
 PREDICTIONS: dict[str, type[Prediction | Monotone | Top]] = {"Prediction": Prediction, "Monotone": Monotone, "Top": Top}
 NOT_MEASURED = "No usable number was measured."

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from causaltest.errors import RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.bundle import Bundle
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.fingerprint import is_of
 from causaltest.recording.git import Committed
 from causaltest.recording.ledger import broken
@@ -25,6 +24,7 @@ from causaltest.recording.spec import Spec
 from causaltest.recording.standing import Status
 from causaltest.recording.verification import broken_lock, broken_ties
 from causaltest.rejudged import differing, rejudged
+from causaltest.writing.canonical import digest_of
 
 READ = ("claim", "spec", "data", "seed", "status", "verdict", "lock")
 """Of a look, as texts."""

@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.spec import Spec
+from causaltest.writing.canonical import digest_of
 
 GIT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from causaltest.effect import Effect, Waived
-from causaltest.recording.canonical import plain
 from causaltest.recording.saved import SavedClaim
+from causaltest.writing.canonical import plain
 
 FLOAT32 = {"dtype": "float32"}
 LOCK = {"models": [{"name": "m", "weights": "aa"}], "pairs": [{"hash": "pp"}], "settings": {"dtype": "float32"}}

@@ -19,12 +19,13 @@ from causaltest.asking.stopping import stopping_of
 from causaltest.effect import Controls, Effect, Elsewhere, Exclusion, Numbers, PositiveControl, SelfPatch, Waived
 from causaltest.errors import MeasurementError, NothingEligible
 from causaltest.once import Judged, rehearse
-from causaltest.recording.exact import data_of, exact
-from causaltest.recording.saved import SavedClaim, measured_of, plain_measured
+from causaltest.recording.saved import SavedClaim
 from causaltest.recording.spec import Spec, spec_of
 from causaltest.results import Family, Known, finite
 from causaltest.session import judged_by
 from causaltest.verdict import Verdict
+from causaltest.writing.exact import data_of, exact
+from causaltest.writing.plain_effects import measured_of, plain_measured
 
 IID = Pairs([Pair(clean=f"{i} a", corrupt="b", answer="c", id=f"p{i:03d}") for i in range(60)], iid=True)
 CLUSTERED = Pairs([Pair(clean=f"{i} a", corrupt="b", answer="c", cluster=f"c{i // 3}") for i in range(90)])

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from causaltest.cli import main
 from causaltest.recording.amendment import amend
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.spec import Spec
 from causaltest.recording.wording import printable
+from causaltest.writing.canonical import digest_of
 
 NASTY = "\x1b[2J\x1b[Hall is well\u202e\x07"
 

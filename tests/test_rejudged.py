@@ -15,9 +15,9 @@ from causaltest.asking.orderings import monotone, top
 from causaltest.asking.predictions import at_least, at_most, between, greater_than, negligible, unchanged
 from causaltest.effect import PositiveControl, SelfPatch, Waived
 from causaltest.errors import JudgementError, RecordError
-from causaltest.recording.exact import exact
 from causaltest.rejudged import differing, rejudged
 from causaltest.verdict import Verdict
+from causaltest.writing.exact import exact
 
 
 def whole(verdict: Verdict) -> str:

@@ -35,7 +35,6 @@ from causaltest.recording.baseline import (
     write_baseline,
 )
 from causaltest.recording.bundle import EFFECTS, MANIFEST, PAGE, Bundle, bundle_of, packed, read_bundle
-from causaltest.recording.canonical import canonical, digest_of
 from causaltest.recording.fingerprint import fingerprint
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
@@ -45,6 +44,7 @@ from causaltest.reporting.bundle_page import page as made_page
 from causaltest.results import Family, Known
 from causaltest.reviewed import Review, reviewed
 from causaltest.session import decide
+from causaltest.writing.canonical import canonical, digest_of
 
 NAMES = (MANIFEST, "claims.lock", "claims.ledger", EFFECTS, PAGE)
 STRONG, WEAK = Simulated(0.9), Simulated(0.05)

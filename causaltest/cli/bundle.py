@@ -14,10 +14,10 @@ from causaltest.cli.exit_status import TAMPERED
 from causaltest.errors import RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
-from causaltest.recording.whole_file import write_whole
 from causaltest.recording.wording import printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reviewed import MISREAD, Review, reviewed
+from causaltest.writing.whole_file import write_whole
 
 
 @click.command()

@@ -10,26 +10,23 @@ read_baseline  -> tensors_from_bytes -> lowered -> claim_of
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from causaltest import __version__
 from causaltest.errors import CausaltestError, RecordError
 from causaltest.judging.version import STATISTICS
-from causaltest.recording.saved import Row, SavedClaim, claim_of, plain_claim, texts
-from causaltest.recording.tensors import INSTEAD, Tensors, bytes_of, numbers_of, tensors_from_bytes, tensors_to_bytes
-from causaltest.recording.whole_file import write_whole
+from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
+from causaltest.writing.packed import Arrays, Texts, lifted, lowered
+from causaltest.writing.plain_effects import Row, texts
+from causaltest.writing.tensors import INSTEAD, Tensors, tensors_from_bytes, tensors_to_bytes
+from causaltest.writing.whole_file import write_whole
 
 FOLDER, SUFFIX, USUAL = "baselines", ".safetensors", "baseline"
 FORMAT = 1
 LARGEST = 1 << 30
 """Bytes of a file that is read."""
-ARRAY, TEXTS, FLOAT, MAP = "$array", "$texts", "$float", "$map"
-"""What stands in the JSON for an array, for a list of texts, for a number that JSON has not, and for a mapping with
-such a key of its own."""
 
 
 @dataclass(frozen=True)
@@ -120,71 +117,3 @@ def baseline_from_bytes(data: bytes, what: str = "the baseline") -> Baseline:
     if len(by_id) < len(claims):
         raise RecordError(f"{what} holds two claims with one id. {INSTEAD}")
     return Baseline(by_id, versions)
-
-
-class Arrays:
-    """Arrays under the name of where they were first met; the same numbers are kept once."""
-
-    def __init__(self) -> None:
-        self.named: dict[str, tuple[float, ...]] = {}
-        self._names: dict[bytes, str] = {}
-
-    def name_of(self, values: list[float], at: str) -> str:
-        # By their bits: 0.0 and -0.0 are equal, and NaN is not.
-        name = self._names.setdefault(bytes_of(values), at)
-        if name == at:
-            self.named[name] = tuple(values)
-        return name
-
-
-class Texts:
-    """Lists of texts, such as the ids of pairs that many claims share, each kept once."""
-
-    def __init__(self) -> None:
-        self.lists: list[list[str]] = []
-        self._numbers: dict[tuple[str, ...], int] = {}
-
-    def number_of(self, texts: list[str]) -> int:
-        number = self._numbers.setdefault(tuple(texts), len(self.lists))
-        if number == len(self.lists):
-            self.lists.append(texts)
-        return number
-
-
-def lifted(data: Any, at: str, arrays: Arrays, texts: Texts) -> Any:
-    """Plain data without its long lists, which go to `arrays` and `texts`."""
-    if isinstance(data, float) and not math.isfinite(data):
-        return {FLOAT: bytes_of([data]).hex()}
-    if isinstance(data, list) and data and all(type(item) is float for item in data):
-        return {ARRAY: arrays.name_of(data, at)}
-    if isinstance(data, list) and data and all(type(item) is str for item in data):
-        return {TEXTS: texts.number_of(data)}
-    if isinstance(data, list):
-        return [lifted(item, f"{at}/{i}", arrays, texts) for i, item in enumerate(data)]
-    if isinstance(data, Mapping):
-        inner = {name: lifted(value, f"{at}/{name}", arrays, texts) for name, value in sorted(data.items())}
-        return {MAP: inner} if any(name.startswith("$") for name in data) else inner
-    return data
-
-
-def lowered(data: Any, arrays: Mapping[str, Row], words: Sequence[tuple[str, ...]]) -> Any:
-    """The inverse of `lifted`, in which what is shared stays shared.
-
-    Raises KeyError, IndexError, TypeError or ValueError for what `lifted` has not made.
-    """
-    if isinstance(data, list):
-        return [lowered(item, arrays, words) for item in data]
-    if not isinstance(data, dict):
-        return data
-    if len(data) == 1:
-        ((mark, value),) = data.items()
-        if mark == ARRAY:
-            return arrays[value]
-        if mark == TEXTS:
-            return words[value]
-        if mark == FLOAT:
-            (number,) = numbers_of(bytes.fromhex(value))
-            return number
-        if mark == MAP:
-            return {name: lowered(inner, arrays, words) for name, inner in value.items()}
-    return {name: lowered(value, arrays, words) for name, value in data.items()}

@@ -30,13 +30,13 @@ from causaltest.recording.baseline import (
     baseline_to_bytes,
     read_baseline,
 )
-from causaltest.recording.exact import data_of
 from causaltest.recording.fingerprint import is_of
 from causaltest.recording.git import Committed
 from causaltest.recording.ledger import parse_ledger
 from causaltest.recording.lock import Lock, parse_lock
 from causaltest.recording.record import Record
 from causaltest.recording.zipped import LARGEST, unzipped, zipped
+from causaltest.writing.exact import data_of
 
 FORMAT, VERSION = "causaltest bundle", 1
 MANIFEST, EFFECTS, PAGE = "manifest.json", "effects.safetensors", "page.html"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from causaltest.recording.canonical import canonical
+from causaltest.writing.canonical import canonical
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SHOWN = 60

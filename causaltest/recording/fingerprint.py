@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causaltest.effects import Measured
-from causaltest.recording.canonical import digest_of, sha256_of
-from causaltest.recording.exact import exact
-from causaltest.recording.saved import SavedClaim, plain_measured
+from causaltest.recording.saved import SavedClaim
+from causaltest.writing.canonical import digest_of, sha256_of
+from causaltest.writing.exact import exact
+from causaltest.writing.plain_effects import plain_measured
 
 TOLD = ("provenance", "seen")
 """What is noted beside the numbers: which versions measured them, and what had seen the pairs."""

@@ -19,9 +19,9 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
-from causaltest.recording.canonical import canonical, once_each, sha256_of, written
 from causaltest.recording.clock import now
 from causaltest.recording.wording import counted
+from causaltest.writing.canonical import canonical, once_each, sha256_of, written
 
 NAME = "claims.ledger"
 KINDS = {

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import digest_of, sha256_of, written
 from causaltest.recording.lock_text import LARGEST, formatted, parsed
-from causaltest.recording.whole_file import write_whole
+from causaltest.writing.canonical import digest_of, sha256_of, written
+from causaltest.writing.whole_file import write_whole
 
 NAME = "claims.lock"
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import Twice, once_each, written
+from causaltest.writing.canonical import Twice, once_each, written
 
 if TYPE_CHECKING:
     from causaltest.recording.lock import Entry, Lock

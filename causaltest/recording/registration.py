@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import sha256_of, written
 from causaltest.recording.changes import Change, changes, differences
 from causaltest.recording.entering import Event, enter
 from causaltest.recording.lock import Entry, Lock, batch_digest, batch_name
 from causaltest.recording.record import Record
 from causaltest.recording.spec import Spec
+from causaltest.writing.canonical import sha256_of, written
 
 OF_A_NAME = frozenset({"body", "family"})
 """Fields that another name of the function, or of its file, changes too."""

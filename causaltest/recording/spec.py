@@ -22,11 +22,11 @@ from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
 from causaltest.effect import Question
 from causaltest.errors import RecordError
+from causaltest.identity.models import identity_of
+from causaltest.identity.syntax import body_hash
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.asked import asked, metric_fields, plain_name, site_fields, summary_of
-from causaltest.recording.canonical import digest_of, plain, sha256_of, written
-from causaltest.recording.identity import identity_of
-from causaltest.recording.syntax import body_hash
+from causaltest.writing.canonical import digest_of, plain, sha256_of, written
 
 DATA = ("models", "pairs")
 """Fields that say of what a claim is asked."""

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.changes import differences, field_of
 from causaltest.recording.git import Committed
 from causaltest.recording.lock import Entry
 from causaltest.recording.spec import DATA, Spec
 from causaltest.recording.wording import as_number, day
+from causaltest.writing.canonical import digest_of
 
 NOT_REGISTERED = "not registered"
 ROUNDING = 1e-4

@@ -13,9 +13,9 @@ from causaltest.drifted import Drift, drifted
 from causaltest.effect import Effect
 from causaltest.judging.judge import judge
 from causaltest.judging.sample import Floats
-from causaltest.recording.canonical import plain
 from causaltest.recording.saved import SavedClaim
 from causaltest.verdict import Outcome
+from causaltest.writing.canonical import plain
 
 REPEATS = 1_000
 SPREAD, MARGIN = 0.4, 0.1

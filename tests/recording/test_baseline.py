@@ -35,8 +35,9 @@ from causaltest.recording.baseline import (
     read_baseline,
     write_baseline,
 )
-from causaltest.recording.saved import Recorded, SavedClaim
-from causaltest.recording.tensors import Tensors, tensors_from_bytes, tensors_to_bytes
+from causaltest.recording.saved import SavedClaim
+from causaltest.writing.plain_effects import Recorded
+from causaltest.writing.tensors import Tensors, tensors_from_bytes, tensors_to_bytes
 
 ANY_NAN = st.integers(0x7FF8000000000000, 0x7FFFFFFFFFFFFFFF).map(
     lambda b: struct.unpack("<d", struct.pack("<Q", b))[0]

@@ -13,11 +13,11 @@ from records import entered, fields, spec
 
 from causaltest.errors import RecordError
 from causaltest.recording.amendment import amend
-from causaltest.recording.canonical import plain
 from causaltest.recording.lock import Entry, Lock, chained, parse_lock, read_lock, write_lock
 from causaltest.recording.lock_text import formatted
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate
+from causaltest.writing.canonical import plain
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 PLAIN = st.recursive(

@@ -42,10 +42,10 @@ from causaltest.errors import RecordError
 from causaltest.organisms import ducks, planted
 from causaltest.promised import promised
 from causaltest.recording import spec as specs
-from causaltest.recording.canonical import canonical
 from causaltest.recording.changes import changes, differences
 from causaltest.recording.spec import DATA, Spec, spec_of, summaries
 from causaltest.results import Family, Known
+from causaltest.writing.canonical import canonical
 
 PAIRS = planted.pairs(per_cluster=2)
 OTHERS = planted.pairs(per_cluster=1, seed=5)

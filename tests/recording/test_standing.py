@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.git import Committed
 from causaltest.recording.lock import Entry
 from causaltest.recording.spec import Spec
 from causaltest.recording.standing import Standing, Status, other_numbers, standing_of
+from causaltest.writing.canonical import digest_of
 
 FIELDS = {"sentence": "s", "prediction": {"threshold": "0.3"}, "models": [{"name": "m"}], "pairs": [{"hash": "p"}]}
 COMMITTED = Committed("c" * 40, "h" * 40)

@@ -14,12 +14,12 @@ from records import commit, entered, git, looked, repository, spec
 
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording.amendment import amend
-from causaltest.recording.canonical import digest_of
 from causaltest.recording.lock import Entry, Lock, batch_digest, chained, parse_lock, write_lock
 from causaltest.recording.lock_text import formatted
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.verification import broken_lock, broken_record, broken_ties
+from causaltest.writing.canonical import digest_of
 
 A, B, C = (spec(f"test_a.py::test_{name}") for name in "abc")
 A2, B2 = spec(A.id, threshold="0.4"), spec("test_a.py::test_other", sentence="Of another name.")

@@ -8,10 +8,10 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from causaltest.recording.canonical import canonical
 from causaltest.recording.lock import Entry, Lock, batch_name
 from causaltest.recording.wording import printable
 from causaltest.reporting.export.wording import natural, one_line
+from causaltest.writing.canonical import canonical
 
 Fields = Mapping[str, Any]
 

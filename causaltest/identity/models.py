@@ -10,8 +10,8 @@ from typing import Any
 
 from causaltest.effects import Measured, members_of
 from causaltest.errors import RecordError
-from causaltest.recording.model_files import described
-from causaltest.recording.organism_files import organism_identity
+from causaltest.identity.model_files import described
+from causaltest.identity.organism_files import organism_identity
 
 ORGANISM = "organism:"
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import digest_of
-from causaltest.recording.model_files import described, stamp_of
-from causaltest.recording.syntax import source_hash
+from causaltest.identity.model_files import described, stamp_of
+from causaltest.identity.syntax import source_hash
 from causaltest.weights import PATTERNS
+from causaltest.writing.canonical import digest_of
 
 GROUP = "causaltest.organisms"
 

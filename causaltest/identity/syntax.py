@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import digest_of, sha256_of, written
+from causaltest.writing.canonical import digest_of, sha256_of, written
 
 LEFT_OUT = frozenset({"ctx", "type_comment", "kind", "type_params", "type_ignores"})
 """Fields that say nothing of what runs, or that not every version of Python has."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import once_each
+from causaltest.writing.canonical import once_each
 
 NO_NUMBER = "number"
 UNREAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

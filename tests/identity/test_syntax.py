@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from causaltest.asking.claims import CLAIM_ATTRIBUTE
 from causaltest.errors import RecordError
-from causaltest.recording.syntax import body_hash, hashes_in, source_hash
+from causaltest.identity.syntax import body_hash, hashes_in, source_hash
 
 BODY = """
 def test_site(lab, pairs, layer=6, *, metric=None):

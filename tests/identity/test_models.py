@@ -15,9 +15,9 @@ import pytest
 from causaltest.effect import Effect, Waived
 from causaltest.effects import Effects
 from causaltest.errors import RecordError
+from causaltest.identity import organism_files
+from causaltest.identity.models import identity_of, other_model
 from causaltest.organisms import ducks
-from causaltest.recording import organism_files
-from causaltest.recording.identity import identity_of, other_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -217,7 +217,7 @@ def test_an_organism_that_is_not_there_or_cannot_be_read_is_refused(organism):
 
 def test_the_shipped_organisms_are_known_without_torch_numpy_or_their_import():
     code = (
-        "import sys\nfrom causaltest.recording.identity import identity_of\n"
+        "import sys\nfrom causaltest.identity.models import identity_of\n"
         "for name in ('ducks', 'planted', 'bypass'): assert identity_of(f'organism:{name}')\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'causaltest.organisms.planted'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causaltest.errors import RecordError
-from causaltest.recording.exact import data_of, exact
+from causaltest.writing.exact import data_of, exact
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 DATA = st.recursive(

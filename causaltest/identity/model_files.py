@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.errors import RecordError
-from causaltest.recording.canonical import digest_of
 from causaltest.weights import remembered_sha256, weights_of
+from causaltest.writing.canonical import digest_of
 
 TOKENIZER = (
     "added_tokens.json",
