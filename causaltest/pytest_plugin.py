@@ -44,6 +44,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SIZE",
         help="memory for measuring, above the model's own: 800MB, 4GB (default: 1GB)",
     )
+    group.addoption("--causal-no-cache", action="store_true", help="measure everything, and keep nothing")
+    group.addoption(
+        "--causal-cache-dir", metavar="FOLDER", help="where what was measured is kept (default: the user's cache)"
+    )
+    group.addoption(
+        "--causal-cache-size",
+        default="10GB",
+        metavar="SIZE",
+        help="beyond this, what was used longest ago goes (default: 10GB)",
+    )
     group.addoption(
         "--causal-dtype",
         choices=("float32", "bfloat16", "float16", "float64"),

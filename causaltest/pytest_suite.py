@@ -20,11 +20,12 @@ from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, 
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
 from causaltest.asking.portions import in_portion
-from causaltest.asking.settings import Settings, memory_bytes
+from causaltest.asking.settings import Settings, StorePlace, memory_bytes
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
+from causaltest.kept import cache_folder
 from causaltest.once import reads_a_number
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
 
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
+NO_STORE = "CAUSALTEST_NO_CACHE"
+"""What does the same as --causal-no-cache."""
 THE_ONE = "*"
 """In --causal-model, the one model that the claims name, whichever it is."""
 
@@ -452,8 +455,17 @@ def settings_of(config: pytest.Config) -> Settings:
         offload_folder=config.getoption("causal_offload"),
         quantize=config.getoption("causal_quantize"),
         trust_remote_code=bool(config.getoption("causal_trust_remote_code")),
+        store=store_of(config),
         progress=False if quiet else real_stderr(config),
     )
+
+
+def store_of(config: pytest.Config) -> StorePlace | None:
+    """Where what was measured is kept: where the option says, or in the user's cache."""
+    if config.getoption("causal_no_cache") or os.environ.get(NO_STORE):
+        return None
+    place = config.getoption("causal_cache_dir") or str(cache_folder() / "store")
+    return StorePlace(place, memory_bytes(str(config.getoption("causal_cache_size"))))
 
 
 def real_stderr(config: pytest.Config) -> TextIO | bool:

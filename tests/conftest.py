@@ -13,6 +13,7 @@ from warm import Warm
 # Two threads on shared cores are many times slower than one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What is remembered between runs is not for tests: each process starts with none.
+os.environ["CAUSALTEST_NO_CACHE"] = "1"
 os.environ["CAUSALTEST_CACHE_DIR"] = tempfile.mkdtemp(prefix="causaltest-")
 
 # A machine that does something else beside is slow, and no test is about that.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
@@ -29,9 +30,10 @@ from causaltest.seen import Kind, Seen
 from causaltest.sweep import SweepMap
 
 if TYPE_CHECKING:
-    from causaltest.measuring.clean_runs import CleanRuns
+    from causaltest.clean_runs import CleanRuns
     from causaltest.measuring.model_card import ModelCard
     from causaltest.recording.seen import SeenLog
+    from causaltest.store.kept import Kept
 
 IN_A_TEST = "PYTEST_CURRENT_TEST"
 """What pytest sets while a test runs."""
@@ -117,18 +119,33 @@ class Lab:
         if self._of is not None:
             return self._of.backend
         if self._backend is None:
-            from causaltest.measuring.backend import open_backend  # a late door: docs/decisions/0002
-
             if self._refused is not None:
                 raise self._refused
             try:
-                self._backend = open_backend(self._name, *self._objects, self.settings)
+                self._backend = self._opened()
             except ModelError as error:
                 # A model that cannot be loaded is not tried again for every claim.
                 self._refused = error
                 raise
             self._backend.expect(self._expected)
         return self._backend
+
+    def _opened(self) -> Backend:
+        """The backend, which asks the store first where there is one and the model has a name."""
+        place = self.settings.store
+        if place is None or self._name is None or self._objects[0] is not None:
+            return self._measuring(None)
+        from causaltest.store.folder import Store  # late doors: docs/decisions/0002
+        from causaltest.store.stored import Stored
+
+        store = Store(Path(place.address), most_bytes=place.most_bytes)
+        return Stored(self._name, self.settings, store, self._measuring)
+
+    def _measuring(self, kept: Kept | None) -> Backend:
+        """The backend that measures; torch is imported here."""
+        from causaltest.measuring.backend import open_backend  # a late door: docs/decisions/0002
+
+        return open_backend(self._name, *self._objects, self.settings, kept)
 
     def rehearsal(self, *, expected: bool = True) -> Lab:
         """The same lab without a model: effects that know only their experiment, which this lab comes to expect.

@@ -10,6 +10,16 @@ GIGABYTE = 1 << 30
 
 
 @dataclass(frozen=True)
+class StorePlace:
+    """Where what was measured is kept."""
+
+    address: str
+    """A folder."""
+    most_bytes: int = 10 * GIGABYTE
+    """Beyond this, what was used longest ago goes."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """How models are loaded and measured. What concerns loading is for models that are named, not given as objects."""
 
@@ -26,6 +36,9 @@ class Settings:
     """Bits that weights are loaded in."""
     trust_remote_code: bool = False
     """Whether code that comes with a checkpoint may run. It is recorded when it does."""
+    store: StorePlace | None = None
+    """Where effects and clean runs are kept, so that none is measured twice; None: nowhere. Models that are given as
+    objects are known by no file, and theirs are not kept."""
     progress: TextIO | bool = True
     """A terminal, or whether to show progress on stderr where that is one."""
 

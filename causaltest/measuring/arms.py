@@ -16,13 +16,13 @@ from causaltest.asking.interventions import replace
 from causaltest.asking.pairs import Pairs
 from causaltest.errors import MeasurementError
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.chunk_runs import ChunkRuns, Side
 from causaltest.measuring.draws import noise, resampled
 from causaltest.measuring.edges import Arrivals
 from causaltest.measuring.moves import AlongFeatures, Move, moved, wide
 from causaltest.measuring.patches import Spot, by_pair, from_pairs, read
 from causaltest.measuring.placebo import Displacement, between, displaced, partners
 from causaltest.measuring.planner import Ints
-from causaltest.measuring.references import ChunkRuns, Side
 from causaltest.measuring.spaces import ADDED, Spaces
 
 Values = Callable[[int, int, Ints, ChunkRuns], Tensor]

@@ -22,13 +22,13 @@ from causaltest.errors import MeasurementError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm
 from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.chunk_runs import ChunkRuns, Side
 from causaltest.measuring.engine import PLAIN, Columns, Forward, Place
 from causaltest.measuring.keys import GrowingKeys
 from causaltest.measuring.patches import Spot, read
 from causaltest.measuring.planner import EMBEDDING, Ints, Step
 from causaltest.measuring.prompts import Chunk, TokenPair
 from causaltest.measuring.proofs import rounding_at_most
-from causaltest.measuring.references import ChunkRuns, Side
 from causaltest.measuring.scores import Floats, answer_tokens
 from causaltest.measuring.timeline import Segment
 

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 import transformers
 
+from causaltest.asking.company import company, generates
 from causaltest.asking.costs import Cost
 from causaltest.asking.experiment import Experiment, Patching
-from causaltest.asking.methods import Method
 from causaltest.asking.metrics import Metric, accuracy
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
 from causaltest.asking.settings import Dtype, Settings
 from causaltest.asking.sites import Site
+from causaltest.clean_runs import CleanRun, CleanRuns
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import CausaltestError, MeasurementError, ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
@@ -27,17 +28,19 @@ from causaltest.measuring.adapters.model import LoadedModel, refuse_training
 from causaltest.measuring.attribution import estimating
 from causaltest.measuring.batch import Batch, Readings
 from causaltest.measuring.budget import Budget
-from causaltest.measuring.clean_runs import CleanRun, CleanRuns
+from causaltest.measuring.chunk_runs import SIDES
 from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons, turned
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
+from causaltest.measuring.parts import Parts
 from causaltest.measuring.progress import Progress
 from causaltest.measuring.prompts import notes_on_prompts
 from causaltest.measuring.proofs import prove
-from causaltest.measuring.references import SIDES, References
+from causaltest.measuring.references import References
 from causaltest.measuring.scores import score, text_of, tokens_needed
 from causaltest.measuring.sites import Sites
-from causaltest.measuring.study import Study, generates
+from causaltest.measuring.study import Study
+from causaltest.store.kept import Kept
 from causaltest.sweep import PerPair, SweepMap
 
 LEAST_BUDGET = 1 << 20
@@ -45,14 +48,19 @@ LOOKED_AT = 32
 """Numbers of each weight that are compared, to see that a model is as it was loaded."""
 
 
-def open_backend(name: str | None, model: Any, tokenizer: Any, settings: Settings | None = None) -> ModelBackend:
-    """The backend of a model by name, or of a model and tokenizer given as objects."""
+def open_backend(
+    name: str | None, model: Any, tokenizer: Any, settings: Settings | None = None, kept: Kept | None = None
+) -> ModelBackend:
+    """The backend of a model by name, or of a model and tokenizer given as objects.
+
+    `kept` is where clean runs are kept, and what is measured of a plan that is not at its end.
+    """
     settings = settings or Settings()
     if model is None:
-        return ModelBackend(in_dtype(load_model(str(name), settings), settings.dtype), settings)
+        return ModelBackend(in_dtype(load_model(str(name), settings), settings.dtype), settings, kept)
     if isinstance(model, LoadedModel):
-        return ModelBackend(model, settings)
-    return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings)
+        return ModelBackend(model, settings, kept)
+    return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings, kept)
 
 
 def in_dtype(model: LoadedModel, dtype: Dtype) -> LoadedModel:
@@ -75,10 +83,11 @@ class Counts:
 class ModelBackend:
     """Measures experiments on one loaded model; keeps its reference runs and its effects."""
 
-    def __init__(self, model: LoadedModel, settings: Settings | None = None) -> None:
+    def __init__(self, model: LoadedModel, settings: Settings | None = None, kept: Kept | None = None) -> None:
         self.loaded = model
         self.settings = settings or Settings()
-        self.references = References(model, Budget(self.settings.memory))
+        self.kept = kept
+        self.references = References(model, Budget(self.settings.memory), kept)
         self.counts = Counts()
         self._expected: dict[str, Experiment] = {}
         self._measured: dict[str, Effect | CausaltestError] = {}
@@ -285,16 +294,25 @@ class ModelBackend:
                 with Progress(what, batch.patched_runs, self.settings) as progress:
                     method = experiments[0].patching.method
                     arms = estimating(method) if method.estimates else None
-                    readings = batch.run(self._counting(progress.tick), arms)
+                    parts = self._parts(experiments, neutral=neutral, roughly=roughly)
+                    readings = batch.run(self._counting(progress.tick), arms, parts)
                 return studies, readings
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST_BUDGET:
                     raise
             # Outside of the handler, whose traceback holds what filled the memory.
             shortcuts, counted = self.references.shortcuts, self.references
-            self.references = References(self.loaded, self.references.budget.halved())
+            self.references = References(self.loaded, self.references.budget.halved(), self.kept)
             self.references.shortcuts = shortcuts
             self.references.forwards, self.references.runs = counted.forwards, counted.runs
+
+    def _parts(self, experiments: Sequence[Experiment], **flags: bool) -> Parts | None:
+        """Where the parts of a plan are kept until it is at its end."""
+        if self.kept is None:
+            return None
+        shortcuts, budget = self.references.shortcuts, self.references.budget.bytes
+        how = [shortcuts.forks, shortcuts.trims, len(shortcuts.fused), budget]
+        return Parts(self.kept, [sorted(e.digest for e in experiments), sorted(flags.items()), how])
 
     def _counting(self, tick: Callable[[int], None]) -> Callable[[int, int], None]:
         def count(patched_runs: int, forwards: int) -> None:
@@ -382,11 +400,6 @@ def fingerprint(model: LoadedModel) -> tuple[tuple[int, int, bytes], ...]:
         (weight.data_ptr(), 0 if weight.is_inference() else weight._version, some)
         for weight, some in zip(weights, numbers, strict=True)
     )
-
-
-def company(experiment: Experiment) -> tuple[str, bool, Method]:
-    """Experiments that are alike in this are measured in one plan."""
-    return experiment.patching.pairs.digest, generates(experiment), experiment.patching.method
 
 
 def out_of_memory(error: BaseException) -> bool:

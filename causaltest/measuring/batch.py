@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Vectors
+from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Side
 from causaltest.measuring.eligibility import turned
 from causaltest.measuring.engine import Columns, Patch
 from causaltest.measuring.keys import Buffers
@@ -23,10 +25,13 @@ from causaltest.measuring.meetings import Meeting
 from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
-from causaltest.measuring.references import SIDES, ChunkRuns, References, Side
+from causaltest.measuring.references import References
 from causaltest.measuring.scores import Floats, chooses_tokens, reads_total, score
 from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
+
+if TYPE_CHECKING:
+    from causaltest.measuring.parts import Parts
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Readings:
     """Per metric, whether the corrupt run gives its own answer: [pair]"""
     refused: dict[tuple[int | Side, Metric], CausaltestError] = field(default_factory=dict)
     """Metrics that could not be read."""
+    ran: dict[int, list[Ints]] = field(default_factory=dict)
+    """Per arm, the pairs of its chunk that were run, wave by wave."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,19 @@ class Planned:
     new_tokens: int
     waves: tuple[Wave, ...]
 
+
+@dataclass(frozen=True, order=True)
+class Task:
+    """Waves of one chunk, counted through all sides and steps of it, that are run one after the other."""
+
+    chunk: int
+    first: int
+    last: int
+    """The first that is not its."""
+
+
+TASK_WEIGHTS_CPU, TASK_WEIGHTS = 20_000_000_000, 20_000_000_000_000
+"""Tokens times the weights that they pass, in a task: about a second's work."""
 
 ReadArms = Callable[["Batch", int, ChunkRuns, Readings, Callable[[int, int], None]], None]
 """Gives the scores of a chunk's arms to its readings."""
@@ -181,23 +201,72 @@ class Batch:
             out.append(Planned(number, side, new_tokens, tuple(waves)))
         return out
 
-    def run(self, tick: Callable[[int, int], None], arms: ReadArms | None = None) -> Readings:
-        """Runs every arm, or reads it off the unpatched runs by `arms`. `tick` hears of patched runs and forwards."""
-        components = {spot.component for arm in self.arms for spots in arm.spots for spot in spots} | self.recorded
-        columns = self.references.columns(self.pairs)
-        parts: list[Readings] = []
+    def run(
+        self, tick: Callable[[int, int], None], arms: ReadArms | None = None, parts: Parts | None = None
+    ) -> Readings:
+        """Runs every arm, or reads it off the unpatched runs by `arms`. `tick` hears of patched runs and forwards.
+
+        `parts` is where what was run is kept until all of it was.
+        """
+        self.prepare()
+        tasks = self.tasks(whole_chunks=arms is not None)
+        known = {} if parts is None else parts.read(tasks)
+        for task in tasks:
+            if task not in known:
+                known[task] = self.run_task(task, tick, arms)
+                if parts is not None:
+                    parts.ran(task, known[task])
+        if parts is not None:
+            parts.done()
+        return self.together(known)
+
+    def prepare(self) -> None:
+        """Reads off the unpatched runs of all pairs what must be known before the first is patched."""
         first = [v for v in self.vectors if v.first_pass]
-        self._take_elsewhere(components)
+        self._take_elsewhere(self.components)
         for number in range(len(self.chunks)) if first else ():
-            runs = self._references(number, components)
+            runs = self._references(number, self.components)
             for vectors in first:
                 vectors.take(number, runs)
+
+    @property
+    def components(self) -> set[Component]:
+        """What is recorded of the unpatched runs."""
+        return {spot.component for arm in self.arms for spots in arm.spots for spot in spots} | self.recorded
+
+    def tasks(self, *, whole_chunks: bool = False) -> tuple[Task, ...]:
+        """The work in pieces of about a second: waves of one chunk that follow each other. How it is cut changes no
+        bit, as no wave knows of another."""
+        out: list[Task] = []
+        layers, on_cpu = len(self.model.blocks), self.model.device.type == "cpu"
+        each = sum(p.numel() for p in self.model.blocks[0].block.parameters())
+        most = (TASK_WEIGHTS_CPU if on_cpu else TASK_WEIGHTS) // max(each, 1)
         for number in range(len(self.chunks)):
-            runs = self._references(number, components)
-            readings = self._read_unpatched(number, runs, columns)
-            (arms or Batch.run_arms)(self, number, runs, readings, tick)
-            parts.append(readings)
-        return joined(parts)
+            waves = [] if whole_chunks else [wave for planned in self._plan_chunk(number) for wave in planned.waves]
+            begin, work = 0, 0
+            for n, wave in enumerate(waves):
+                work += sum(step.token_layers(layers) for step in wave.steps)
+                if work >= most and n + 1 < len(waves):
+                    out.append(Task(number, begin, n + 1))
+                    begin, work = n + 1, 0
+            out.append(Task(number, begin, len(waves)))
+        return tuple(out)
+
+    def run_task(self, task: Task, tick: Callable[[int, int], None], arms: ReadArms | None = None) -> Readings:
+        """Runs the waves of a task; the first of a chunk reads the unpatched runs too."""
+        runs, readings = self._references(task.chunk, self.components), Readings()
+        if task.first == 0:
+            readings = self._read_unpatched(task.chunk, runs, self.references.columns(self.pairs))
+        if arms is not None:
+            arms(self, task.chunk, runs, readings, tick)
+        else:
+            self.run_arms(task, runs, readings, tick)
+        return readings
+
+    def together(self, known: Mapping[Task, Readings]) -> Readings:
+        """What all tasks have read, pairs of all chunks in one order."""
+        by_chunk = [[known[t] for t in sorted(known) if t.chunk == number] for number in range(len(self.chunks))]
+        return joined([merged(parts) for parts in by_chunk])
 
     def _take_elsewhere(self, components: Collection[Component]) -> None:
         """Reads the means over other pairs off their clean runs."""
@@ -237,16 +306,19 @@ class Batch:
             readings.missed[index] = meeting.missed_by(number, runs, stop)
         return readings
 
-    def run_arms(self, number: int, runs: ChunkRuns, readings: Readings, tick: Callable[[int, int], None]) -> None:
+    def run_arms(self, task: Task, runs: ChunkRuns, readings: Readings, tick: Callable[[int, int], None]) -> None:
         """Runs the arms of a chunk, wave after wave."""
+        number = task.chunk
         chunk = self.chunks[number]
         columns = Columns(self.references.columns(self.pairs).ids, all_computed=self.chooses, total=self.reads_total)
-        buffers = Buffers()
+        buffers, before = Buffers(), 0
         for planned in self._plan_chunk(number):
             count = planned.new_tokens
             segments = self.segments(chunk, count)
             given = chunk.answers(count - 1) if self.forced else None
-            for wave in planned.waves:
+            mine_here = planned.waves[max(task.first - before, 0) : max(task.last - before, 0)]
+            before += len(planned.waves)
+            for wave in mine_here:
                 ran = run_wave(
                     self.model,
                     getattr(chunk, planned.side),
@@ -283,6 +355,8 @@ class Batch:
         """Scores some pairs of a chunk."""
         tokens = [chunk.pairs[pair] for pair in pairs.tolist()]
         count = len(chunk.pairs)
+        if isinstance(arm, int):
+            readings.ran.setdefault(arm, []).append(pairs)
         for metric in self.metrics[arm]:
             try:
                 values = score(metric, self.model, run, columns.ids, tokens)
@@ -319,6 +393,32 @@ def begin_of(spots: Sequence[Spot], stops: Ints, layers: int) -> tuple[Ints, Int
     never = np.int64(layers)
     joins = [np.where(f < stop, s.join(layers), never) for f, s in zip(firsts, spots, strict=True)]
     return start, np.minimum.reduce(joins)
+
+
+def merged(parts: Sequence[Readings]) -> Readings:
+    """The readings of one chunk's tasks, of which each has some pairs of some arms."""
+    out = parts[0]
+    for part in parts[1:]:
+        for arm, waves in part.ran.items():
+            pairs = np.concatenate(waves)
+            out.ran.setdefault(arm, []).extend(waves)
+            for key in [key for key in part.scores if key[0] == arm]:
+                put(out.scores, key, part.scores[key], pairs)
+            if arm in part.finite:
+                put(out.finite, arm, part.finite[arm], pairs)
+            if arm in part.logits:
+                put(out.logits, arm, part.logits[arm], torch.from_numpy(pairs))
+        for key, error in part.refused.items():
+            out.refused.setdefault(key, error)
+    return out
+
+
+def put(into: dict[Any, Any], key: object, values: Any, pairs: Any) -> None:
+    """Some pairs' values in place of those that are there, or all where there are none."""
+    if key in into:
+        into[key][pairs] = values[pairs]
+    else:
+        into[key] = values
 
 
 def joined(parts: Sequence[Readings]) -> Readings:

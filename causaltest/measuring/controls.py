@@ -16,8 +16,8 @@ from causaltest.effect import SelfPatch
 from causaltest.errors import PositionError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.batch import Readings
+from causaltest.measuring.chunk_runs import Side
 from causaltest.measuring.proofs import rounding_at_most
-from causaltest.measuring.references import Side
 
 EVERYWHERE = Position("everywhere")
 NOISE_FACTOR = 4

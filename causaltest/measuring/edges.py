@@ -19,6 +19,7 @@ from causaltest.asking.edges import Edge, comes_before, not_before
 from causaltest.asking.sites import Component, Site
 from causaltest.errors import MeasurementError, PositionError, SiteError
 from causaltest.measuring.adapters.model import LoadedModel
+from causaltest.measuring.chunk_runs import ChunkRuns, Side
 from causaltest.measuring.engine import (
     WHOLE,
     Forward,
@@ -34,7 +35,6 @@ from causaltest.measuring.engine import (
 from causaltest.measuring.patches import Spot, Where, read, spots, write
 from causaltest.measuring.planner import Ints, Step
 from causaltest.measuring.proofs import rounding_at_most
-from causaltest.measuring.references import ChunkRuns, Side
 from causaltest.measuring.trajectory import Run
 
 Wheres = Mapping[Site, Where]

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from causaltest.measuring.arms import Moves, Values, Vectors
+from causaltest.measuring.chunk_runs import ChunkRuns, Side
 from causaltest.measuring.engine import entries_of
 from causaltest.measuring.patches import held, write
 from causaltest.measuring.planner import EMBEDDING, Step
-from causaltest.measuring.references import ChunkRuns, Side
 from causaltest.measuring.scores import Floats
 
 

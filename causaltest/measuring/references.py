@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -12,36 +10,15 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.budget import Budget
+from causaltest.measuring.chunk_runs import ChunkRuns, Recorded
 from causaltest.measuring.engine import Columns, Shortcuts
+from causaltest.measuring.kept_runs import KeptRuns
 from causaltest.measuring.prompts import Chunk, tokenise
 from causaltest.measuring.trajectory import Run, run
-
-Side = Literal["clean", "corrupt"]
-SIDES: tuple[Side, Side] = ("clean", "corrupt")
+from causaltest.store.kept import Kept
 
 STREAM_PARTS: frozenset[Component] = frozenset({"embed", "resid_pre", "resid_post"})
 """Always recorded: patched runs join in the stream, and a block's input is the output before it."""
-
-
-@dataclass(frozen=True)
-class ChunkRuns:
-    """Both unpatched runs of a chunk."""
-
-    clean: Run
-    corrupt: Run
-
-    def side(self, side: Side) -> Run:
-        return self.clean if side == "clean" else self.corrupt
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A chunk's runs as they were recorded."""
-
-    new_tokens: int
-    recorded: frozenset[Component]
-    runs: ChunkRuns
-    bytes: int
 
 
 class References:
@@ -51,12 +28,14 @@ class References:
     go is computed again in the same shape.
     """
 
-    def __init__(self, model: LoadedModel, budget: Budget) -> None:
+    def __init__(self, model: LoadedModel, budget: Budget, kept: Kept | None = None) -> None:
+        """`kept` is where runs are kept beyond this process."""
         self._model = model
         self.budget = budget
+        self._store = None if kept is None else KeptRuns(kept, model.device)
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
-        self._kept: dict[tuple[str, int, bool], Kept] = {}
+        self._kept: dict[tuple[str, int, bool], Recorded] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
@@ -93,6 +72,25 @@ class References:
             wanted, new_tokens = wanted | kept.recorded, max(new_tokens, kept.new_tokens)
         # What is repeated with more components is let go first, so that it is not held twice.
         kept = None
+        if self._store is None:
+            self._kept[key] = self._run(pairs, chunk, new_tokens, wanted, forced)
+        else:
+            told = self._told(pairs, chunk, forced)
+            with self._store.alone(told):
+                found = self._store.get(told, new_tokens, wanted)
+                if found is None:
+                    found = self._run(pairs, chunk, new_tokens, wanted, forced)
+                    self._store.put(told, found)
+                else:
+                    self.reused += 2 * len(chunk.pairs)
+            self._kept[key] = found
+        self._let_go(key)
+        return self._kept[key].runs
+
+    def _run(
+        self, pairs: Pairs, chunk: Chunk, new_tokens: int, wanted: Collection[Component], forced: bool
+    ) -> Recorded:
+        """Runs both sides of a chunk."""
         both = run(
             self._model,
             torch.cat([chunk.clean, chunk.corrupt]),
@@ -108,9 +106,18 @@ class References:
         half = len(chunk.pairs)
         runs = ChunkRuns(both.part(slice(half)), both.part(slice(half, 2 * half)))
         read_alike(runs, chunk, causal=self.shortcuts.forks)
-        self._kept[key] = Kept(new_tokens, frozenset(wanted), runs, size_of(both))
-        self._let_go(key)
-        return runs
+        return Recorded(new_tokens, frozenset(wanted), runs, size_of(both))
+
+    def _told(self, pairs: Pairs, chunk: Chunk, forced: bool) -> list[object]:
+        """What tells a chunk's runs from all others of this model, as plain data."""
+        shortcuts = self.shortcuts
+        return [
+            chunk.clean.tolist(),
+            chunk.corrupt.tolist(),
+            chunk.answers(max(len(p.answer) for p in chunk.pairs)).tolist() if forced else None,
+            self.columns(pairs).ids.tolist(),
+            [shortcuts.forks, shortcuts.trims, len(shortcuts.fused)],
+        ]
 
     def _let_go(self, newest: tuple[str, int, bool]) -> None:
         """Drops what was used longest ago until the rest is within its share of the budget."""

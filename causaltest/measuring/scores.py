@@ -30,12 +30,6 @@ def tokens_needed(metric: Metric, pairs: Sequence[TokenPair], *, both: bool = Fa
     return 1
 
 
-def reads_generated(metric: Metric) -> bool:
-    """Whether a metric reads text that is not known before. A known answer is given greedily exactly where each
-    of its tokens is the likeliest after those before it, so that one forward over all of them says as much."""
-    return metric.name == "exact_match"
-
-
 def chooses_tokens(metric: Metric) -> bool:
     """Whether a metric reads generated tokens, and not logits of its own."""
     return metric.name in ("accuracy", "exact_match")

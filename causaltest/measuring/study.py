@@ -19,6 +19,7 @@ from causaltest.effect import Controls, Effect, Elsewhere, FullComponent, Positi
 from causaltest.errors import MeasurementError
 from causaltest.measuring.arms import Arm, Vectors
 from causaltest.measuring.batch import Batch, Readings
+from causaltest.measuring.chunk_runs import SIDES, Side
 from causaltest.measuring.controls import everywhere, refuse_alike, refuse_late_steps, self_patch
 from causaltest.measuring.edges import received
 from causaltest.measuring.eligibility import reasons
@@ -26,8 +27,7 @@ from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
 from causaltest.measuring.patches import refuse_overlap
 from causaltest.measuring.positions import layout
-from causaltest.measuring.references import SIDES, Side
-from causaltest.measuring.scores import reads_generated, tokens_needed
+from causaltest.measuring.scores import tokens_needed
 from causaltest.measuring.sites import Sites
 from causaltest.measuring.trajectory import not_finite
 
@@ -55,14 +55,6 @@ def key_of(patched: Patched, role: str) -> tuple[object, ...]:
 
 def named(patching: Patching) -> str:
     return patching.site
-
-
-def generates(experiment: Experiment) -> bool:
-    """Whether an experiment needs tokens that are not known before: it reads them, or patches where they stand."""
-    sites = experiment.patching.sites
-    late = any(max(site.position.numbers) > 0 for site in sites if site.position.kind == "step")
-    # Another answer than the clean one is given by no run that the clean one is put to.
-    return late or experiment.checks.both_right or reads_generated(experiment.checks.rule(experiment.metric))
 
 
 class Study:

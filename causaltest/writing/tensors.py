@@ -1,25 +1,16 @@
-"""Tensors: named lists of numbers beside a text, in one safetensors file. No numpy, and no pickle.
-
-Eight bytes that say how long the header is, a header in JSON that says where each array lies, and the numbers
-(https://github.com/huggingface/safetensors, "Format"). Any reader of safetensors opens it; one text and the same
-arrays give the same bytes, which the library's own writer does not promise for more than one entry of metadata.
-"""
+"""Tensors: named lists of numbers beside a text, in one safetensors file. No numpy, and no pickle."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from causaltest.errors import RecordError
+from causaltest.writing.raw_tensors import Damaged, Raw, raw_from_bytes, raw_to_pieces
 
-METADATA, TEXT, CHECKSUM = "__metadata__", "causaltest", "sha256"
-LARGEST_HEADER_BYTES = 1 << 28
-ITEM_BYTES, ALIGNMENT = 8, 8
+INSTEAD = "Take the committed one (git checkout), or delete it and measure it again with --causal-save."
 
 
 @dataclass(frozen=True)
@@ -32,17 +23,7 @@ class Tensors:
 
 def tensors_to_bytes(tensors: Tensors) -> bytes:
     """The file as bytes."""
-    numbers = {name: bytes_of(values) for name, values in sorted(tensors.arrays.items())}
-    body = b"".join(numbers.values())
-    header: dict[str, Any] = {METADATA: {TEXT: tensors.text, CHECKSUM: checksum(tensors.text, body)}}
-    start = 0
-    for name, data in numbers.items():
-        stop = start + len(data)
-        header[name] = {"dtype": "F64", "shape": [len(data) // ITEM_BYTES], "data_offsets": [start, stop]}
-        start = stop
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % ALIGNMENT)
-    return len(head).to_bytes(8, "little") + head + body
+    return b"".join(raw_to_pieces(tensors.text, doubles(tensors.arrays)))
 
 
 def tensors_from_bytes(data: bytes, what: str) -> Tensors:
@@ -50,54 +31,26 @@ def tensors_from_bytes(data: bytes, what: str) -> Tensors:
 
     Raises RecordError for anything that `tensors_to_bytes` has not written: damaged, cut off, or another's file.
     """
-    header, body = taken_apart(data, what)
-    metadata = header.pop(METADATA, None)
-    if not isinstance(metadata, dict) or not isinstance(text := metadata.get(TEXT), str):
-        raise RecordError(f"{what} is a safetensors file of something else, and holds no claims of causaltest.")
-    if metadata.get(CHECKSUM) != checksum(text, body):
-        raise RecordError(f"{what} is damaged: its checksum does not hold. {INSTEAD}")
-    arrays, start = {}, 0
-    for name, entry in header.items():
-        arrays[name], start = array_at(start, name, entry, body, what)
-    if start != len(body):
-        raise RecordError(f"{what} is damaged: numbers belong to no array. {INSTEAD}")
-    return Tensors(text, arrays)
-
-
-INSTEAD = "Take the committed one (git checkout), or delete it and measure it again with --causal-save."
-
-
-def taken_apart(data: bytes, what: str) -> tuple[dict[str, Any], bytes]:
-    """The header, and the numbers behind it."""
     if data.startswith(b"version https://git-lfs"):
         raise RecordError(f"{what} is a pointer of Git LFS, and the file itself is not here: run `git lfs pull`.")
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 0 < length <= min(len(data) - 8, LARGEST_HEADER_BYTES):
-        raise RecordError(f"{what} is no safetensors file, or was cut off. {INSTEAD}")
     try:
-        header = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError):
-        raise RecordError(f"{what} is no safetensors file: its header is no JSON. {INSTEAD}") from None
-    if not isinstance(header, dict):
-        raise RecordError(f"{what} is no safetensors file: its header is no object. {INSTEAD}")
-    return header, data[8 + length :]
+        text, arrays = raw_from_bytes(data)
+        return Tensors(text, floats_of(arrays))
+    except Damaged as damaged:
+        raise RecordError(f"{what} holds no claims of causaltest that could be read: {damaged}. {INSTEAD}") from None
 
 
-def array_at(start: int, name: str, entry: Any, body: bytes, what: str) -> tuple[tuple[float, ...], int]:
-    """One array, which begins where the one before it has ended; and where it ends."""
-    try:
-        dtype, (length,), (given, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        whole = dtype == "F64" and given == start and stop == start + ITEM_BYTES * length <= len(body)
-        if not whole or type(length) is not int or length < 0:
-            raise ValueError
-    except (KeyError, TypeError, ValueError):
-        raise RecordError(f"{what} is damaged: its array {name!r} is not where it should be. {INSTEAD}") from None
-    return numbers_of(body[start:stop]), stop
+def doubles(arrays: Mapping[str, Sequence[float]]) -> dict[str, Raw]:
+    """Numbers as they lie in a file."""
+    return {name: Raw("F64", (len(values),), bytes_of(values)) for name, values in arrays.items()}
 
 
-def checksum(text: str, body: bytes) -> str:
-    """SHA-256 of the text's own SHA-256 and the numbers."""
-    return hashlib.sha256(hashlib.sha256(text.encode(errors="surrogatepass")).digest() + body).hexdigest()
+def floats_of(arrays: Mapping[str, Raw]) -> dict[str, tuple[float, ...]]:
+    """The inverse of `doubles`. Raises Damaged for numbers of another kind."""
+    odd = next((name for name, raw in arrays.items() if raw.dtype != "F64" or len(raw.shape) != 1), None)
+    if odd is not None:
+        raise Damaged(f"its array {odd!r} is no list of doubles")
+    return {name: numbers_of(raw.data) for name, raw in arrays.items()}
 
 
 def bytes_of(values: Sequence[float]) -> bytes:
@@ -105,8 +58,8 @@ def bytes_of(values: Sequence[float]) -> bytes:
     return swapped(array("d", values)).tobytes()
 
 
-def numbers_of(data: bytes) -> tuple[float, ...]:
-    return tuple(swapped(array("d", data)))
+def numbers_of(data: bytes | bytearray | memoryview) -> tuple[float, ...]:
+    return tuple(swapped(array("d", bytes(data))))
 
 
 def swapped(numbers: array[float]) -> array[float]:

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from causaltest import Lab, Pair, Pairs
+from causaltest.asking.company import generates
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.measuring.backend import ModelBackend, open_backend
 from causaltest.measuring.batch import Batch
@@ -35,7 +36,7 @@ from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.planner import Limits
 from causaltest.measuring.references import References
 from causaltest.measuring.sites import Sites
-from causaltest.measuring.study import Study, generates
+from causaltest.measuring.study import Study
 from causaltest.organisms import ducks as ducks_organism
 
 torch.set_num_threads(1)

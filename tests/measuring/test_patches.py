@@ -11,9 +11,9 @@ from causaltest.asking.sites import embed, k, neuron, q, resid_mid, resid_pre
 from causaltest.errors import MeasurementError
 from causaltest.measuring import patches
 from causaltest.measuring.arms import Vectors
+from causaltest.measuring.chunk_runs import ChunkRuns
 from causaltest.measuring.patches import Where
 from causaltest.measuring.planner import EMBEDDING
-from causaltest.measuring.references import ChunkRuns
 from causaltest.measuring.trajectory import Run
 
 

@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is_measured_and_stay
     file.write_bytes(b"not a baseline")
     result = run(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *baseline.safetensors is no safetensors file*--causal-save*"])
+    result.stderr.fnmatch_lines(["ERROR: *baseline.safetensors holds no claims*no safetensors file*--causal-save*"])
     assert file.read_bytes() == b"not a baseline"
 
 

@@ -1,6 +1,6 @@
 """The table of clean runs: what was given, what may be wrong, and the tokens that the model sees."""
 
-from causaltest.measuring.clean_runs import CleanRun, CleanRuns
+from causaltest.clean_runs import CleanRun, CleanRuns
 
 
 def a_run(n, tokens=("<s>", "The", "cat"), **changes):

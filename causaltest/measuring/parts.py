@@ -1,0 +1,125 @@
+"""Parts: what the tasks of a plan have read, kept in the store until the plan is at its end.
+
+A run that is interrupted loses what it has not kept, about a second's work; the next one reads the parts, and runs the
+tasks that are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+
+from causaltest import errors
+from causaltest.asking.experiment import canonical_metric
+from causaltest.asking.metrics import Metric
+from causaltest.errors import CausaltestError
+from causaltest.measuring.batch import Readings, Task
+from causaltest.measuring.kept_runs import raw_of, tensor_of
+from causaltest.store.entry import Entry
+from causaltest.store.kept import Kept
+from causaltest.writing.raw_tensors import Raw
+
+KIND = "parts"
+EVERY_S = 1.0
+
+
+class Parts:
+    """The tasks of one plan that were run."""
+
+    def __init__(self, kept: Kept, plan: Any) -> None:
+        self._kept, self._plan = kept, plan
+        self._new: dict[Task, Readings] = {}
+        self._written = 0
+        self._last = time.monotonic()
+
+    def read(self, tasks: Collection[Task]) -> dict[Task, Readings]:
+        """What was kept of an earlier run of this plan."""
+        known: dict[Task, Readings] = {}
+        while (entry := self._kept.get(KIND, [self._plan, self._written])) is not None:
+            self._written += 1
+            for n, place in enumerate(entry.said["tasks"]):
+                task = Task(*place)
+                if task in tasks:
+                    known[task] = readings_of(entry, f"{n}/", entry.said["readings"][n])
+        return known
+
+    def ran(self, task: Task, readings: Readings) -> None:
+        """Keeps what a task has read, together with others that took about a second."""
+        self._new[task] = readings
+        if time.monotonic() - self._last >= EVERY_S:
+            self._write()
+
+    def done(self) -> None:
+        """The plan is at its end: once its effects are kept, its parts are not needed."""
+        self._kept.passing.extend([(KIND, [self._plan, n]) for n in range(self._written)])
+
+    def _write(self) -> None:
+        said: dict[str, Any] = {"tasks": [], "readings": []}
+        arrays: dict[str, Raw] = {}
+        for n, (task, readings) in enumerate(self._new.items()):
+            said["tasks"].append([task.chunk, task.first, task.last])
+            said["readings"].append(written(readings, f"{n}/", arrays))
+        self._kept.put(KIND, [self._plan, self._written], Entry(said, arrays))
+        self._written += 1
+        self._new, self._last = {}, time.monotonic()
+
+
+def written(readings: Readings, prefix: str, arrays: dict[str, Raw]) -> dict[str, Any]:
+    """What can be said of readings in JSON; their numbers go to `arrays`."""
+
+    def kept(name: str, values: Any) -> str:
+        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+        arrays[f"{prefix}{name}"] = raw_of(tensor)
+        return name
+
+    return {
+        "scores": [
+            [arm, plain(metric), kept(f"scores/{n}", v)] for n, ((arm, metric), v) in enumerate(readings.scores.items())
+        ],
+        "owned": [[plain(metric), kept(f"owned/{n}", v)] for n, (metric, v) in enumerate(readings.owned.items())],
+        "refused": [
+            [arm, plain(metric), type(error).__name__, str(error)] for (arm, metric), error in readings.refused.items()
+        ],
+        "ran": [[arm, kept(f"ran/{arm}", np.concatenate(waves))] for arm, waves in readings.ran.items()],
+        **{
+            name: [[key, kept(f"{name}/{key}", v)] for key, v in getattr(readings, name).items()]
+            for name in ("finite", "logits", "distances", "missed")
+        },
+    }
+
+
+def readings_of(entry: Entry, prefix: str, said: Any) -> Readings:
+    """The inverse of `written`."""
+
+    def tensor(name: str) -> torch.Tensor:
+        return tensor_of(entry.arrays[f"{prefix}{name}"], torch.device("cpu"))
+
+    return Readings(
+        scores={(arm, metric_of(metric)): tensor(name).numpy() for arm, metric, name in said["scores"]},
+        owned={metric_of(metric): tensor(name).numpy() for metric, name in said["owned"]},
+        refused={(arm, metric_of(metric)): error_of(kind, text) for arm, metric, kind, text in said["refused"]},
+        ran={arm: [tensor(name).numpy()] for arm, name in said["ran"]},
+        finite={arm: tensor(name).numpy() for arm, name in said["finite"]},
+        logits={arm: tensor(name) for arm, name in said["logits"]},
+        distances={n: tensor(name).numpy() for n, name in said["distances"]},
+        missed={n: tensor(name).numpy() for n, name in said["missed"]},
+    )
+
+
+def plain(metric: Metric) -> dict[str, Any]:
+    return canonical_metric(metric) | {"kind": metric.kind}
+
+
+def metric_of(said: dict[str, Any]) -> Metric:
+    """The inverse of `plain`."""
+    span = said["range"]
+    return Metric(**{**said, "range": None if span is None else (float(span[0]), float(span[1]))})
+
+
+def error_of(kind: str, text: str) -> CausaltestError:
+    made: CausaltestError = getattr(errors, kind)(text)
+    return made

@@ -1,0 +1,254 @@
+"""Stored: a backend that answers from the store, and opens the model only for what is not there.
+
+measure -> what this process knows -> the store -> alone with the plan: the store again -> the model -> the store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from causaltest.asking.company import company
+from causaltest.asking.costs import Cost
+from causaltest.asking.experiment import Experiment, Patching, canonical_metric, canonical_site
+from causaltest.asking.metrics import Metric, accuracy
+from causaltest.asking.pairs import Pairs
+from causaltest.asking.positions import Position
+from causaltest.asking.settings import Settings
+from causaltest.asking.sites import Site
+from causaltest.clean_runs import CleanRuns
+from causaltest.effect import Effect, SelfPatch
+from causaltest.errors import CausaltestError, RecordError
+from causaltest.store.answers import (
+    ANSWERS,
+    clean_of,
+    effect_of,
+    map_of,
+    plain_clean,
+    plain_effect,
+    plain_error,
+    plain_map,
+    read,
+    written,
+)
+from causaltest.store.entry import Entry
+from causaltest.store.folder import Store
+from causaltest.store.kept import Kept
+from causaltest.store.surroundings import surroundings_of
+from causaltest.sweep import SweepMap
+from causaltest.writing.plain_effects import number, whole
+from causaltest.writing.raw_tensors import Damaged
+
+if TYPE_CHECKING:
+    from causaltest.asking.lab import Backend
+
+T = TypeVar("T")
+EFFECT, PLAN, ANSWER = "effects", "plans", "answers"
+
+
+class Stored:
+    """The backend of a model by name. Raises ModelError, from whatever is asked first, when it cannot be opened."""
+
+    def __init__(self, name: str, settings: Settings, store: Store, opened: Callable[[Kept | None], Backend]) -> None:
+        """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
+        self.store = store
+        self._name, self._settings, self._open = name, settings, opened
+        self._inner: Backend | None = None
+        self._kept: Kept | None = None
+        self._expected: dict[str, Experiment] = {}
+        self._answers: dict[str, Effect | CausaltestError] = {}
+        self.answered = 0
+        """How many answers came from the store."""
+
+    @property
+    def model(self) -> str:
+        return self._name
+
+    @property
+    def kept(self) -> Kept | None:
+        """The store under this model's keys; None while its files do not say which model it is."""
+        if self._kept is None:
+            try:
+                self._kept = Kept(self.store, surroundings_of(self._name, self._settings))
+            except RecordError:
+                return None
+        return self._kept
+
+    @property
+    def inner(self) -> Backend:
+        """The backend that measures; the model is opened here."""
+        if self._inner is None:
+            self._inner = self._open(self.kept)
+        return self._inner
+
+    def expect(self, experiments: Iterable[Experiment]) -> None:
+        """Announces experiments; those that are not in the store are measured together."""
+        self._expected.update({e.digest: e for e in experiments})
+
+    def measure(self, experiment: Experiment) -> Effect:
+        """The effect of an experiment, with its controls."""
+        if self._look_up(experiment) is None:
+            self._measure(experiment)
+        answer = self._answers[experiment.digest]
+        if isinstance(answer, CausaltestError):
+            raise answer
+        return answer
+
+    def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
+        """What is known of an experiment, here or in the store."""
+        digest = experiment.digest
+        if digest not in self._answers:
+            found = self._read(EFFECT, experiment.canonical(), lambda plain: effect_of(plain, experiment))
+            if found is None:
+                return None
+            self._answers[digest] = found
+        return self._answers[digest]
+
+    def _measure(self, experiment: Experiment) -> None:
+        """Measures an experiment, and with it all expected ones like it that the store lacks."""
+        kept = self.kept
+        if kept is None:
+            self.inner.expect(self._expected.values())
+            self._answers[experiment.digest] = answered(lambda: self.inner.measure(experiment))
+            return
+        alike = [e for e in self._expected.values() if company(e) == company(experiment)]
+        if experiment.digest not in self._expected:
+            # In their company it would change the shapes of their forwards, and with them the last bits.
+            alike = [experiment]
+        plan = [*map(str, company(experiment)), experiment.digest if len(alike) == 1 else ""]
+        with kept.alone(PLAN, plan):
+            # Somebody else may have measured them while this process waited.
+            missing = [e for e in alike if self._look_up(e) is None]
+            if experiment not in missing:
+                return
+            missing = self._begun(kept, plan, alike, missing)
+            kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
+            self._ask(missing)
+            for one in missing:
+                self._keep(kept, EFFECT, one.canonical(), self._answers[one.digest])
+            kept.drop(PLAN, plan)
+            kept.let_go()
+
+    def _begun(self, kept: Kept, plan: object, alike: list[Experiment], missing: list[Experiment]) -> list[Experiment]:
+        """What an interrupted run was measuring together, so that this one gives the same to the last bit."""
+        entry, by_digest = kept.get(PLAN, plan), {e.digest: e for e in alike}
+        members = [] if entry is None else entry.said.get("members", [])
+        begun = [by_digest[digest] for digest in members if digest in by_digest]
+        return begun if begun and len(begun) == len(members) and set(missing) <= set(begun) else missing
+
+    def _ask(self, experiments: list[Experiment]) -> None:
+        """Has experiments measured, in one plan."""
+        self.inner.expect(experiments)
+        for one in experiments:
+            self._answers[one.digest] = answered(partial(self.inner.measure, one))
+
+    def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
+        """One estimate per cell, without controls."""
+        of = ["sweep", [cell.canonical() for cell in cells], list(rows), list(columns)]
+        return self._answer(of, lambda b: b.sweep(cells, rows, columns), plain_map, lambda plain: map_of(plain, cells))
+
+    def spread(self, site: Site, pairs: Pairs) -> Site:
+        """A sweep's site with `every()` spelled out as indices of the prompts' common length."""
+        return self._answer(
+            ["spread", canonical_site(site), pairs.digest],
+            lambda b: b.spread(site, pairs),
+            lambda found: {"tokens": len(found.position.numbers) if found != site else None},
+            lambda plain: site if plain["tokens"] is None else spelled_out(site, whole(plain["tokens"])),
+        )
+
+    def moved(self, patching: Patching) -> SelfPatch:
+        """How far a patch moves any answer logit, against the same run unpatched."""
+        asked = Experiment(patching, "change", accuracy, controls=False, placebo_draws=0).canonical()
+        return self._answer(
+            ["moved", asked],
+            lambda b: b.moved(patching),
+            lambda own: {"moved": float(own.moved), "tolerance": float(own.tolerance)},
+            lambda plain: SelfPatch(number(plain["moved"]), number(plain["tolerance"])),
+        )
+
+    def clean(self, pairs: Pairs, rule: Metric = accuracy, both_right: bool = False) -> CleanRuns:
+        """Both unpatched runs of every pair, and which count by a right-or-wrong metric's rule."""
+        of = ["clean", pairs.digest, canonical_metric(rule), both_right]
+        return self._answer(of, lambda b: b.clean(pairs, rule, both_right), plain_clean, clean_of)
+
+    def patched_runs(self, experiments: Sequence[Experiment]) -> int:
+        """How many patched runs experiments on one set of pairs take in one plan; nothing is run."""
+        return self._answer(
+            ["patched runs", sorted(e.digest for e in experiments)],
+            lambda b: b.patched_runs(experiments),
+            lambda count: {"runs": count},
+            lambda plain: whole(plain["runs"]),
+        )
+
+    def card(self, text: str | None) -> Any:
+        """The model as a page to look at."""
+        return self.inner.card(text)
+
+    def cost(self) -> Cost:
+        """What measuring all expected experiments takes that the store lacks."""
+        self.inner.expect([e for e in self._expected.values() if self._look_up(e) is None])
+        return self.inner.cost()
+
+    def counted(self) -> dict[str, int]:
+        """What was computed so far, and how many answers came from the store."""
+        return {**({} if self._inner is None else self._inner.counted()), "stored": self.answered}
+
+    def _answer(
+        self,
+        of: list[Any],
+        ask: Callable[[Backend], T],
+        encode: Callable[[T], Mapping[str, Any]],
+        decode: Callable[[Mapping[str, Any]], T],
+    ) -> T:
+        """The answer to a question of plain data, from the store or from the model."""
+        found = self._read(ANSWER, of, decode)
+        if found is None:
+            kept = self.kept
+            if kept is None:
+                return ask(self.inner)
+            with kept.alone(ANSWER, of):
+                found = self._read(ANSWER, of, decode)
+                if found is None:
+                    found = answered(lambda: ask(self.inner))
+                    self._keep(kept, ANSWER, of, found, encode)
+                    kept.let_go()
+        if isinstance(found, CausaltestError):
+            raise found
+        return found
+
+    def _read(self, kind: str, of: Any, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
+        entry = None if self.kept is None else self.kept.get(kind, of)
+        if entry is None or self.kept is None:
+            return None
+        try:
+            found = read(entry, decode)
+        except Damaged as damaged:
+            self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
+            return None
+        self.answered += 1
+        return found
+
+    def _keep(
+        self, kept: Kept, kind: str, of: Any, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
+    ) -> None:
+        """Keeps an answer, unless the model that gave it is another than its files now say."""
+        if isinstance(found, CausaltestError):
+            kept.put(kind, of, written(plain_error(found)))
+            return
+        kept.put(kind, of, written(encode(found)))
+
+
+def answered(ask: Callable[[], T]) -> T | CausaltestError:
+    """What is answered, an error that says something of the question included. Raises every other."""
+    try:
+        return ask()
+    except CausaltestError as error:
+        if type(error).__name__ not in ANSWERS:
+            raise
+        return error
+
+
+def spelled_out(site: Site, tokens: int) -> Site:
+    return replace(site, position=Position("index", tuple(range(tokens))))
