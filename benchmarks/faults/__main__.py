@@ -1,4 +1,4 @@
-"""`python -m benchmarks.faults [NAME ...]`: runs faults in their long form, and writes the table of docs/reliability.md.
+"""`python -m benchmarks.faults [NAME ...]`: runs faults in their long form, and writes the table of reliability.md.
 
 Each is kept when it is done, so that it can be run again without the others. A module of this package named NAME has
 `run() -> Sequence[Result]`.

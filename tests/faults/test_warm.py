@@ -22,21 +22,13 @@ def test_total(lab, layer):
     pairs = ducks.twins(sentence=1, clusters=12, per_cluster=2, seed=7)
     return lab.denoise(pairs, at=resid_post(layer, thought(0))).recovery(accuracy)
 """
-WATCHED = "import sys, pytest; s = pytest.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(s)"  # noqa: E501
+WATCHED = "import sys, pytest; s = pytest.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(s)"
 
 
 def run(folder: Path, store: Path) -> tuple[str, dict]:
     report = folder / "report.json"
-    words = [
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--causal-cache-dir",
-        str(store),
-        "--causal-json",
-        str(report),
-        str(folder),
-    ]
+    words = ["-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    words += [f"--causal-cache-dir={store}", f"--causal-json={report}", str(folder)]
     environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     environment["CAUSALTEST_CACHE_DIR"] = str(folder / "cache")
     ran = subprocess.run([sys.executable, "-c", WATCHED, *words], capture_output=True, text=True, env=environment)
