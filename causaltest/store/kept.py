@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from causaltest.store.entry import Entry
@@ -30,7 +30,8 @@ class Kept:
         return self.store.get(kind, self.key(kind, of))
 
     def put(self, kind: str, of: Any, entry: Entry, *, lasting: bool = True) -> bool:
-        return self.store.put(kind, self.key(kind, of), entry, lasting=lasting)
+        about = str(self.surroundings.plain["called"])
+        return self.store.put(kind, self.key(kind, of), replace(entry, about=about), lasting=lasting)
 
     def drop(self, kind: str, of: Any) -> None:
         self.store.drop(kind, self.key(kind, of))
