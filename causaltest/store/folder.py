@@ -1,7 +1,7 @@
 """Store: a folder in which what was measured lies under keys that name everything that could change it.
 
 <kind>/<first two digits>/<key>.safetensors   an entry
-locks/<kind>-<first two digits>               held while an entry of these digits is computed
+locks/<kind>-<first three digits>             held while an entry of these digits is computed
 damaged/                                      entries that were not as they were written, set aside
 
 An entry is written to a temporary file and renamed, so that it is there whole or not at all; it is verified whenever
@@ -101,7 +101,7 @@ class Store:
         from filelock import FileLock  # late: nobody who only reads waits for its import
 
         place = self.folder / LOCKS
-        file = place / f"{kind}-{key[:2]}"
+        file = place / f"{kind}-{key[:3]}"
         lock = None
         with suppress(OSError, NotImplementedError):
             make_folder(place, self.folder)

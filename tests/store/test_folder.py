@@ -90,7 +90,7 @@ def test_an_entry_may_be_read_by_whom_the_umask_says(store):
         "ab": 0o775,
         f"{KEY}.safetensors": 0o664,
         "locks": 0o775,
-        "effects-ab": 0o664,
+        "effects-aba": 0o664,
     }
 
 
@@ -239,7 +239,7 @@ def test_a_lock_that_is_a_link_is_not_followed(store, tmp_path):
     target = tmp_path / "target"
     target.write_text("precious")
     (store.folder / "locks").mkdir(parents=True)
-    (store.folder / "locks" / "effects-ab").symlink_to(target)
+    (store.folder / "locks" / "effects-aba").symlink_to(target)
     with store.alone("effects", KEY):
         pass
     assert target.read_text() == "precious"
@@ -333,7 +333,7 @@ def test_a_lock_is_held_by_one_and_let_go_of_by_the_dead(store, tmp_path):
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
         from filelock import FileLock, Timeout
 
-        with pytest.raises(Timeout), FileLock(store.folder / "locks" / "effects-ab", timeout=0.05):
+        with pytest.raises(Timeout), FileLock(store.folder / "locks" / "effects-aba", timeout=0.05):
             pass
         process.kill()
         with store.alone("effects", KEY):
