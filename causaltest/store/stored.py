@@ -36,6 +36,7 @@ from causaltest.store.answers import (
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
 from causaltest.writing.canonical import digest_of
@@ -56,6 +57,8 @@ class Stored:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
+        place = settings.store
+        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._inner: Backend | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
@@ -91,16 +94,18 @@ class Stored:
         """Opens the model. Raises ModelError where its files are not those any more that the keys were made of."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if before is not None and now != before:
+        if before is not None and now is not None and now.model == before.model:
+            return opened
+        if before is not None and (now is None or "commit" not in now.model or self._answers or self._given["stored"]):
             raise ModelError(
                 f"The files of {self._name} changed while it was being opened, and what was read from the store was "
                 "measured before that. Run again."
             )
-        if before is None and now is not None:
-            # The first opening has downloaded them. What is measured from now on has a key.
-            self.kept = now
-            opened = self._open(now)
-        return opened
+        if now is None:
+            return opened
+        # The first opening has downloaded it, or the branch to which it has moved. It has a key from now on.
+        self.kept = now
+        return self._open(now)
 
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
@@ -110,7 +115,7 @@ class Stored:
 
     def _kept_now(self) -> Kept | None:
         try:
-            return Kept(self.store, surroundings_of(self._name, self._settings))
+            return Kept(self.store, surroundings_of(self._name, self._settings), shared=self._shared)
         except RecordError:
             return None
 

@@ -221,6 +221,26 @@ def test_a_model_whose_files_change_while_it_is_opened_is_not_measured(tmp_path,
         stored.measure(experiment(1))
 
 
+def test_a_branch_that_moves_while_it_is_opened_is_measured_where_it_is_then(tmp_path, monkeypatch):
+    made, kepts = iter(["before", "after", "after"]), []
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made), "commit"))
+    stored = Stored(NAME, Settings(), Store(tmp_path), lambda kept: kepts.append(kept) or Fake())
+    assert stored.measure(experiment(1)).estimate == 1.0
+    assert [kept.model["commit"] for kept in kepts] == ["before", "after"]
+    again = Stored(NAME, Settings(), Store(tmp_path), lambda kept: kepts.append(kept) or Fake())
+    assert again.measure(experiment(1)).estimate == 1.0 and len(kepts) == 2, "it was kept under where it is"
+
+
+def test_a_branch_that_moves_after_something_was_read_of_it_is_not_measured(tmp_path, monkeypatch):
+    made = iter(["before", "before", "before", "after"])
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made), "commit"))
+    Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake()).measure(experiment(1))
+    stored = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
+    assert stored.measure(experiment(1)).estimate == 1.0
+    with pytest.raises(ModelError, match="read from the store was measured before that"):
+        stored.measure(experiment(2))
+
+
 def test_what_is_measured_of_a_model_that_was_just_downloaded_is_kept(tmp_path, monkeypatch):
     downloads, fakes = [], []
 
@@ -255,10 +275,10 @@ def test_a_model_that_no_file_identifies_is_measured_and_not_kept(tmp_path, monk
     assert not (tmp_path / "store").exists() and stored.counted()["anew"] == 2
 
 
-def surrounded(weights: str):
+def surrounded(of: str, kind: str = "weights"):
     from causaltest.store.surroundings import Surroundings
 
-    return Surroundings({"weights": weights})
+    return Surroundings({"model": {kind: of}})
 
 
 def test_every_other_question_is_answered_from_the_store_too(opened):
