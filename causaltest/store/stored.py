@@ -94,18 +94,16 @@ class Stored:
         """Opens the model. Raises ModelError where its files are not those any more that the keys were made of."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if before is not None and now is not None and now.model == before.model:
-            return opened
-        if before is not None and (now is None or "commit" not in now.model or self._answers or self._given["stored"]):
+        if before is not None and (now is None or now.model != before.model):
             raise ModelError(
                 f"The files of {self._name} changed while it was being opened, and what was read from the store was "
                 "measured before that. Run again."
             )
-        if now is None:
-            return opened
-        # The first opening has downloaded it, or the branch to which it has moved. It has a key from now on.
-        self.kept = now
-        return self._open(now)
+        if before is None and now is not None:
+            # The first opening has downloaded them. What is measured from now on has a key.
+            self.kept = now
+            opened = self._open(now)
+        return opened
 
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""

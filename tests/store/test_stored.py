@@ -213,32 +213,13 @@ def test_a_model_that_cannot_be_opened_is_tried_once_and_leaves_no_plan(tmp_path
     assert tried == [1] and not list((tmp_path / "store").rglob("*.safetensors"))
 
 
-def test_a_model_whose_files_change_while_it_is_opened_is_not_measured(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["weights", "commit"])
+def test_a_model_whose_files_change_while_it_is_opened_is_not_measured(tmp_path, monkeypatch, kind):
     made = iter(["before", "after"])
-    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made)))
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made), kind))
     stored = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
     with pytest.raises(ModelError, match="changed while it was being opened"):
         stored.measure(experiment(1))
-
-
-def test_a_branch_that_moves_while_it_is_opened_is_measured_where_it_is_then(tmp_path, monkeypatch):
-    made, kepts = iter(["before", "after", "after"]), []
-    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made), "commit"))
-    stored = Stored(NAME, Settings(), Store(tmp_path), lambda kept: kepts.append(kept) or Fake())
-    assert stored.measure(experiment(1)).estimate == 1.0
-    assert [kept.model["commit"] for kept in kepts] == ["before", "after"]
-    again = Stored(NAME, Settings(), Store(tmp_path), lambda kept: kepts.append(kept) or Fake())
-    assert again.measure(experiment(1)).estimate == 1.0 and len(kepts) == 2, "it was kept under where it is"
-
-
-def test_a_branch_that_moves_after_something_was_read_of_it_is_not_measured(tmp_path, monkeypatch):
-    made = iter(["before", "before", "before", "after"])
-    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made), "commit"))
-    Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake()).measure(experiment(1))
-    stored = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
-    assert stored.measure(experiment(1)).estimate == 1.0
-    with pytest.raises(ModelError, match="read from the store was measured before that"):
-        stored.measure(experiment(2))
 
 
 def test_what_is_measured_of_a_model_that_was_just_downloaded_is_kept(tmp_path, monkeypatch):
