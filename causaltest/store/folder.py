@@ -58,7 +58,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:
-            self.tell(f"some {kind} in {self.folder} cannot be read ({why(error)}), so they are measured again")
+            self.tell(f"{self.folder} cannot be read ({why(error)}), so what it may hold is measured again")
             return None
         except Damaged as damaged:
             self.set_aside(kind, key, str(damaged), status)
@@ -123,14 +123,14 @@ class Store:
     def set_aside(self, kind: str, key: str, why: str, read: os.stat_result | None = None) -> None:
         """Moves an entry out of the way, where a person can look at it; but not if it is another than was `read`."""
         file = self.file(kind, key)
-        told = f"{file.name} in {file.parent} is damaged ({why}), so it is measured again"
+        told = f"{kind}/{key[:2]}/{file.name} in {self.folder} was damaged ({why}): it is measured again"
         with suppress(OSError):
             refuse_links(file.parent, self.folder)
             now = file.lstat()
             if read is not None and (now.st_ino, now.st_mtime_ns) != (read.st_ino, read.st_mtime_ns):
                 # Another process has found the same, and has measured it by now.
                 return
-            told += f"; what was there is now {self._moved(file, kind, key)}"
+            told += f", and set aside as {DAMAGED}/{self._moved(file, kind, key).name}"
         self.damaged.append(told)
         self._say(told)
 
