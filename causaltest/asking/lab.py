@@ -194,9 +194,10 @@ class Lab:
         """
         if self._of is not None:
             return self._of.expect(experiments)
+        experiments = list(experiments)
         self._expected += experiments
         if self._backend is not None:
-            self._backend.expect(self._expected)
+            self._backend.expect(experiments)
 
     def cost(self) -> Cost:
         """What measuring everything expected would take, before any of it runs."""
