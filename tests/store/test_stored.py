@@ -213,9 +213,10 @@ def test_a_model_that_cannot_be_opened_is_tried_once_and_leaves_no_plan(tmp_path
     assert tried == [1] and not list((tmp_path / "store").rglob("*.safetensors"))
 
 
-def test_a_model_whose_files_change_while_it_is_opened_is_not_measured(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["weights", "commit"])
+def test_a_model_whose_files_change_while_it_is_opened_is_not_measured(tmp_path, monkeypatch, kind):
     made = iter(["before", "after"])
-    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made)))
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made), kind))
     stored = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
     with pytest.raises(ModelError, match="changed while it was being opened"):
         stored.measure(experiment(1))
@@ -255,10 +256,10 @@ def test_a_model_that_no_file_identifies_is_measured_and_not_kept(tmp_path, monk
     assert not (tmp_path / "store").exists() and stored.counted()["anew"] == 2
 
 
-def surrounded(weights: str):
+def surrounded(of: str, kind: str = "weights"):
     from causaltest.store.surroundings import Surroundings
 
-    return Surroundings({"weights": weights})
+    return Surroundings({"model": {kind: of}})
 
 
 def test_every_other_question_is_answered_from_the_store_too(opened):
