@@ -62,6 +62,7 @@ class Stored:
         self._answers: dict[str, Effect | CausaltestError] = {}
         self._measured: set[str] = set()
         """What was measured by this process, and not read."""
+        self._has_read = False
         self._given = {"stored": 0, "anew": 0}
 
     @property
@@ -88,19 +89,19 @@ class Stored:
         return self._inner
 
     def _opened(self) -> Backend:
-        """Opens the model. Raises ModelError where its files are not those any more that the keys were made of."""
+        """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if before is not None and now != before:
+        if now == before:
+            return opened
+        if self._has_read:
             raise ModelError(
                 f"The files of {self._name} changed while it was being opened, and what was read from the store was "
                 "measured before that. Run again."
             )
-        if before is None and now is not None:
-            # The first opening has downloaded them. What is measured from now on has a key.
-            self.kept = now
-            opened = self._open(now)
-        return opened
+        # Opening it has downloaded them, or a newer commit of its branch: what is kept has another key.
+        self.kept = now
+        return self._open(now)
 
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
@@ -287,10 +288,12 @@ class Stored:
         if entry is None or self.kept is None:
             return None
         try:
-            return read(entry, decode)
+            found = read(entry, decode)
         except Damaged as damaged:
             self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
             return None
+        self._has_read = True
+        return found
 
     def _keep(
         self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
