@@ -103,6 +103,11 @@ class Stored:
         self.kept = now
         return self._open(now)
 
+    def _open_under(self, kept: Kept) -> bool:
+        """Opens the model; whether its keys are still these."""
+        _ = self.inner
+        return self.kept == kept
+
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
         if self.kept is None:
@@ -156,13 +161,16 @@ class Stored:
             if experiment not in missing:
                 return
             # A model that cannot be opened leaves no plan behind.
-            _ = self.inner
-            missing = self._begun(kept, plan, alike, missing)
-            kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
-            for one in self._together(missing, missing):
-                self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
-            kept.drop(PLAN, plan)
-            kept.let_go()
+            if self._open_under(kept):
+                missing = self._begun(kept, plan, alike, missing)
+                kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
+                for one in self._together(missing, missing):
+                    self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
+                kept.drop(PLAN, plan)
+                kept.let_go()
+                return
+        # Not within the lock: another plan's may lie in the same file.
+        self._measure(experiment)
 
     def _begun(self, kept: Kept, plan: object, alike: list[Experiment], missing: list[Experiment]) -> list[Experiment]:
         """What an interrupted run was measuring together, so that this one gives the same to the last bit."""
@@ -276,12 +284,15 @@ class Stored:
             return answered(partial(ask, self.inner))
         with kept.alone(ANSWER, question):
             found = self._read(ANSWER, question, decode)
-            if found is None:
+            if found is not None:
+                return found
+            if self._open_under(kept):
                 found = answered(partial(ask, self.inner))
                 self._measured.add(question)
                 self._keep(kept, ANSWER, question, found, encode)
                 kept.let_go()
-        return found
+                return found
+        return self._answer_anew(question, ask, encode, decode)
 
     def _read(self, kind: str, of: str, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
         entry = None if self.kept is None else self.kept.get(kind, of)

@@ -32,7 +32,7 @@ def experiment(layer: int, pairs: Pairs = PAIRS) -> Experiment:
 
 
 def surrounded(weights: str) -> Surroundings:
-    return Surroundings({"weights": weights})
+    return Surroundings({"called": NAME, "weights": weights})
 
 
 class Fake:
