@@ -38,7 +38,7 @@ class Kept:
 
     def put(self, kind: str, of: Any, entry: Entry, *, lasting: bool = True) -> bool:
         """Keeps an entry; False where it cannot be, or once there are doubts."""
-        about = str(self.surroundings.plain["called"])
+        about = self._called
         return self.sure and self.store.put(kind, self.key(kind, of), replace(entry, about=about), lasting=lasting)
 
     def drop(self, kind: str, of: Any) -> None:
