@@ -33,6 +33,11 @@ class Room:
         self._end = 0
         self._full = False
 
+    def __del__(self) -> None:
+        # Without a warning that it was left open: nobody else has it.
+        if self._file is not None:
+            self._file.close()
+
     def hold(self, bytes: int) -> bool:
         """Whether so many more may be held in memory; they are counted if so."""
         fits = self.held + bytes <= self.bytes
