@@ -276,7 +276,7 @@ class Results:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
-        self.told.update({f"store: {value}": None for name, value in report.user_properties if name == TOLD})
+        self.told.update({str(value): None for name, value in report.user_properties if name == TOLD})
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -333,9 +333,10 @@ class Results:
         elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
         elif self.lines or self.said or self.told:
-            from causaltest.pytest_suite import write_summary
+            from causaltest.pytest_suite import told_lines, write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said, [*self.notes, *self.told])
+            notes = [*self.notes, *told_lines(list(self.told))]
+            write_summary(terminalreporter, self.lines.values(), self.said, notes)
 
 
 @pytest.fixture(scope="session")
