@@ -1,7 +1,7 @@
 """Store: a folder in which what was measured lies under keys that name everything that could change it.
 
 <kind>/<first two digits>/<key>.safetensors   an entry
-locks/<kind>-<first two digits>               held while an entry of these digits is computed
+locks/<kind>-<first three digits>             held while an entry of these digits is computed
 damaged/                                      entries that were not as they were written, set aside
 
 An entry is written to a temporary file and renamed, so that it is there whole or not at all; it is verified whenever
@@ -13,17 +13,20 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from causaltest.store.entry import Entry, entry_from_bytes, entry_to_pieces
+from causaltest.store.waiting import LONG_S, patiently, work_of
 from causaltest.writing.raw_tensors import Damaged
 
 SUFFIX = ".safetensors"
 KEY = re.compile(r"[0-9a-f]{64}")
 KIND = re.compile(r"[a-z]{1,16}")
 MOST_BYTES = 10 << 30
+LOCK_DIGITS = 3
+"""Digits of the keys that share a lock: few files, and who computes something else seldom waits."""
 
 
 class Store:
@@ -37,6 +40,8 @@ class Store:
         """A sentence for each entry that was set aside."""
         self.problems: list[str] = []
         """A sentence for each kind of thing that could not be kept."""
+        self.notice: Callable[[str], None] = lambda _: None
+        """Hears what is waited for, while it is."""
 
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, or one that is damaged, which is set aside."""
@@ -98,8 +103,9 @@ class Store:
         place = self.folder / "locks"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(place / f"{kind}-{key[:2]}", poll_interval=0.01)
-            lock.acquire()
+            # Two keys may share a file; who holds one of them already does not wait for themselves.
+            lock = FileLock(place / f"{kind}-{key[:LOCK_DIGITS]}", is_singleton=True)
+            self._waited(kind, patiently(lock, kind, self.notice))
         except (OSError, NotImplementedError):
             yield
             return
@@ -131,6 +137,10 @@ class Store:
             os.utime(file)
         except OSError:
             return
+
+    def _waited(self, kind: str, seconds: float) -> None:
+        if seconds >= LONG_S:
+            self.tell(f"waited {seconds:.0f} s for another process, which {work_of(kind)}")
 
     def tell(self, problem: str) -> None:
         if problem not in self.problems:
