@@ -246,6 +246,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.config.stash[SUITE].tell(item)
         if call.when == "call":
             item.config.stash[SUITE].note_searches(item)
+        from causaltest.pytest_workers import sendable
+
+        sendable(item.config, item.user_properties)
     return (yield)
 
 

@@ -3,6 +3,7 @@
 controller   ask: gives each worker of this machine a folder to tell it in
 worker       tell: when it has collected, and found claims
 controller   claim_files: when all have collected
+worker       sendable: makes what a test's report carries plain, as a scalar of numpy's would end the run
 
 Only a worker collects, so only it knows which tests are claims, whichever module their decorator comes from. Where
 nothing can be told, as by a worker of another machine, tests are handed out as if there were no claims.
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from causaltest.plain_numbers import plain_scalar
 
 TOLD_IN = "causaltest_told_in"
 """In what a worker is started with: the folder."""
@@ -59,6 +62,19 @@ def claim_files(config: pytest.Config) -> frozenset[str]:
         except (OSError, ValueError, TypeError):
             continue
     return frozenset(found)
+
+
+def sendable(config: pytest.Config, properties: list[tuple[str, object]]) -> None:
+    """Puts Python's own in place of scalars of numpy's, where the report has to travel."""
+    if hasattr(config, "workerinput"):
+        properties[:] = [(name, plain_or(value)) for name, value in properties]
+
+
+def plain_or(value: object) -> object:
+    try:
+        return plain_scalar(value)
+    except TypeError:
+        return value
 
 
 def file_of(nodeid: str) -> str:
