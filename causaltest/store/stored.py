@@ -36,6 +36,7 @@ from causaltest.store.answers import (
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
 from causaltest.writing.canonical import digest_of
@@ -56,12 +57,15 @@ class Stored:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
+        place = settings.store
+        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._inner: Backend | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
         self._measured: set[str] = set()
         """What was measured by this process, and not read."""
+        self._has_read = False
         self._given = {"stored": 0, "anew": 0}
 
     @property
@@ -88,19 +92,24 @@ class Stored:
         return self._inner
 
     def _opened(self) -> Backend:
-        """Opens the model. Raises ModelError where its files are not those any more that the keys were made of."""
+        """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if before is not None and now != before:
+        if now == before:
+            return opened
+        if self._has_read:
             raise ModelError(
                 f"The files of {self._name} changed while it was being opened, and what was read from the store was "
                 "measured before that. Run again."
             )
-        if before is None and now is not None:
-            # The first opening has downloaded them. What is measured from now on has a key.
-            self.kept = now
-            opened = self._open(now)
-        return opened
+        # Opening it has downloaded them, or a newer commit of its branch: what is kept has another key.
+        self.kept = now
+        return self._open(now)
+
+    def _open_under(self, kept: Kept) -> bool:
+        """Opens the model; whether its keys are still these."""
+        _ = self.inner
+        return self.kept == kept
 
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
@@ -110,7 +119,7 @@ class Stored:
 
     def _kept_now(self) -> Kept | None:
         try:
-            return Kept(self.store, surroundings_of(self._name, self._settings))
+            return Kept(self.store, surroundings_of(self._name, self._settings), shared=self._shared)
         except RecordError:
             return None
 
@@ -155,13 +164,16 @@ class Stored:
             if experiment not in missing:
                 return
             # A model that cannot be opened leaves no plan behind.
-            _ = self.inner
-            missing = self._begun(kept, plan, alike, missing)
-            kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
-            for one in self._together(missing, missing):
-                self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
-            kept.drop(PLAN, plan)
-            kept.let_go()
+            if self._open_under(kept):
+                missing = self._begun(kept, plan, alike, missing)
+                kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
+                for one in self._together(missing, missing):
+                    self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
+                kept.drop(PLAN, plan)
+                kept.let_go()
+                return
+        # Not within the lock: another plan's may lie in the same file.
+        self._measure(experiment)
 
     def _begun(self, kept: Kept, plan: object, alike: list[Experiment], missing: list[Experiment]) -> list[Experiment]:
         """What an interrupted run was measuring together, so that this one gives the same to the last bit."""
@@ -275,22 +287,27 @@ class Stored:
             return answered(partial(ask, self.inner))
         with kept.alone(ANSWER, question):
             found = self._read(ANSWER, question, decode)
-            if found is None:
+            if found is not None:
+                return found
+            if self._open_under(kept):
                 found = answered(partial(ask, self.inner))
                 self._measured.add(question)
                 self._keep(kept, ANSWER, question, found, encode)
                 kept.let_go()
-        return found
+                return found
+        return self._answer_anew(question, ask, encode, decode)
 
     def _read(self, kind: str, of: str, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
         entry = None if self.kept is None else self.kept.get(kind, of)
         if entry is None or self.kept is None:
             return None
         try:
-            return read(entry, decode)
+            found = read(entry, decode)
         except Damaged as damaged:
             self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
             return None
+        self._has_read = True
+        return found
 
     def _keep(
         self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
