@@ -46,7 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--causal-no-cache", action="store_true", help="measure everything, and keep nothing")
     group.addoption(
-        "--causal-cache-dir", metavar="FOLDER", help="where what was measured is kept (default: the user's cache)"
+        "--causal-cache-dir",
+        metavar="PLACE",
+        help="where what was measured is kept (default: the user's cache): a folder, or an address that several "
+        "machines share, such as s3://bucket/x or file:///mnt/share",
     )
     group.addoption(
         "--causal-cache-size",
@@ -125,6 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--causal-cache-size {config.getoption('causal_cache_size')} is no size; write 800MB, 4GB or a number of "
             "bytes, or 0 to keep nothing."
         )
+    check_place(config)
     check_power_options(config)
     if config.getoption("causal_register"):
         from causaltest.pytest_register import prepare
@@ -133,6 +137,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         check_baseline_options(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
+
+
+def check_place(config: pytest.Config) -> None:
+    """Raises UsageError for an address of a kind that nothing here can open."""
+    place = config.getoption("causal_cache_dir")
+    if place is None or "://" not in place:
+        return
+    from causaltest.errors import RecordError
+    from causaltest.store.address import check
+
+    try:
+        check(place)
+    except RecordError as error:
+        raise pytest.UsageError(f"--causal-cache-dir: {error}") from error
 
 
 def check_power_options(config: pytest.Config) -> None:
@@ -258,7 +276,7 @@ class Results:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
-        self.told.update({f"store: {value}": None for name, value in report.user_properties if name == TOLD})
+        self.told.update({str(value): None for name, value in report.user_properties if name == TOLD})
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -315,9 +333,10 @@ class Results:
         elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
         elif self.lines or self.said or self.told:
-            from causaltest.pytest_suite import write_summary
+            from causaltest.pytest_suite import told_lines, write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said, [*self.notes, *self.told])
+            notes = [*self.notes, *told_lines(list(self.told))]
+            write_summary(terminalreporter, self.lines.values(), self.said, notes)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 NO_STORE = "CAUSALTEST_NO_CACHE"
 """What does the same as --causal-no-cache."""
+MOST_TOLD = 10
+"""Sentences of stores that a report prints."""
 THE_ONE = "*"
 """In --causal-model, the one model that the claims name, whichever it is."""
 
@@ -582,6 +584,13 @@ def explain_comparison(op: str, left: object, right: object) -> list[str] | None
         verdict.reason,
         "exploratory: an assertion is not a registered claim",
     ]
+
+
+def told_lines(told: Sequence[str]) -> list[str]:
+    """What stores had to tell, a line each, as long as it is not very much of the same."""
+    more = len(told) - MOST_TOLD
+    rest = [f"store: and {more} more like these; causaltest cache verify reads all of it"] if more > 0 else []
+    return [*(f"store: {sentence}" for sentence in told[:MOST_TOLD]), *rest]
 
 
 def write_summary(

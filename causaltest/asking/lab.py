@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
@@ -140,7 +139,7 @@ class Lab:
         from causaltest.store.folder import Store  # late doors: docs/decisions/0002
         from causaltest.store.stored import Stored
 
-        store = Store(Path(place.address), most_bytes=place.most_bytes, hear=self._hear)
+        store = Store(place.folder, most_bytes=place.most_bytes, hear=self._hear)
         return Stored(self._name, self.settings, store, self._measuring)
 
     def _hear(self, sentence: str) -> None:

@@ -44,6 +44,13 @@ class Store:
 
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, or one that is damaged, which is set aside."""
+        entry = self.look_at(kind, key)
+        if entry is not None:
+            self._used(kind, key)
+        return entry
+
+    def look_at(self, kind: str, key: str) -> Entry | None:
+        """The same, without noting that it was used."""
         file = self.file(kind, key)
         status = None
         try:
@@ -54,17 +61,15 @@ class Store:
                     # Such a file is no larger than its reader's memory only by chance.
                     self.tell(f"some {kind} in {self.folder} are larger than {self._bound}, so they are not read")
                     return None
-                entry = entry_from_stream(stream, status.st_size, kind, key)
+                return entry_from_stream(stream, status.st_size, kind, key)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:
-            self.tell(f"some {kind} in {self.folder} cannot be read ({why(error)}), so they are measured again")
+            self.tell(f"{self.folder} cannot be read ({why(error)}), so what it may hold is measured again")
             return None
         except Damaged as damaged:
             self.set_aside(kind, key, str(damaged), status)
             return None
-        self.used(file, key)
-        return entry
 
     def put(self, kind: str, key: str, entry: Entry, *, lasting: bool = True) -> bool:
         """Keeps an entry in place of any other of its key; False where it is not kept, which is told.
@@ -123,14 +128,14 @@ class Store:
     def set_aside(self, kind: str, key: str, why: str, read: os.stat_result | None = None) -> None:
         """Moves an entry out of the way, where a person can look at it; but not if it is another than was `read`."""
         file = self.file(kind, key)
-        told = f"{file.name} in {file.parent} is damaged ({why}), so it is measured again"
+        told = f"{kind}/{key[:2]}/{file.name} in {self.folder} was damaged ({why}): it is measured again"
         with suppress(OSError):
             refuse_links(file.parent, self.folder)
             now = file.lstat()
             if read is not None and (now.st_ino, now.st_mtime_ns) != (read.st_ino, read.st_mtime_ns):
                 # Another process has found the same, and has measured it by now.
                 return
-            told += f"; what was there is now {self._moved(file, kind, key)}"
+            told += f", and set aside as {DAMAGED}/{self._moved(file, kind, key).name}"
         self.damaged.append(told)
         self._say(told)
 
@@ -145,11 +150,11 @@ class Store:
                 return aside
         raise FileExistsError(f"{folder} has {MOST_ASIDE} of {name}")
 
-    def used(self, file: Path, key: str) -> None:
+    def _used(self, kind: str, key: str) -> None:
         """Notes that an entry was used, so that it goes last."""
         self.room.used(key)
         with suppress(OSError, NotImplementedError):
-            os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            os.utime(self.file(kind, key), follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def tell(self, problem: str) -> None:
         """Says once what could not be done."""

@@ -36,6 +36,7 @@ from causaltest.store.answers import (
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
 from causaltest.writing.canonical import digest_of
@@ -56,6 +57,8 @@ class Stored:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
+        place = settings.store
+        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._inner: Backend | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
@@ -116,7 +119,7 @@ class Stored:
 
     def _kept_now(self) -> Kept | None:
         try:
-            return Kept(self.store, surroundings_of(self._name, self._settings))
+            return Kept(self.store, surroundings_of(self._name, self._settings), shared=self._shared)
         except RecordError:
             return None
 
