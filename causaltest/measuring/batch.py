@@ -211,11 +211,17 @@ class Batch:
         self.prepare()
         tasks = self.tasks(whole_chunks=arms is not None)
         known = {} if parts is None else parts.read(tasks)
-        for task in tasks:
-            if task not in known:
-                known[task] = self.run_task(task, tick, arms)
-                if parts is not None:
-                    parts.ran(task, known[task])
+        try:
+            for task in tasks:
+                if task not in known:
+                    known[task] = self.run_task(task, tick, arms)
+                    if parts is not None:
+                        parts.ran(task, known[task])
+        except BaseException:
+            # Ctrl-C too: what was run is not lost.
+            if parts is not None:
+                parts.flush()
+            raise
         if parts is not None:
             parts.done()
         return self.together(known)
