@@ -117,6 +117,12 @@ class Trials:
         self.folder, self.draws = folder, random.Random(f"kills {seed}")
         self.template = folder / "template"
         made(self.template)
+        # What the model proves of itself as it is loaded is remembered: it is not what is killed here.
+        self.whole(self.fresh())
+        for file in (self.folder / "trial" / "cache").glob("*"):
+            if file.name != "seen.jsonl" and not (self.template / "cache" / file.name).exists():
+                copied = shutil.copytree if file.is_dir() else shutil.copy
+                copied(file, self.template / "cache" / file.name)
         self.undisturbed = self.whole(self.fresh())
         self.report = told_by(self.folder / "trial")
         self.kills = self.late = self.wrong = 0
@@ -131,7 +137,7 @@ class Trials:
 
     def whole(self, place: Path, kill: Kill | None = None) -> Forked:
         """Runs the suite, to its end or to its kill."""
-        words = ["-q", "-p", "no:cacheprovider", "--rootdir=.", "--causal-json=report.json"]
+        words = ["-q", "-p", "no:cacheprovider", "--rootdir=.", "--causal-json=report.json", "--causal-memory=12MB"]
         words.append(f"--causal-cache-dir={place / 'store'}")
         environment = {**GIT, "CAUSALTEST_CACHE_DIR": str(place / "cache"), "CAUSALTEST_NO_CACHE": ""}
         return forked_pytest(words, place, environment, often_and_small, kill or Kill())
