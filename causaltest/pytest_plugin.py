@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from causaltest.baseline_options import add_baseline_options, check_baseline_options, wants_baselines
-from causaltest.report_properties import KEPT, PROPERTY, SAID
+from causaltest.report_properties import KEPT, PROPERTY, SAID, TOLD
 
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--causal-cache-size",
         default="10GB",
         metavar="SIZE",
-        help="beyond this, what was used longest ago goes (default: 10GB)",
+        help="beyond this, what was used longest ago goes; 0 keeps nothing (default: 10GB)",
     )
     group.addoption(
         "--causal-dtype",
@@ -119,6 +119,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_memory")), re.IGNORECASE):
         raise pytest.UsageError(
             f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
+        )
+    if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_cache_size")), re.IGNORECASE):
+        raise pytest.UsageError(
+            f"--causal-cache-size {config.getoption('causal_cache_size')} is no size; write 800MB, 4GB or a number of "
+            "bytes, or 0 to keep nothing."
         )
     check_power_options(config)
     if config.getoption("causal_register"):
@@ -213,6 +218,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if SUITE in item.config.stash:
         if call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
             item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+        item.config.stash[SUITE].tell(item)
         if call.when == "call":
             item.config.stash[SUITE].note_searches(item)
     return (yield)
@@ -247,10 +253,12 @@ class Results:
         self.said: list[str] = []
         self.kept: list[str] = []
         self.notes: list[str] = []
+        self.told: dict[str, None] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keeps the last result of each claim."""
+        """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
+        self.told.update({f"store: {value}": None for name, value in report.user_properties if name == TOLD})
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -306,10 +314,10 @@ class Results:
             self.config.stash[SUITE].write_registration(terminalreporter)
         elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
-        elif self.lines or self.said:
+        elif self.lines or self.said or self.told:
             from causaltest.pytest_suite import write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said, self.notes)
+            write_summary(terminalreporter, self.lines.values(), self.said, [*self.notes, *self.told])
 
 
 @pytest.fixture(scope="session")

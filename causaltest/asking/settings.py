@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
+from causaltest.writing.sizes import bytes_of_size
+
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 GIGABYTE = 1 << 30
 
@@ -45,8 +47,4 @@ class Settings:
 
 def memory_bytes(size: str) -> int:
     """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte."""
-    number, unit = size.upper().removesuffix("B").removesuffix("I").strip(), 1
-    for letter, factor in (("K", 2**10), ("M", 2**20), ("G", 2**30), ("T", 2**40)):
-        if number.endswith(letter):
-            number, unit = number[:-1].strip(), factor
-    return max(2**20, int(float(number) * unit))
+    return max(2**20, bytes_of_size(size))

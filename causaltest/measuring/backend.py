@@ -58,7 +58,10 @@ def open_backend(
     """
     settings = settings or Settings()
     if model is None:
-        return ModelBackend(in_dtype(load_model(str(name), settings), settings.dtype), settings, kept)
+        loaded = in_dtype(load_model(str(name), settings), settings.dtype)
+        if kept is not None:
+            kept.loaded(loaded.provenance)
+        return ModelBackend(loaded, settings, kept)
     if isinstance(model, LoadedModel):
         return ModelBackend(model, settings, kept)
     return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings, kept)

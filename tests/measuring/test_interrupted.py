@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 
@@ -15,8 +16,7 @@ from causaltest.errors import CausaltestError
 from causaltest.measuring import batch, parts
 from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.backend import ModelBackend
-from causaltest.store.answers import plain_effect, plain_error, written
-from causaltest.store.entry import entry_to_pieces
+from causaltest.store.answers import plain_effect, plain_error
 from causaltest.store.folder import Store
 from causaltest.store.stored import Stored
 
@@ -76,7 +76,7 @@ def asked(pairs: Pairs) -> list[Experiment]:
     ]
 
 
-def answers(model, tokenizer, folder, experiments, store=None) -> tuple[list[bytes], dict]:
+def answers(model, tokenizer, folder, experiments, store=None) -> tuple[list[str], dict]:
     """Every answer as it would be written, and what was computed for them."""
     opened = lambda kept: ModelBackend(wrap(model, tokenizer, NAME), Settings(), kept)  # noqa: E731
     stored = Stored(NAME, Settings(), store or Mortal(folder), opened)
@@ -87,7 +87,8 @@ def answers(model, tokenizer, folder, experiments, store=None) -> tuple[list[byt
             plain = plain_effect(stored.measure(one))
         except CausaltestError as error:
             plain = plain_error(error)
-        told.append(b"".join(bytes(p) for p in entry_to_pieces(written(plain), "effects", "0" * 64)))
+        # A float's text is as long as it needs to be the same float again.
+        told.append(json.dumps(plain, sort_keys=True, default=list))
     return told, stored.counted()
 
 
