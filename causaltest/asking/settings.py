@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
+from causaltest.errors import ClaimError
+
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 GIGABYTE = 1 << 30
+SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,15})?)\s*(?P<unit>[KMGT]?)I?B?", re.IGNORECASE | re.ASCII)
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,11 @@ class Settings:
 
 
 def memory_bytes(size: str) -> int:
-    """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte."""
-    number, unit = size.upper().removesuffix("B").removesuffix("I").strip(), 1
-    for letter, factor in (("K", 2**10), ("M", 2**20), ("G", 2**30), ("T", 2**40)):
-        if number.endswith(letter):
-            number, unit = number[:-1].strip(), factor
-    return max(2**20, int(float(number) * unit))
+    """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte.
+
+    Raises ClaimError for what is no size.
+    """
+    said = SIZE.fullmatch(size.strip())
+    if said is None:
+        raise ClaimError(f"{size!r:.60} is no size; write 800MB, 4GB or a number of bytes.")
+    return max(2**20, int(float(said["number"]) * UNITS[said["unit"].upper()]))

@@ -116,7 +116,7 @@ def event_hashes(text: bytes) -> list[str]:
     try:
         read: Sequence[Any] = json.loads(f"[{events.partition(chr(10) + ' ],')[0]}]") if found else []
         return [str(event["hash"]) for event in read if hash_of(event) == event["hash"]]
-    except (ValueError, TypeError, KeyError, RecursionError, RecordError):
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, RecordError):
         return []
 
 

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.asking.settings import Settings
+from causaltest.bounded import read_bounded
 from causaltest.identity.models import identity_of
 from causaltest.writing.canonical import digest_of
 
 VERSIONS = ("torch", "transformers", "tokenizers", "accelerate", "bitsandbytes")
 MEASURES = ("asking", "measuring", "effect.py", "sweep.py", "organisms")
 """What of this package has a say in the numbers."""
+LARGEST_TOML = 1 << 20
+"""Bytes of a pyproject.toml that is read."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
@@ -89,8 +92,8 @@ def named_modules(folder: Path) -> Any:
         file = place / "pyproject.toml"
         if file.is_file():
             try:
-                tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+                tool = tomllib.loads(read_bounded(file, LARGEST_TOML).decode()).get("tool", {})
                 return tool.get("causaltest", {}).get("models")
-            except (OSError, ValueError, AttributeError):
+            except (OSError, ValueError, AttributeError, RecursionError):
                 return None
     return None
