@@ -166,8 +166,8 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[Row]:
             if len(cells) != len(header):
                 raise PairsError(
                     f"{where} has {len(cells)} cells, and the first line names {len(header)} columns: "
-                    f"{', '.join(header[:MOST_NAMED])}. A cell with {delimiter!r} or a line break in it stands in double "
-                    "quotes."
+                    f"{', '.join(header[:MOST_NAMED])}. A cell with {delimiter!r} or a line break in it stands in "
+                    "double quotes."
                 )
             yield Row(where, {name: cell or None for name, cell in zip(header, cells, strict=True)})
     except (csv.Error, TypeError) as error:

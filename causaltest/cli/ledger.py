@@ -42,7 +42,7 @@ def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
         name = named(claim, lines)
         lines = [line for line in lines if line.get("claim") == name]
     if as_json:
-        click.echo(json.dumps([with_numbers(line) for line in lines], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([with_numbers(line) for line in lines], indent=2))
         return
     if not lines:
         click.echo(f"{folder / NAME}: nobody has looked yet")

@@ -16,6 +16,7 @@ from typing import Any
 
 METADATA, TEXT, CHECKSUM = "__metadata__", "causaltest", "sha256"
 LARGEST_HEADER_BYTES = 1 << 28
+MOST_AXES, LARGEST_AXIS = 16, 1 << 48
 ALIGNMENT = 8
 ITEM_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1, "BOOL": 1}
 
@@ -90,6 +91,9 @@ def array_at(start: int, name: str, entry: Any, body: memoryview) -> tuple[Raw, 
     try:
         dtype, shape, (given, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if any(type(n) is not int or n < 0 for n in (given, stop, *shape)) or given != start or stop > len(body):
+            raise ValueError
+        # The product of many large numbers would take for ever.
+        if len(shape) > MOST_AXES or any(n > LARGEST_AXIS for n in shape):
             raise ValueError
         if stop - start != math.prod(shape) * ITEM_BYTES[dtype]:
             raise ValueError
