@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from causaltest.baseline_options import add_baseline_options, check_baseline_options, wants_baselines
-from causaltest.report_properties import KEPT, PROPERTY, SAID
+from causaltest.report_properties import KEPT, PROPERTY, SAID, TOLD
 
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
@@ -46,13 +46,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--causal-no-cache", action="store_true", help="measure everything, and keep nothing")
     group.addoption(
-        "--causal-cache-dir", metavar="FOLDER", help="where what was measured is kept (default: the user's cache)"
+        "--causal-cache-dir",
+        metavar="PLACE",
+        help="where what was measured is kept (default: the user's cache): a folder, or an address that several "
+        "machines share, such as s3://bucket/x or file:///mnt/share",
     )
     group.addoption(
         "--causal-cache-size",
         default="10GB",
         metavar="SIZE",
-        help="beyond this, what was used longest ago goes (default: 10GB)",
+        help="beyond this, what was used longest ago goes; 0 keeps nothing (default: 10GB)",
     )
     group.addoption(
         "--causal-dtype",
@@ -118,9 +121,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"causaltest_inconclusive = {choice} is not known; it is one of fail and skip.")
     for option in ("memory", "cache-size"):
         size = str(config.getoption(f"causal_{option.replace('-', '_')}"))
-        # As asking.settings reads it, which is not imported where there is no claim.
-        if not re.fullmatch(r"\d{1,15}(\.\d{1,15})?\s*[KMGT]?I?B?", size.strip(), re.IGNORECASE | re.ASCII):
-            raise pytest.UsageError(f"--causal-{option} {size:.60} is no size; write 800MB, 4GB or a number of bytes.")
+        # As writing.sizes reads it, which is not imported where there is no claim.
+        if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?\s*[KMGT]?I?B?", size.strip(), re.IGNORECASE | re.ASCII):
+            none = ", or 0 to keep nothing" if option == "cache-size" else ""
+            raise pytest.UsageError(
+                f"--causal-{option} {size:.60} is no size; write 800MB, 4GB or a number of bytes{none}."
+            )
+    check_place(config)
     check_power_options(config)
     if config.getoption("causal_register"):
         from causaltest.pytest_register import prepare
@@ -129,6 +136,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         check_baseline_options(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
+
+
+def check_place(config: pytest.Config) -> None:
+    """Raises UsageError for an address of a kind that nothing here can open."""
+    place = config.getoption("causal_cache_dir")
+    if place is None or "://" not in place:
+        return
+    from causaltest.errors import RecordError
+    from causaltest.store.address import check
+
+    try:
+        check(place)
+    except RecordError as error:
+        raise pytest.UsageError(f"--causal-cache-dir: {error}") from error
 
 
 def check_power_options(config: pytest.Config) -> None:
@@ -214,6 +235,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if SUITE in item.config.stash:
         if call.excinfo is not None and isinstance(item, pytest.Function) and is_claim(item):
             item.config.stash[SUITE].cannot_plan(item, call.excinfo)
+        item.config.stash[SUITE].tell(item)
         if call.when == "call":
             item.config.stash[SUITE].note_searches(item)
     return (yield)
@@ -248,10 +270,12 @@ class Results:
         self.said: list[str] = []
         self.kept: list[str] = []
         self.notes: list[str] = []
+        self.told: dict[str, None] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keeps the last result of each claim."""
+        """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
+        self.told.update({str(value): None for name, value in report.user_properties if name == TOLD})
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -307,10 +331,11 @@ class Results:
             self.config.stash[SUITE].write_registration(terminalreporter)
         elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
-        elif self.lines or self.said:
-            from causaltest.pytest_suite import write_summary
+        elif self.lines or self.said or self.told:
+            from causaltest.pytest_suite import told_lines, write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said, self.notes)
+            notes = [*self.notes, *told_lines(list(self.told))]
+            write_summary(terminalreporter, self.lines.values(), self.said, notes)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,10 @@ def open_backend(
     """
     settings = settings or Settings()
     if model is None:
-        return ModelBackend(in_dtype(load_model(str(name), settings), settings.dtype), settings, kept)
+        loaded = in_dtype(load_model(str(name), settings), settings.dtype)
+        if kept is not None:
+            kept.loaded(loaded.provenance)
+        return ModelBackend(loaded, settings, kept)
     if isinstance(model, LoadedModel):
         return ModelBackend(model, settings, kept)
     return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings, kept)
@@ -295,7 +298,10 @@ class ModelBackend:
                     method = experiments[0].patching.method
                     arms = estimating(method) if method.estimates else None
                     parts = self._parts(experiments, neutral=neutral, roughly=roughly)
-                    readings = batch.run(self._counting(progress.tick), arms, parts)
+                    try:
+                        readings = batch.run(self._counting(progress.tick), arms, parts)
+                    finally:
+                        batch.let_go()
                 return studies, readings
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST_BUDGET:

@@ -198,7 +198,7 @@ def test_a_config_that_names_compiled_kernels_of_another_repository_is_refused(f
     folder = folder_of("tiny_gpt2")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | entry))
-    with pytest.raises(ModelError, match="names 'somebody/kernel.*code of another repository"):
+    with pytest.raises(ModelError, match=r"names 'somebody/kernel.*code of another repository"):
         load_model(str(folder))
 
 

@@ -1,0 +1,35 @@
+"""Origin: how much of what claims rest on was measured in this run, and how much was read from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from causaltest.results import ClaimResult
+
+
+def origin(result: ClaimResult) -> str:
+    """Where one claim's numbers come from; empty where all were measured in this run."""
+    stored, anew = counts([result])
+    if not stored:
+        return ""
+    if not anew:
+        return "in an earlier run, and read from the store"
+    return f"{anew} of {stored + anew} effects in this run, the others read from the store"
+
+
+def origins(results: Sequence[ClaimResult]) -> str:
+    """The same of all claims."""
+    stored, anew = counts(results)
+    if not stored:
+        return ""
+    if not anew:
+        return "everything that these claims rest on was read from the store, and nothing was measured for them"
+    return (
+        f"{stored} of {stored + anew} effects of these claims were read from the store, and {anew} measured in this run"
+    )
+
+
+def counts(results: Sequence[ClaimResult]) -> tuple[int, int]:
+    """Answers that were read, and that were measured."""
+    stored, anew = (sum(result.runs.get(name, 0) for result in results) for name in ("stored", "anew"))
+    return stored, anew
