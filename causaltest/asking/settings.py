@@ -68,4 +68,4 @@ def memory_bytes(size: str) -> int:
     try:
         return max(2**20, bytes_of_size(size))
     except ValueError as error:
-        raise ClaimError(f"{error!s:.200}.") from error
+        raise ClaimError(f"{size!r:.60} is no size; write 800MB, 4GB or a number of bytes.") from error

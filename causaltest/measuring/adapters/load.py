@@ -56,9 +56,9 @@ def load_organism(name: str) -> LoadedModel:
 def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedModel:
     commit = pinned(name, revision)
     try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=commit, trust_remote_code=settings.trust_remote_code)
         if not settings.trust_remote_code:
             refuse_kernels(config_of(name, commit), name)
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=commit, trust_remote_code=settings.trust_remote_code)
         given: Any = AutoModelForCausalLM.from_pretrained(
             name,
             revision=commit,
