@@ -179,7 +179,7 @@ def test_of_a_suite_in_which_one_claim_changed_that_one_is_measured(run):
     assert after["token"]["runs"]["reference_runs"] == 0 < alone["token"]["runs"]["reference_runs"]
     assert without_runs(after)["reader"] == without_runs(before)["reader"]
     result.stdout.fnmatch_lines(
-        ["*measured    in an earlier run*", "2 of 3 effects*read from the store, and 1 measured*"]
+        ["*measured    in an earlier run*", "measurements: 2 read from the store, 1 made in this run"]
     )
 
 
