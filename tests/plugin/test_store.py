@@ -211,7 +211,7 @@ def test_without_a_store_everything_is_measured(run, pytester):
 def test_the_plan_says_what_is_left_to_measure(run, no_model):
     run(SUITE, "-k", "not on")
     partly = plan(run, SUITE)
-    assert "1 experiments on 45 pairs" in partly and "besides, 2 experiments are in the store" in partly
+    assert "1 experiment on 45 pairs" in partly and "besides, 2 experiments are in the store" in partly
     run(SUITE)
     no_model()
     assert "nothing is left to measure: 3 experiments are in the store" in plan(run, SUITE)
