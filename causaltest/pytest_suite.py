@@ -437,7 +437,7 @@ class ReportFolder:
 
     def say(self, text: str) -> None:
         """Prints a text in the report's section, also when the test passes or runs on a worker."""
-        self._properties.append((SAID, text))
+        self._properties.append((SAID, str(text)))
 
     def heatmap(self, sweep: SweepMap, name: str, *, title: str = "", survivors: Survivors | None = None) -> Path:
         """A PNG of a sweep: estimates, what moved nothing crossed out, and what survives framed."""

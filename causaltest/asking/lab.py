@@ -24,7 +24,7 @@ from causaltest.asking.sightings import measured, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.stopping import Stopping
 from causaltest.asking.sweeps import Search, Sweep
-from causaltest.asking.telling import warn
+from causaltest.asking.telling import on_terminal, warn
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import ClaimError, ModelError, SiteError
 from causaltest.seen import Kind, Seen
@@ -148,6 +148,7 @@ class Lab:
         from causaltest.store.stored import Stored
 
         store = Store(place.folder, most_bytes=place.most_bytes, hear=self._hear)
+        store.notice = on_terminal(self.settings.progress)
         return Stored(self._name, self.settings, store, self._measuring)
 
     def _hear(self, sentence: str) -> None:

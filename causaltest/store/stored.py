@@ -63,6 +63,7 @@ class Stored:
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
+        self._fetched: set[str] = set()
         self._measured: set[str] = set()
         """What was measured by this process, and not read."""
         self._has_read = False
@@ -129,6 +130,7 @@ class Stored:
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls."""
+        self._fetch()
         if self._look_up(experiment) is None:
             self._measure(experiment)
         answer = self._answers[experiment.digest]
@@ -136,6 +138,13 @@ class Stored:
         if isinstance(answer, CausaltestError):
             raise answer
         return answer
+
+    def _fetch(self) -> None:
+        """Has what was expected since the last time brought from the address, where there is one."""
+        new = [digest for digest in self._expected if digest not in self._fetched] if self._shared is not None else []
+        if new and self.kept is not None:
+            self.kept.fetch(EFFECT, new)
+            self._fetched.update(new)
 
     def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
         """What is known of an experiment, here or in the store."""
