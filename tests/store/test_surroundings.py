@@ -338,6 +338,7 @@ def test_each_part_of_the_source_that_measures_changes_the_key(tmp_path):
 
 WITHOUT_A_SAY = {
     "__init__.py": "names",
+    "bounded.py": "how much of a file is read",
     "effects.py": "differences of effects, made anew from effects",
     "errors.py": "sentences",
     "identity": "what is in the key itself",

@@ -212,3 +212,56 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path):
     assert check_sha256(file, known) == known
     with pytest.raises(ModelError, match=r"weights has SHA-256 ba7816bf8f01cfea\.\.\., and 0000000000000000\.\.\."):
         check_sha256(file, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"attn_implementation": "somebody/kernel"},
+        {"_attn_implementation": "somebody/kernel@main:run"},
+        {"attn_implementation": {"": "somebody/kernel"}},
+        {"text_config": {"experts_implementation": "somebody/kernel"}},
+    ],
+    ids=str,
+)
+def test_a_config_that_names_compiled_kernels_of_another_repository_is_refused(folder_of, offline, entry):
+    folder = folder_of("tiny_gpt2")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | entry))
+    with pytest.raises(ModelError, match=r"names 'somebody/kernel.*code of another repository"):
+        load_model(str(folder))
+
+
+def test_a_config_that_names_an_implementation_of_transformers_own_is_loaded(folder_of):
+    folder = folder_of("tiny_gpt2")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attn_implementation": "eager"}))
+    assert load_model(str(folder)).model.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\3\4",
+        b"\x80\x02.",
+        b"\x80\x02]q\x00(K\x01e",
+        b"\x80\x02c__builtin__\neval\n.",
+        b"\x80\x02" + b"(" * 9000,
+    ],
+    ids=["empty", "cut archive", "nothing", "cut list", "a name", "many marks"],
+)
+def test_a_bin_that_is_damaged_in_any_way_is_a_model_error(folder_of, data):
+    folder = folder_of("tiny_gpt2")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(data)
+    with pytest.raises(ModelError):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("text", ['{"a": ' * 3000, '{"reasoning": {"layout": []}}', '{"reasoning": {"layout": {}}}'])
+def test_a_config_that_bites_is_a_model_error(folder_of, text):
+    folder = folder_of("tiny_gpt2")
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_model(str(folder))
