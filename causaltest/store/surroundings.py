@@ -42,6 +42,7 @@ MEASURES = (
     "effect.py",
     "measuring",
     "organisms",
+    "plain_numbers.py",
     "store/answers.py",
     "store/entry.py",
     "sweep.py",
