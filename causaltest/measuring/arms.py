@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,23 @@ def patched_side(patching: Patching) -> Side:
     return "corrupt" if patching.direction == "denoise" else "clean"
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What was read off the unpatched runs of one chunk."""
+
+    widths: Sequence[int] = ()
+    """Per spot."""
+    base: Sequence[Tensor] = ()
+    """Per pair, as `by_pair`."""
+    source: Sequence[Tensor] = ()
+    counts: Sequence[Sequence[int]] = ()
+    """Per spot, how many positions a pair has there; where a mean is taken."""
+    sums: Sequence[Tensor] = ()
+    """Per spot, the vectors added up. [entry of a pair, width]"""
+    pairs: int = 0
+    """How many pairs were added up."""
+
+
 @dataclass
 class Vectors:
     """A patching's vectors: read off the unpatched runs, chunk by chunk, before anything is patched."""
@@ -88,7 +106,7 @@ class Vectors:
     elsewhere: Elsewhere | None = None
     arrivals: Arrivals | None = None
     """What is put there in place of the other run's vectors, where edges are patched."""
-    widths: list[int] = field(default_factory=list)
+    widths: Sequence[int] = ()
     _base: list[Tensor] = field(default_factory=list)
     _source: list[Tensor] = field(default_factory=list)
     _sums: list[Tensor] = field(default_factory=list)
@@ -130,43 +148,59 @@ class Vectors:
 
     def take(self, chunk: int, runs: ChunkRuns) -> None:
         """Reads what a placebo, a mean or another pair's activation needs."""
+        self.put(self.taken(chunk, runs))
+
+    def taken(self, chunk: int, runs: ChunkRuns) -> Taken:
+        """What `take` reads off a chunk: from here it may go to whoever has not seen these runs."""
         spots = self.spots[chunk]
         own = [read(self.model, runs.side(self.side).activations, spot) for spot in spots]
-        self.widths = [v.shape[-1] for v in own]
+        out = Taken(widths=[v.shape[-1] for v in own])
         if self.kind == "mean":
-            self.add(spots, () if self.elsewhere else own)
+            out = self.summed(out, spots, () if self.elsewhere else own)
         if self.keeps or self.kind == "resample":
-            self._base += by_pair(own, spots)
+            out = dataclasses.replace(out, base=by_pair(own, spots))
         if self.keeps and self.kind == "replace":
-            self._source += by_pair([self.other(chunk, i, None, runs) for i in range(len(spots))], spots)
+            others = [self.other(chunk, i, None, runs) for i in range(len(spots))]
+            out = dataclasses.replace(out, source=by_pair(others, spots))
+        return out
 
-    def take_elsewhere(self, chunk: int, runs: ChunkRuns) -> None:
-        """Adds a chunk of the other pairs to their mean."""
+    def taken_elsewhere(self, chunk: int, runs: ChunkRuns) -> Taken:
+        """A chunk of the other pairs, as a part of their mean."""
         assert self.elsewhere is not None
         spots = self.elsewhere.spots[chunk]
-        self.add(spots, [read(self.model, runs.clean.activations, spot) for spot in spots])
+        return self.summed(Taken(), spots, [read(self.model, runs.clean.activations, spot) for spot in spots])
 
-    def add(self, spots: Sequence[Spot], own: Sequence[Tensor]) -> None:
-        """Adds vectors to their mean; with none, asks only whether the mean fits these spots."""
-        counts = [set(spot.where.counts.tolist()) for spot in spots]
-        for index, known in enumerate(self._sums):
-            counts[index].add(len(known))
-        odd = next((sorted(several) for several in counts if len(several) > 1), None)
-        if odd is not None:
-            raise MeasurementError(
-                f"by=mean needs as many positions in every pair, and this site has {odd}. Name one position."
-            )
-        if not own:
-            return
+    def summed(self, taken: Taken, spots: Sequence[Spot], own: Sequence[Tensor]) -> Taken:
+        """With vectors as a part of their mean; with none, only with what says whether the mean fits these spots."""
+        counts = [sorted(set(spot.where.counts.tolist())) for spot in spots]
+        if not own or any(len(several) > 1 for several in counts):
+            return dataclasses.replace(taken, counts=counts)
         own = [self.averaged(index, v) for index, v in enumerate(own)]
         if any(spot.width not in (None, mine.width) for spot, mine in zip(spots, self.spots[0], strict=True)):
             raise MeasurementError(
                 "by=mean(over=...) needs patterns with as many keys, and the longest of those pairs is not as long as "
                 "the longest of these. Give pairs of one length."
             )
-        sums = [v.unflatten(0, (-1, min(count))).sum(0) for v, count in zip(own, counts, strict=True)]
-        self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
-        self._pairs += len(spots[0].where.counts)
+        sums = [v.unflatten(0, (-1, count)).sum(0) for v, (count,) in zip(own, counts, strict=True)]
+        return dataclasses.replace(taken, counts=counts, sums=sums, pairs=len(spots[0].where.counts))
+
+    def put(self, taken: Taken) -> None:
+        """Keeps what was taken of a chunk. Called for chunk after chunk: sums are added in this order."""
+        self.widths = taken.widths or self.widths
+        counts = [set(some) for some in taken.counts]
+        for some, known in zip(counts, self._sums, strict=False):
+            some.add(len(known))
+        odd = next((sorted(several) for several in counts if len(several) > 1), None)
+        if odd is not None:
+            raise MeasurementError(
+                f"by=mean needs as many positions in every pair, and this site has {odd}. Name one position."
+            )
+        if taken.sums:
+            summed = zip(self._sums, taken.sums, strict=True)
+            self._sums = [a + b for a, b in summed] if self._sums else list(taken.sums)
+            self._pairs += taken.pairs
+        self._base += taken.base
+        self._source += taken.source
 
     def averaged(self, spot: int, vectors: Tensor) -> Tensor:
         """What a mean is taken of: the vectors, or the features' activations."""

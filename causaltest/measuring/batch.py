@@ -16,8 +16,8 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.arms import Arm, Vectors
-from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Side
+from causaltest.measuring.arms import Arm, Taken, Vectors
+from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Recorded, Side
 from causaltest.measuring.eligibility import turned
 from causaltest.measuring.engine import Columns, Patch
 from causaltest.measuring.keys import Buffers
@@ -73,6 +73,15 @@ class Task:
     first: int
     last: int
     """The first that is not its."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A chunk whose unpatched runs are read before anything is patched."""
+
+    chunk: int
+    other: int | None = None
+    """Of which other pairs, over which a mean is taken; None: of the batch's own."""
 
 
 TASK_WEIGHTS_CPU, TASK_WEIGHTS = 20_000_000_000, 20_000_000_000_000
@@ -218,16 +227,39 @@ class Batch:
                     parts.ran(task, known[task])
         if parts is not None:
             parts.done()
-        return self.together(known)
+        return together(known, len(self.chunks))
 
     def prepare(self) -> None:
         """Reads off the unpatched runs of all pairs what must be known before the first is patched."""
-        first = [v for v in self.vectors if v.first_pass]
-        self._take_elsewhere(self.components)
-        for number in range(len(self.chunks)) if first else ():
-            runs = self._references(number, self.components)
-            for vectors in first:
-                vectors.take(number, runs)
+        for look in self.looks():
+            self.put(look, self.taken(look))
+
+    def looks(self) -> tuple[Look, ...]:
+        """The chunks that must be seen before anything is patched, in the order in which what they give is kept."""
+        others = [
+            Look(chunk, other) for other, pairs in enumerate(self.elsewhere) for chunk in range(self.chunks_of(pairs))
+        ]
+        first = any(v.first_pass for v in self.vectors)
+        return (*others, *(Look(number) for number in range(len(self.chunks) if first else 0)))
+
+    def taken(self, look: Look) -> list[Taken]:
+        """What all vectors need of a chunk."""
+        if look.other is None:
+            runs = self._references(look.chunk, self.components)
+            return [vectors.taken(look.chunk, runs) for vectors in self.vectors if vectors.first_pass]
+        pairs, group = list(self.elsewhere.items())[look.other]
+        runs = self.references.get(pairs, look.chunk, self.reference_tokens, self.components, forced=self.forced)
+        return [vectors.taken_elsewhere(look.chunk, runs) for vectors in group]
+
+    def put(self, look: Look, taken: Sequence[Taken]) -> None:
+        """Keeps what was taken of a chunk, here or by another batch that is made alike."""
+        own = [vectors for vectors in self.vectors if vectors.first_pass]
+        group = own if look.other is None else list(self.elsewhere.values())[look.other]
+        for vectors, some in zip(group, taken, strict=True):
+            vectors.put(some)
+
+    def chunks_of(self, pairs: Pairs) -> int:
+        return len(self.references.chunks(pairs))
 
     @property
     def components(self) -> set[Component]:
@@ -263,19 +295,6 @@ class Batch:
             self.run_arms(task, runs, readings, tick)
         return readings
 
-    def together(self, known: Mapping[Task, Readings]) -> Readings:
-        """What all tasks have read, pairs of all chunks in one order."""
-        by_chunk = [[known[t] for t in sorted(known) if t.chunk == number] for number in range(len(self.chunks))]
-        return joined([merged(parts) for parts in by_chunk])
-
-    def _take_elsewhere(self, components: Collection[Component]) -> None:
-        """Reads the means over other pairs off their clean runs."""
-        for pairs, group in self.elsewhere.items():
-            for number in range(len(self.references.chunks(pairs))):
-                runs = self.references.get(pairs, number, self.reference_tokens, components, forced=self.forced)
-                for vectors in group:
-                    vectors.take_elsewhere(number, runs)
-
     @property
     def elsewhere(self) -> dict[Pairs, list[Vectors]]:
         """Other pairs that are run too, and whose means are taken over them."""
@@ -287,6 +306,15 @@ class Batch:
 
     def _references(self, number: int, components: Collection[Component]) -> ChunkRuns:
         return self.references.get(self.pairs, number, self.reference_tokens, components, forced=self.forced)
+
+    def lend(self, number: int) -> Recorded:
+        """A chunk's unpatched runs, for a batch that is made alike in another process."""
+        tokens, parts = self.reference_tokens, self.components
+        return self.references.lend(self.pairs, number, tokens, parts, forced=self.forced)
+
+    def borrow(self, number: int, recorded: Recorded) -> None:
+        """Takes a chunk's unpatched runs from there."""
+        self.references.borrow(self.pairs, number, recorded, forced=self.forced)
 
     def _read_unpatched(self, number: int, runs: ChunkRuns, columns: Columns) -> Readings:
         """What is read off the unpatched runs of a chunk."""
@@ -369,6 +397,12 @@ class Batch:
             kept[torch.from_numpy(pairs)] = run.logits.float().cpu()
         if isinstance(arm, int):
             readings.finite.setdefault(arm, np.ones(count, dtype=bool))[pairs] = run.finite.cpu().numpy()
+
+
+def together(known: Mapping[Task, Readings], chunks: int) -> Readings:
+    """What all tasks have read, pairs of all chunks in one order."""
+    by_chunk = [[known[t] for t in sorted(known) if t.chunk == number] for number in range(chunks)]
+    return joined([merged(parts) for parts in by_chunk])
 
 
 def rows_of(index: Sequence[int], arms: Sequence[Arm], chunk: int, stops: Sequence[int], layers: int) -> Rows:
