@@ -88,23 +88,19 @@ class Shares:
         for chunk in (*mine, *sorted(held - set(mine))):
             if self._waiting[chunk]:
                 return self._task(chunk)
-        new = self._next_chunk(worker)
-        if new is not None:
+        free = [chunk for chunk, tasks in self._waiting.items() if tasks and chunk not in self._begun]
+        if free:
+            # One that this worker has seen, or else that nobody has.
+            order = {worker: 0, None: 1}
+            new = min(free, key=lambda chunk: (order.get(self._seen.get(chunk), 2), chunk))
             self._begun[new] = worker
             held.add(new)
-            # The others will soon find nothing else to begin.
-            others = sum(1 for chunk in self._waiting if chunk not in self._begun)
-            if others < self._workers - 1 and len(self._waiting[new]) > 1:
+            # Others will soon find nothing else to begin.
+            if len(free) < self._workers and len(self._waiting[new]) > 1:
                 self._wanted.add(new)
                 return self._lend(new)
             return self._task(new)
         return self._help(worker, held)
-
-    def _next_chunk(self, worker: Any) -> int | None:
-        """A chunk that nobody has begun: one that this worker has seen, or else that nobody has, or another has."""
-        free = [chunk for chunk in self._waiting if chunk not in self._begun]
-        order = {worker: 0, None: 1}
-        return min(free, key=lambda chunk: (order.get(self._seen.get(chunk), 2), chunk), default=None)
 
     def _help(self, worker: Any, held: set[int]) -> Job | None:
         """A task of somebody else's chunk, with most tasks waiting."""
