@@ -80,6 +80,11 @@ class Crew:
         self._members: dict[Any, Member] = {}
         self._calls: dict[Call, tuple[Any, Job, Jobs | None]] = {}
 
+    @property
+    def ready(self) -> list[Any]:
+        """The workers that are up, and were told all there is to tell."""
+        return [worker for worker, member in self._members.items() if member.told == len(self.steps)]
+
     def tell(self, steps: Sequence[Step], *, after: int) -> None:
         """From here, all workers are told these in place of all behind the first `after`."""
         self.steps[after:] = steps

@@ -7,6 +7,8 @@ of it is ever read from a file; docs/scale.md says who may reach a cluster.
 from __future__ import annotations
 
 import os
+import secrets
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,13 +24,14 @@ from causaltest.measuring.executors.spread import Spread
 from causaltest.measuring.executors.worker import Said, Worker
 from causaltest.store.kept import Kept
 
-ADDRESS = "RAY_ADDRESS"
+ADDRESS, AUTHENTICATION = "RAY_ADDRESS", "RAY_AUTH_MODE"
 QUIET = {
     # No usage statistics: nothing leaves the machine.
     "RAY_USAGE_STATS_ENABLED": "0",
     # A worker without a GPU sees none, which is what Ray does today and warns that it may not do tomorrow.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
+HERE = "127.0.0.1"
 
 
 def open_spread(name: str | None, model: Any, settings: Settings, kept: Kept | None = None) -> Spread:
@@ -69,26 +72,30 @@ def refuse_unplaced(cluster: Cluster, settings: Settings) -> None:
 def crew_of(cluster: Cluster, threads: int) -> Crew:
     """The workers of this process: Ray knows one cluster per process, and so do all labs of it."""
     ray = ray_module()
-    asked = None if cluster.workers is None else cluster.workers * threads
     if not ray.is_initialized():
-        os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
         address = os.environ.get(ADDRESS)
         try:
             if address:
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
             else:
                 refuse_crowded(cluster, threads)
-                ray.init(
-                    address="local",
-                    num_cpus=asked or processors() // threads * threads,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    configure_logging=False,
-                )
+                begin_here((cluster.workers or max(1, processors() // threads)) * threads)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise WorkersError(f"No Ray cluster at {address or 'this machine'}: {error}") from error
     pool = RayPool(ray, threads, cluster.gpus_per_worker)
     return Crew(pool, cluster.workers or pool.room())
+
+
+def begin_here(processors: int) -> None:
+    """Begins a cluster of this machine alone, which nobody reaches from another, and which ends with this process."""
+    ray_module().init(
+        address="local",
+        num_cpus=processors,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        _node_ip_address=HERE,
+    )
 
 
 def leave() -> None:
@@ -115,6 +122,13 @@ def refuse_crowded(cluster: Cluster, threads: int) -> None:
 
 
 def ray_module() -> Any:
+    """Ray, told before it is read what it reads from the environment."""
+    if "ray" not in sys.modules:
+        told = dict(QUIET)
+        if ADDRESS not in os.environ and AUTHENTICATION not in os.environ:
+            # Who has not got the token cannot give workers orders; made here, it lies in no file.
+            told |= {AUTHENTICATION: "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ.update({name: os.environ.get(name, value) for name, value in told.items()})
     try:
         import ray
     except ImportError as error:

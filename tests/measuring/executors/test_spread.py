@@ -168,9 +168,7 @@ def test_whoever_is_lost_and_when_the_numbers_are_the_same(serial, folder, seed,
 
 def test_a_task_that_ends_three_workers_is_named(folder):
     pool = LocalPool(dies=lambda worker, method, call: method == "run")
-    with pytest.raises(
-        WorkersError, match="3 workers ended one after the other at waves 0 to 1 of chunk 0, and"
-    ):
+    with pytest.raises(WorkersError, match="3 workers ended one after the other at waves 0 to 1 of chunk 0, and"):
         questions(lab_of(folder, spread(folder, pool, 1)))["replace"]()
 
 
