@@ -38,6 +38,7 @@ def compared(
     with saved(**sizes) as name, one_machine(3):
         one, two, plain = workers(name, 1), workers(name, 2), serial(name)
         before = [backend.counted() for backend in (one, two)]
+        lent = two.lent_bytes
         for n in range(times):
             mine, took = some_pairs(pairs, tokens, seed=n), []
             for backend in (one, two):
@@ -49,11 +50,10 @@ def compared(
             seconds.append(took[0])
             speeds.append(took[0] / took[1])
         after = [backend.counted() for backend in (one, two)]
+        lent = two.lent_bytes - lent
     (by_one, by_two) = ({k: a[k] - b[k] for k in a} for a, b in zip(after, before, strict=True))
     twice = by_two["reference_runs"] - by_one["reference_runs"]
-    return Compared(
-        tuple(speeds), tuple(seconds), by_two["patched_runs"] // times, twice, different, by_two["lent_bytes"] // times
-    )
+    return Compared(tuple(speeds), tuple(seconds), by_two["patched_runs"] // times, twice, different, lent // times)
 
 
 def run() -> Sequence[Result]:

@@ -34,6 +34,8 @@ from causaltest.measuring.together import Together
 from causaltest.store.kept import Kept
 from causaltest.sweep import SweepMap
 
+COUNTED = ("patched_runs", "forwards", "reference_runs", "reused_runs")
+
 
 class Spread(Together):
     """Measures experiments on one model, by workers."""
@@ -90,11 +92,16 @@ class Spread(Together):
 
     def counted(self) -> dict[str, int]:
         """What all workers have computed so far, those lost too."""
-        out: dict[str, int] = {}
+        out = dict.fromkeys(COUNTED, 0)
         for (_, model), counts in self.crew.counts.items():
-            for name, count in counts.items() if model == self._called else ():
-                out[name] = out.get(name, 0) + count
+            for name in COUNTED if model == self._called else ():
+                out[name] += counts.get(name, 0)
         return out
+
+    @property
+    def lent_bytes(self) -> int:
+        """What went of unpatched runs from one worker to others."""
+        return sum(counts["lent_bytes"] for (_, model), counts in self.crew.counts.items() if model == self._called)
 
     def _effects_of(self, plan: Plan) -> list[Effect | CausaltestError]:
         out: list[Effect | CausaltestError] = self._run(plan, "effects")
