@@ -168,7 +168,7 @@ def labs_of(arguments: Mapping[str, Any]) -> tuple[Lab, ...]:
 
 def counted(labs: Iterable[Lab]) -> dict[str, int]:
     """What the labs have computed so far."""
-    total = {"patched_runs": 0, "forwards": 0, "reference_runs": 0, "reused_runs": 0, "stored": 0}
+    total = {"patched_runs": 0, "forwards": 0, "reference_runs": 0, "reused_runs": 0, "stored": 0, "anew": 0}
     for lab in dict.fromkeys(labs):
         for name, n in lab.counts.items():
             total[name] += n

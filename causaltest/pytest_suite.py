@@ -31,7 +31,7 @@ from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, Records, id_in, relative
 from causaltest.recording.seen import usual_log
-from causaltest.report_properties import PROPERTY, SAID
+from causaltest.report_properties import PROPERTY, SAID, TOLD
 from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
 from causaltest.results import ClaimResult, Family, Known, not_measured
@@ -39,6 +39,7 @@ from causaltest.session import announce, decide
 from causaltest.survivors import Survivors
 from causaltest.sweep import SweepMap
 from causaltest.variants import judged_at, plan_variants
+from causaltest.writing.sizes import bytes_of_size
 
 if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 NO_STORE = "CAUSALTEST_NO_CACHE"
 """What does the same as --causal-no-cache."""
+MOST_TOLD = 10
+"""Sentences of stores that a report prints."""
 THE_ONE = "*"
 """In --causal-model, the one model that the claims name, whichever it is."""
 
@@ -107,6 +110,8 @@ class Suite:
                 continue
             total += cost
             reporter.write_line(f"{name}: {cost}")
+            for sentence in lab.told():
+                reporter.write_line(f"store: {sentence}")
         if len(self._labs) > 1:
             reporter.write_line(f"together: {total}")
 
@@ -336,6 +341,10 @@ class Suite:
                 self.log.add(seen)
             self._noted[lab] = len(lab.looked)
 
+    def tell(self, item: pytest.Item) -> None:
+        """Hands what the stores of a test's labs had to tell to the report."""
+        item.user_properties += [(TOLD, sentence) for lab in self.labs(item) for sentence in lab.told()]
+
     def note_searches(self, item: pytest.Item) -> None:
         """Writes the sweeps and searches of a test's labs in its folder's ledger, so that others know of them."""
         self.note_looks(item)
@@ -428,7 +437,7 @@ class ReportFolder:
 
     def say(self, text: str) -> None:
         """Prints a text in the report's section, also when the test passes or runs on a worker."""
-        self._properties.append((SAID, text))
+        self._properties.append((SAID, str(text)))
 
     def heatmap(self, sweep: SweepMap, name: str, *, title: str = "", survivors: Survivors | None = None) -> Path:
         """A PNG of a sweep: estimates, what moved nothing crossed out, and what survives framed."""
@@ -473,7 +482,8 @@ def store_of(config: pytest.Config) -> StorePlace | None:
     if config.getoption("causal_no_cache") or os.environ.get(NO_STORE):
         return None
     place = config.getoption("causal_cache_dir") or str(cache_folder() / "store")
-    return StorePlace(place, memory_bytes(str(config.getoption("causal_cache_size"))))
+    most = bytes_of_size(str(config.getoption("causal_cache_size")))
+    return StorePlace(place, most) if most else None
 
 
 def real_stderr(config: pytest.Config) -> TextIO | bool:
@@ -582,6 +592,13 @@ def explain_comparison(op: str, left: object, right: object) -> list[str] | None
         verdict.reason,
         "exploratory: an assertion is not a registered claim",
     ]
+
+
+def told_lines(told: Sequence[str]) -> list[str]:
+    """What stores had to tell, a line each, as long as it is not very much of the same."""
+    more = len(told) - MOST_TOLD
+    rest = [f"store: and {more} more like these; causaltest cache verify reads all of it"] if more > 0 else []
+    return [*(f"store: {sentence}" for sentence in told[:MOST_TOLD]), *rest]
 
 
 def write_summary(

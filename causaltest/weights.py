@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 from causaltest.errors import ModelError
@@ -11,6 +12,8 @@ from causaltest.kept import cache_folder, keep
 
 PATTERNS = ("model*.safetensors", "pytorch_model*.bin")
 """Weights in the layouts of transformers, whole or in shards; the first pattern that is found is what is loaded."""
+TICK_S = 0.02
+"""Within one tick of a file system's clock two changes have one time; common ones take up to 10 milliseconds."""
 
 
 def weights_of(folder: Path) -> dict[str, str]:
@@ -40,6 +43,9 @@ def remembered_sha256(file: Path) -> str:
             return str(said["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
+    if abs(time.time() - status.st_ctime) < TICK_S:
+        # It may be written once more under the same time, which would not show.
+        time.sleep(TICK_S)
     found = sha256(known)
     keep(kept, {"identity": identity, "sha256": found})
     return found

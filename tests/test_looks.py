@@ -86,7 +86,7 @@ class Simulated:
         return sum(9 * len(e.patching.pairs) for e in experiments)
 
     def expect(self, experiments) -> None:
-        self.expected = list(experiments)
+        self.expected += experiments
 
     def counted(self) -> dict[str, int]:
         return {"patched_runs": self.runs}

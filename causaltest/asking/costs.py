@@ -22,6 +22,8 @@ class Cost:
     """At the rate that the machine's matrix products have now."""
     bytes: int = 0
     """Held at most above the model's own memory."""
+    stored: int = 0
+    """Experiments that are in the store, and cost nothing."""
     whole: tuple[str, ...] = ()
     """Why runs are computed whole, for the models where they are."""
 
@@ -35,6 +37,7 @@ class Cost:
             "token_layers",
             "plain_token_layers",
             "seconds",
+            "stored",
         )
         return Cost(
             **{name: getattr(self, name) + getattr(other, name) for name in added},
@@ -43,6 +46,8 @@ class Cost:
         )
 
     def __str__(self) -> str:
+        if self.stored and not self.experiments:
+            return f"nothing is left to measure: {self.in_store}"
         saved = self.plain_token_layers / self.token_layers if self.token_layers else 1.0
         lines = [
             f"{self.experiments} experiments on {self.pairs} pairs",
@@ -51,7 +56,13 @@ class Cost:
             f"{self.token_layers:,} tokens x layers, where a whole run for each would take {saved:.1f} times as many",
             f"about {told(self.seconds)} and {self.bytes / 2**20:,.0f} MiB above the model",
         ]
+        if self.stored:
+            lines.append(f"besides, {self.in_store}")
         return "\n".join([*lines, *(f"all runs are computed whole: {why}" for why in self.whole)])
+
+    @property
+    def in_store(self) -> str:
+        return "1 experiment is in the store" if self.stored == 1 else f"{self.stored} experiments are in the store"
 
 
 def told(seconds: float) -> str:

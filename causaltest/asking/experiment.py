@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from causaltest.asking.checks import AS_USUAL, Checks, refuse_unfit
@@ -148,7 +149,7 @@ class Experiment:
             **canonical_checks(self.checks),
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical form."""
         plain = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
@@ -24,6 +23,7 @@ from causaltest.asking.sightings import measured, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.stopping import Stopping
 from causaltest.asking.sweeps import Search, Sweep
+from causaltest.asking.telling import on_terminal, warn
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import ClaimError, ModelError, SiteError
 from causaltest.seen import Kind, Seen
@@ -87,6 +87,7 @@ class Lab:
         self._seen: dict[Seen, None] = {}
         self._searched: dict[Seen, None] = {}
         self._looked: list[Seen] = []
+        self._told: list[str] = []
         self.seed = seed
         self.settings = settings or Settings()
 
@@ -138,8 +139,23 @@ class Lab:
         from causaltest.store.folder import Store  # late doors: docs/decisions/0002
         from causaltest.store.stored import Stored
 
-        store = Store(Path(place.address), most_bytes=place.most_bytes)
+        store = Store(place.folder, most_bytes=place.most_bytes, hear=self._hear)
+        store.notice = on_terminal(self.settings.progress)
         return Stored(self._name, self.settings, store, self._measuring)
+
+    def _hear(self, sentence: str) -> None:
+        """Takes what the store has to tell: a damaged entry, or what cannot be kept."""
+        self._told.append(sentence)
+        if IN_A_TEST not in os.environ:
+            warn(self.told())
+
+    def told(self) -> list[str]:
+        """What the store had to tell since this was last asked, a sentence each: entries that were damaged and set
+        aside, and what could not be kept. A test run prints it in its report; a script is warned."""
+        if self._of is not None:
+            return self._of.told()
+        told, self._told = self._told, []
+        return told
 
     def _measuring(self, kept: Kept | None) -> Backend:
         """The backend that measures; torch is imported here."""
@@ -182,9 +198,10 @@ class Lab:
         """
         if self._of is not None:
             return self._of.expect(experiments)
+        experiments = list(experiments)
         self._expected += experiments
         if self._backend is not None:
-            self._backend.expect(self._expected)
+            self._backend.expect(experiments)
 
     def cost(self) -> Cost:
         """What measuring everything expected would take, before any of it runs."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,7 @@ def organism_identity(name: str) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def files_of(name: str, path: tuple[str, ...]) -> tuple[str, Path, tuple[Path, ...]]:
     """An organism's module, its file, and the folders beside it that hold weights. `path` is where Python looks."""
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in found:
-        raise RecordError(
-            f"There is no organism {name!r}; there are {sorted(found) or 'none (is causaltest installed?)'}."
-        )
-    module = found[name].module
+    module = point_of(name, path).module
     spec = located(module)
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise RecordError(
@@ -51,6 +46,17 @@ def files_of(name: str, path: tuple[str, ...]) -> tuple[str, Path, tuple[Path, .
     main = Path(spec.origin)
     inside = [main.parent, *sorted(main.parent.iterdir())] if main.name == "__init__.py" else []
     return module, main, tuple(f for f in inside if f.is_dir() and any(any(f.glob(p)) for p in PATTERNS))
+
+
+@lru_cache(maxsize=64)
+def point_of(name: str, path: tuple[str, ...]) -> EntryPoint:
+    """Where an organism is entered. `path` is where Python looks. Raises RecordError for one that is not installed."""
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in found:
+        raise RecordError(
+            f"There is no organism {name!r}; there are {sorted(found) or 'none (is causaltest installed?)'}."
+        )
+    return found[name]
 
 
 def located(module: str) -> ModuleSpec | None:

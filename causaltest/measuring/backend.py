@@ -57,7 +57,10 @@ def open_backend(
     """
     settings = settings or Settings()
     if model is None:
-        return ModelBackend(in_dtype(load_model(str(name), settings), settings.dtype), settings, kept)
+        loaded = in_dtype(load_model(str(name), settings), settings.dtype)
+        if kept is not None:
+            kept.loaded(loaded.provenance)
+        return ModelBackend(loaded, settings, kept)
     if isinstance(model, LoadedModel):
         return ModelBackend(model, settings, kept)
     return ModelBackend(wrap(model, tokenizer, name or type(model).__name__), settings, kept)
@@ -253,7 +256,10 @@ class ModelBackend(Together):
             try:
                 batch, studies = self.opened(plan)
                 with Progress(plan.what, batch.patched_runs, self.settings) as progress:
-                    readings = batch.run(self.counting(progress.tick), plan.arms, self._parts(plan))
+                    try:
+                        readings = batch.run(self.counting(progress.tick), plan.arms, self._parts(plan))
+                    finally:
+                        batch.let_go()
                 return studies, readings
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST:

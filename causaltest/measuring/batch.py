@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
@@ -25,34 +23,16 @@ from causaltest.measuring.meetings import Meeting
 from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
+from causaltest.measuring.readings import Closing, Comparison, Gathering
+from causaltest.measuring.readings import Readings as Readings
+from causaltest.measuring.readings import Task as Task
 from causaltest.measuring.references import References
-from causaltest.measuring.scores import Floats, chooses_tokens, reads_total, score
+from causaltest.measuring.scores import chooses_tokens, reads_total, score
 from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
 
 if TYPE_CHECKING:
     from causaltest.measuring.parts import Parts
-
-
-@dataclass
-class Readings:
-    """What the arms of a batch gave, pairs of all chunks in one order."""
-
-    scores: dict[tuple[int | Side, Metric], Floats] = field(default_factory=dict)
-    """Per arm, or unpatched run, and metric: [pair], without the metric's range."""
-    finite: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
-    logits: dict[int | Side, Tensor] = field(default_factory=dict)
-    """[pair, step, column], of the arms whose logits are compared; NaN for a pair that was not run."""
-    distances: dict[int, Floats] = field(default_factory=dict)
-    """Per Vectors whose distances were asked for: [pair]"""
-    missed: dict[int, Floats] = field(default_factory=dict)
-    """Per Meeting: [pair]"""
-    owned: dict[Metric, Floats] = field(default_factory=dict)
-    """Per metric, whether the corrupt run gives its own answer: [pair]"""
-    refused: dict[tuple[int | Side, Metric], CausaltestError] = field(default_factory=dict)
-    """Metrics that could not be read."""
-    ran: dict[int, list[Ints]] = field(default_factory=dict)
-    """Per arm, the pairs of its chunk that were run, wave by wave."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +43,6 @@ class Planned:
     side: Side
     new_tokens: int
     waves: tuple[Wave, ...]
-
-
-@dataclass(frozen=True, order=True)
-class Task:
-    """Waves of one chunk, counted through all sides and steps of it, that are run one after the other."""
-
-    chunk: int
-    first: int
-    last: int
-    """The first that is not its."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +74,10 @@ class Batch:
         self.metrics: dict[int | Side, dict[Metric, None]] = {side: {} for side in SIDES}
         self.owned: dict[Metric, None] = {}
         """Metrics that say whether the corrupt run gives its own answer."""
-        self.vectors: list[Vectors] = []
+        self._vectors: dict[object, Vectors] = {}
         self.measured: list[Vectors] = []
         """Those whose distances are asked for."""
-        self.compared: set[int | Side] = set()
-        """Arms whose logits are kept."""
+        self.comparisons: list[Comparison] = []
         self.meetings: list[Meeting] = []
         self.recorded: set[Component] = set()
         """Components that are read of the unpatched runs and not patched."""
@@ -143,13 +112,37 @@ class Batch:
             self.arms[index] = replace(kept, spots=spots)
         return index
 
-    def ran(self, arm: int | Side) -> Ints:
-        """The pairs that a run was made for, counted through all chunks."""
-        sizes = [len(chunk.pairs) for chunk in self.chunks]
-        begins = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        if not isinstance(arm, int):
-            return np.arange(sum(sizes))
-        return np.concatenate([begin + self.arms[arm].pairs(n) for n, begin in enumerate(begins)])
+    def vectors_of(self, key: object, make: Callable[[], Vectors], *, keeps: bool) -> Vectors:
+        """The vectors of a key, made once. `keeps`: a placebo needs those of all pairs."""
+        if key not in self._vectors:
+            self._vectors[key] = make()
+        vectors = self._vectors[key]
+        vectors.keeps |= keeps
+        return vectors
+
+    def measure(self, vectors: Vectors) -> int:
+        """Asks for the distances of some vectors, once."""
+        known = next((n for n, other in enumerate(self.measured) if other is vectors), None)
+        if known is None:
+            known = len(self.measured)
+            self.measured.append(vectors)
+        return known
+
+    def compare(self, comparison: Comparison) -> int:
+        """Asks for a comparison, once."""
+        if comparison not in self.comparisons:
+            self.comparisons.append(comparison)
+        return self.comparisons.index(comparison)
+
+    @property
+    def compared(self) -> set[int | Side]:
+        """Arms whose logits are kept until their chunk is done."""
+        return {arm for c in self.comparisons for arm in (c.own, c.unpatched, c.side)}
+
+    @property
+    def vectors(self) -> list[Vectors]:
+        """Those that must see the unpatched runs of all pairs before the first is patched."""
+        return [vectors for vectors in self._vectors.values() if vectors.first_pass]
 
     def meet(self, key: object, make: Callable[[], Meeting]) -> int:
         """The meeting of a key, made once."""
@@ -219,44 +212,56 @@ class Batch:
         """
         self.prepare()
         tasks = self.tasks(whole_chunks=arms is not None)
-        known = {} if parts is None else parts.read(tasks)
+        gathering, known = self.gathering(tasks), {} if parts is None else parts.read(tasks)
         for task in tasks:
-            if task not in known:
-                known[task] = self.run_task(task, tick, arms)
+            readings = known.pop(task, None)
+            if readings is None:
+                readings = self.run_task(task, tick, arms)
                 if parts is not None:
-                    parts.ran(task, known[task])
+                    parts.ran(task, readings)
+            gathering.add(task, readings)
         if parts is not None:
             parts.done()
-        return together(known, len(self.chunks))
+        return gathering.together()
+
+    def let_go(self) -> None:
+        """Forgets the vectors of all pairs, once everything was run."""
+        for vectors in self.vectors:
+            vectors.let_go()
 
     def prepare(self) -> None:
         """Reads off the unpatched runs of all pairs what must be known before the first is patched."""
         for look in self.looks():
             self.put(look, self.taken(look))
+        self.settle()
 
     def looks(self) -> tuple[Look, ...]:
         """The chunks that must be seen before anything is patched, in the order in which what they give is kept."""
         others = [
             Look(chunk, other) for other, pairs in enumerate(self.elsewhere) for chunk in range(self.chunks_of(pairs))
         ]
-        first = any(v.first_pass for v in self.vectors)
-        return (*others, *(Look(number) for number in range(len(self.chunks) if first else 0)))
+        return (*others, *(Look(number) for number in range(len(self.chunks) if self.vectors else 0)))
 
     def taken(self, look: Look) -> list[Taken]:
         """What all vectors need of a chunk."""
         if look.other is None:
             runs = self._references(look.chunk, self.components)
-            return [vectors.taken(look.chunk, runs) for vectors in self.vectors if vectors.first_pass]
+            return [vectors.taken(look.chunk, runs) for vectors in self.vectors]
         pairs, group = list(self.elsewhere.items())[look.other]
         runs = self.references.get(pairs, look.chunk, self.reference_tokens, self.components, forced=self.forced)
         return [vectors.taken_elsewhere(look.chunk, runs) for vectors in group]
 
     def put(self, look: Look, taken: Sequence[Taken]) -> None:
         """Keeps what was taken of a chunk, here or by another batch that is made alike."""
-        own = [vectors for vectors in self.vectors if vectors.first_pass]
+        own = [vectors for vectors in self.vectors]
         group = own if look.other is None else list(self.elsewhere.values())[look.other]
         for vectors, some in zip(group, taken, strict=True):
             vectors.put(some)
+
+    def settle(self) -> None:
+        """After the last look: what can only be said of all pairs together."""
+        for vectors in self.vectors:
+            vectors.settle()
 
     def chunks_of(self, pairs: Pairs) -> int:
         return len(self.references.chunks(pairs))
@@ -294,6 +299,16 @@ class Batch:
         else:
             self.run_arms(task, runs, readings, tick)
         return readings
+
+    def gathering(self, tasks: Sequence[Task]) -> Gathering:
+        """Where what tasks have read is put together."""
+        return self.closing.gathering(tasks)
+
+    @property
+    def closing(self) -> Closing:
+        """What is compared of each chunk's logits before they are let go."""
+        few = frozenset(arm for arm in self.compared if isinstance(arm, int) and self.arms[arm].few)
+        return Closing(tuple(len(chunk.pairs) for chunk in self.chunks), tuple(self.comparisons), few)
 
     @property
     def elsewhere(self) -> dict[Pairs, list[Vectors]]:
@@ -399,12 +414,6 @@ class Batch:
             readings.finite.setdefault(arm, np.ones(count, dtype=bool))[pairs] = run.finite.cpu().numpy()
 
 
-def together(known: Mapping[Task, Readings], chunks: int) -> Readings:
-    """What all tasks have read, pairs of all chunks in one order."""
-    by_chunk = [[known[t] for t in sorted(known) if t.chunk == number] for number in range(chunks)]
-    return joined([merged(parts) for parts in by_chunk])
-
-
 def rows_of(index: Sequence[int], arms: Sequence[Arm], chunk: int, stops: Sequence[int], layers: int) -> Rows:
     """A row per arm and pair: where it begins, and where it joins."""
     parts = []
@@ -427,48 +436,3 @@ def begin_of(spots: Sequence[Spot], stops: Ints, layers: int) -> tuple[Ints, Int
     never = np.int64(layers)
     joins = [np.where(f < stop, s.join(layers), never) for f, s in zip(firsts, spots, strict=True)]
     return start, np.minimum.reduce(joins)
-
-
-def merged(parts: Sequence[Readings]) -> Readings:
-    """The readings of one chunk's tasks, of which each has some pairs of some arms."""
-    out = parts[0]
-    for part in parts[1:]:
-        for arm, waves in part.ran.items():
-            pairs = np.concatenate(waves)
-            out.ran.setdefault(arm, []).extend(waves)
-            for key in [key for key in part.scores if key[0] == arm]:
-                put(out.scores, key, part.scores[key], pairs)
-            if arm in part.finite:
-                put(out.finite, arm, part.finite[arm], pairs)
-            if arm in part.logits:
-                put(out.logits, arm, part.logits[arm], torch.from_numpy(pairs))
-        for key, error in part.refused.items():
-            out.refused.setdefault(key, error)
-    return out
-
-
-def put(into: dict[Any, Any], key: object, values: Any, pairs: Any) -> None:
-    """Some pairs' values in place of those that are there, or all where there are none."""
-    if key in into:
-        into[key][pairs] = values[pairs]
-    else:
-        into[key] = values
-
-
-def joined(parts: Sequence[Readings]) -> Readings:
-    """The chunks' readings, one behind the other."""
-    out = Readings()
-    for part in parts:
-        out.refused.update(part.refused)
-    first = parts[0]
-    for key in first.scores:
-        if key not in out.refused:
-            out.scores[key] = np.concatenate([p.scores[key] for p in parts])
-    out.owned = {
-        m: np.concatenate([p.owned[m] for p in parts]) for m in first.owned if ("corrupt", m) not in out.refused
-    }
-    out.finite = {arm: np.concatenate([p.finite[arm] for p in parts]) for arm in first.finite}
-    out.logits = {arm: torch.cat([p.logits[arm] for p in parts]) for arm in first.logits}
-    out.distances = {n: np.concatenate([p.distances[n] for p in parts]) for n in first.distances}
-    out.missed = {n: np.concatenate([p.missed[n] for p in parts]) for n in first.missed}
-    return out

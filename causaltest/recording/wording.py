@@ -7,11 +7,13 @@ from typing import Any
 
 
 def counted(count: int, what: str) -> str:
-    """As in "1 claim", "2 batches" and "1,000 claims"."""
+    """As in "1 claim", "2 batches", "3 entries" and "1,000 claims"."""
     return f"{count:,} {what if count == 1 else several(what)}"
 
 
 def several(what: str) -> str:
+    if what.endswith("ry"):
+        return f"{what[:-1]}ies"
     return f"{what}es" if what.endswith("ch") else f"{what}s"
 
 

@@ -12,6 +12,7 @@ from causaltest import __version__
 from causaltest.judging.multiplicity import holm
 from causaltest.reporting.columns import aligned
 from causaltest.reporting.drift import drift_lines, drift_row, drift_word
+from causaltest.reporting.origin import origin, origins
 from causaltest.reporting.standing import changed, registered, standings, stood
 from causaltest.results import ClaimResult
 
@@ -48,6 +49,7 @@ def section(result: ClaimResult, *, every_pair: bool = False) -> str:
         *(("accepted", f"{w['name']}: {w['says']} ({w['source']}).") for w in result.warnings if w["accepted"]),
         *(("seen", seen) for seen in result.seen),
         *(("" if i else "registered", change) for i, change in enumerate(changed(result))),
+        ("measured", origin(result)),
     ]
     return "\n".join(
         [
@@ -278,7 +280,8 @@ def summary(results: Sequence[ClaimResult]) -> list[str]:
     if any(result.drift for result in results):
         words = ("drift", *(drift_word(result.drift) or "-" for result in results))
         table = [(*row, word) for row, word in zip(table, words, strict=True)]
-    more = [line for line in (*stood(results), missing(results), warned(results), *drift_lines(results)) if line]
+    told = (*stood(results), missing(results), warned(results), *drift_lines(results), origins(results))
+    more = [line for line in told if line]
     return [banner(results), "", *aligned(table), "", *more, totals(results)]
 
 

@@ -21,6 +21,8 @@ from causaltest.writing.tensors import doubles, floats_of
 T = TypeVar("T")
 ANSWERS = ("MeasurementError", "NothingEligible", "SiteError", "PositionError", "PairsError", "ClaimError")
 """Errors that say something of the experiment, and would be raised again."""
+MAPPINGS = ("references", "provenance")
+"""What an effect has by name, in an order."""
 
 
 def read(entry: Entry, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError:
@@ -59,11 +61,25 @@ def error_of(plain: Mapping[str, Any]) -> CausaltestError:
 
 
 def plain_effect(effect: Effect) -> dict[str, Any]:
-    return {"numbers": plain_numbers(effect.measured)}
+    numbers = plain_numbers(effect.measured)
+    return {"numbers": {**numbers, **{name: in_order(numbers[name]) for name in MAPPINGS}}}
 
 
 def effect_of(plain: Mapping[str, Any], experiment: Experiment) -> Effect:
-    return Effect(experiment, numbers_of(plain["numbers"]))
+    """The effect of an experiment that is known, with its numbers."""
+    numbers = plain["numbers"]
+    return Effect(experiment, numbers_of({**numbers, **{name: mapping_of(numbers[name]) for name in MAPPINGS}}))
+
+
+def in_order(named: Mapping[str, Any]) -> list[Any]:
+    """A mapping's names and its values: JSON as it is written here sorts names, and a report lists them as they were
+    measured."""
+    return [list(named), list(named.values())]
+
+
+def mapping_of(plain: Any) -> dict[str, Any]:
+    names, values = plain
+    return dict(zip(texts(names), values, strict=True))
 
 
 def plain_map(made: SweepMap) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
-from causaltest.writing.raw_tensors import Bytes, Damaged, Raw, raw_from_bytes, raw_to_pieces
+from causaltest.writing.raw_tensors import Bytes, Damaged, Raw, raw_from_bytes, raw_from_stream, raw_to_pieces
 
 FORMAT = 1
 
@@ -19,6 +19,8 @@ class Entry:
     said: Mapping[str, Any]
     """What JSON can hold."""
     arrays: Mapping[str, Raw] = field(default_factory=dict)
+    about: str = ""
+    """The model's name, for a person who looks at what is kept."""
 
     @property
     def nbytes(self) -> int:
@@ -27,20 +29,28 @@ class Entry:
 
 
 def entry_to_pieces(entry: Entry, kind: str, key: str) -> list[Bytes]:
-    """The file as pieces to write one behind the other."""
-    head = {"format": FORMAT, "kind": kind, "key": key, "said": entry.said}
+    """The file as pieces to write one behind the other. Raises TooLarge for more text than a file holds."""
+    head = {"about": entry.about, "format": FORMAT, "kind": kind, "key": key, "said": entry.said}
     return raw_to_pieces(json.dumps(head, sort_keys=True, separators=(",", ":")), entry.arrays)
 
 
 def entry_from_bytes(data: Bytes, kind: str, key: str) -> Entry:
     """The inverse. Raises Damaged for bytes that were not written so, or under another kind or key."""
-    text, arrays = raw_from_bytes(data)
+    return entry_of(*raw_from_bytes(data), kind, key)
+
+
+def entry_from_stream(stream: BinaryIO, size: int, kind: str, key: str) -> Entry:
+    """The same of a file of so many bytes."""
+    return entry_of(*raw_from_stream(stream, size), kind, key)
+
+
+def entry_of(text: str, arrays: Mapping[str, Raw], kind: str, key: str) -> Entry:
     try:
         head = json.loads(text)
         told = (head["format"], head["kind"], head["key"])
-        said = head["said"]
+        said, about = head["said"], head["about"]
     except (ValueError, RecursionError, KeyError, TypeError):
         raise Damaged("it is no entry of a store") from None
-    if told != (FORMAT, kind, key) or not isinstance(said, dict):
+    if told != (FORMAT, kind, key) or not isinstance(said, dict) or not isinstance(about, str):
         raise Damaged("it belongs somewhere else")
-    return Entry(said, arrays)
+    return Entry(said, arrays, about)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from causaltest.asking.company import company
@@ -20,7 +20,7 @@ from causaltest.asking.settings import Settings
 from causaltest.asking.sites import Site
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, SelfPatch
-from causaltest.errors import CausaltestError, RecordError
+from causaltest.errors import CausaltestError, ModelError, RecordError
 from causaltest.store.answers import (
     ANSWERS,
     clean_of,
@@ -36,8 +36,10 @@ from causaltest.store.answers import (
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
+from causaltest.writing.canonical import digest_of
 from causaltest.writing.plain_effects import number, whole
 from causaltest.writing.raw_tensors import Damaged
 
@@ -55,33 +57,72 @@ class Stored:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
+        place = settings.store
+        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._inner: Backend | None = None
-        self._kept: Kept | None = None
+        self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
-        self.answered = 0
-        """How many answers came from the store."""
+        self._fetched: set[str] = set()
+        self._measured: set[str] = set()
+        """What was measured by this process, and not read."""
+        self._has_read = False
+        self._given = {"stored": 0, "anew": 0}
 
     @property
     def model(self) -> str:
         return self._name
 
-    @property
+    @cached_property
     def kept(self) -> Kept | None:
-        """The store under this model's keys; None while its files do not say which model it is."""
-        if self._kept is None:
-            try:
-                self._kept = Kept(self.store, surroundings_of(self._name, self._settings))
-            except RecordError:
-                return None
-        return self._kept
+        """The store under this model's keys; None where its files do not say which model it is."""
+        return self._kept_now()
 
     @property
     def inner(self) -> Backend:
-        """The backend that measures; the model is opened here."""
+        """The backend that measures; the model is opened here. Raises ModelError, the same each time."""
+        if self._refused is not None:
+            raise self._refused
         if self._inner is None:
-            self._inner = self._open(self.kept)
+            try:
+                self._inner = self._opened()
+            except ModelError as error:
+                # Not tried again for every claim.
+                self._refused = error
+                raise
         return self._inner
+
+    def _opened(self) -> Backend:
+        """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
+        before = self.kept
+        opened, now = self._open(before), self._kept_now()
+        if now == before:
+            return opened
+        if self._has_read:
+            raise ModelError(
+                f"The files of {self._name} changed while it was being opened, and what was read from the store was "
+                "measured before that. Run again."
+            )
+        # Opening it has downloaded them, or a newer commit of its branch: what is kept has another key.
+        self.kept = now
+        return self._open(now)
+
+    def _open_under(self, kept: Kept) -> bool:
+        """Opens the model; whether its keys are still these."""
+        _ = self.inner
+        return self.kept == kept
+
+    def _keeping(self) -> Kept | None:
+        """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
+        if self.kept is None:
+            _ = self.inner
+        return self.kept
+
+    def _kept_now(self) -> Kept | None:
+        try:
+            return Kept(self.store, surroundings_of(self._name, self._settings), shared=self._shared)
+        except RecordError:
+            return None
 
     def expect(self, experiments: Iterable[Experiment]) -> None:
         """Announces experiments; those that are not in the store are measured together."""
@@ -89,18 +130,27 @@ class Stored:
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls."""
+        self._fetch()
         if self._look_up(experiment) is None:
             self._measure(experiment)
         answer = self._answers[experiment.digest]
+        self._count(experiment.digest)
         if isinstance(answer, CausaltestError):
             raise answer
         return answer
+
+    def _fetch(self) -> None:
+        """Has what was expected since the last time brought from the address, where there is one."""
+        new = [digest for digest in self._expected if digest not in self._fetched] if self._shared is not None else []
+        if new and self.kept is not None:
+            self.kept.fetch(EFFECT, new)
+            self._fetched.update(new)
 
     def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
         """What is known of an experiment, here or in the store."""
         digest = experiment.digest
         if digest not in self._answers:
-            found = self._read(EFFECT, experiment.canonical(), lambda plain: effect_of(plain, experiment))
+            found = self._read(EFFECT, digest, lambda plain: effect_of(plain, experiment))
             if found is None:
                 return None
             self._answers[digest] = found
@@ -108,10 +158,9 @@ class Stored:
 
     def _measure(self, experiment: Experiment) -> None:
         """Measures an experiment, and with it all expected ones like it that the store lacks."""
-        kept = self.kept
+        kept = self._keeping()
         if kept is None:
-            self.inner.expect(self._expected.values())
-            self._answers[experiment.digest] = answered(lambda: self.inner.measure(experiment))
+            self._together(list(self._expected.values()), [experiment])
             return
         alike = [e for e in self._expected.values() if company(e) == company(experiment)]
         if experiment.digest not in self._expected:
@@ -123,13 +172,17 @@ class Stored:
             missing = [e for e in alike if self._look_up(e) is None]
             if experiment not in missing:
                 return
-            missing = self._begun(kept, plan, alike, missing)
-            kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
-            self._ask(missing)
-            for one in missing:
-                self._keep(kept, EFFECT, one.canonical(), self._answers[one.digest])
-            kept.drop(PLAN, plan)
-            kept.let_go()
+            # A model that cannot be opened leaves no plan behind.
+            if self._open_under(kept):
+                missing = self._begun(kept, plan, alike, missing)
+                kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
+                for one in self._together(missing, missing):
+                    self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
+                kept.drop(PLAN, plan)
+                kept.let_go()
+                return
+        # Not within the lock: another plan's may lie in the same file.
+        self._measure(experiment)
 
     def _begun(self, kept: Kept, plan: object, alike: list[Experiment], missing: list[Experiment]) -> list[Experiment]:
         """What an interrupted run was measuring together, so that this one gives the same to the last bit."""
@@ -138,11 +191,15 @@ class Stored:
         begun = [by_digest[digest] for digest in members if digest in by_digest]
         return begun if begun and len(begun) == len(members) and set(missing) <= set(begun) else missing
 
-    def _ask(self, experiments: list[Experiment]) -> None:
-        """Has experiments measured, in one plan."""
-        self.inner.expect(experiments)
-        for one in experiments:
-            self._answers[one.digest] = answered(partial(self.inner.measure, one))
+    def _together(self, expected: list[Experiment], asked: list[Experiment]) -> list[Experiment]:
+        """Has experiments measured, those that are expected in one plan; gives those asked for."""
+        inner = self.inner
+        inner.expect(expected)
+        answers = {one.digest: answered(partial(inner.measure, one)) for one in asked}
+        # Only now: whoever is interrupted before knows of none, and measures the same together again.
+        self._answers.update(answers)
+        self._measured.update(answers)
+        return asked
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
@@ -156,6 +213,7 @@ class Stored:
             lambda b: b.spread(site, pairs),
             lambda found: {"tokens": len(found.position.numbers) if found != site else None},
             lambda plain: site if plain["tokens"] is None else spelled_out(site, whole(plain["tokens"])),
+            counts=False,
         )
 
     def moved(self, patching: Patching) -> SelfPatch:
@@ -180,6 +238,7 @@ class Stored:
             lambda b: b.patched_runs(experiments),
             lambda count: {"runs": count},
             lambda plain: whole(plain["runs"]),
+            counts=False,
         )
 
     def card(self, text: str | None) -> Any:
@@ -187,13 +246,21 @@ class Stored:
         return self.inner.card(text)
 
     def cost(self) -> Cost:
-        """What measuring all expected experiments takes that the store lacks."""
-        self.inner.expect([e for e in self._expected.values() if self._look_up(e) is None])
-        return self.inner.cost()
+        """What measuring all expected experiments takes that the store lacks; nothing is opened where it lacks none."""
+        missing = [e for e in self._expected.values() if self._look_up(e) is None]
+        there = len(self._expected) - len(missing)
+        if not missing:
+            return Cost(stored=there)
+        self.inner.expect(missing)
+        return replace(self.inner.cost(), stored=there)
 
     def counted(self) -> dict[str, int]:
-        """What was computed so far, and how many answers came from the store."""
-        return {**({} if self._inner is None else self._inner.counted()), "stored": self.answered}
+        """What was computed so far, and how many of the answers given came from the store or were measured anew."""
+        return {**({} if self._inner is None else self._inner.counted()), **self._given}
+
+    def _count(self, answer: str) -> None:
+        """Counts an answer that is given."""
+        self._given["anew" if answer in self._measured else "stored"] += 1
 
     def _answer(
         self,
@@ -201,24 +268,45 @@ class Stored:
         ask: Callable[[Backend], T],
         encode: Callable[[T], Mapping[str, Any]],
         decode: Callable[[Mapping[str, Any]], T],
+        *,
+        counts: bool = True,
     ) -> T:
-        """The answer to a question of plain data, from the store or from the model."""
-        found = self._read(ANSWER, of, decode)
+        """The answer to a question of plain data, from the store or from the model; `counts`: as something measured."""
+        question = digest_of(of)
+        found = self._read(ANSWER, question, decode)
         if found is None:
-            kept = self.kept
-            if kept is None:
-                return ask(self.inner)
-            with kept.alone(ANSWER, of):
-                found = self._read(ANSWER, of, decode)
-                if found is None:
-                    found = answered(lambda: ask(self.inner))
-                    self._keep(kept, ANSWER, of, found, encode)
-                    kept.let_go()
+            found = self._answer_anew(question, ask, encode, decode)
+        if counts:
+            self._count(question)
         if isinstance(found, CausaltestError):
             raise found
         return found
 
-    def _read(self, kind: str, of: Any, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
+    def _answer_anew(
+        self,
+        question: str,
+        ask: Callable[[Backend], T],
+        encode: Callable[[T], Mapping[str, Any]],
+        decode: Callable[[Mapping[str, Any]], T],
+    ) -> T | CausaltestError:
+        """The same, where the store had none when this process looked."""
+        kept = self._keeping()
+        if kept is None:
+            self._measured.add(question)
+            return answered(partial(ask, self.inner))
+        with kept.alone(ANSWER, question):
+            found = self._read(ANSWER, question, decode)
+            if found is not None:
+                return found
+            if self._open_under(kept):
+                found = answered(partial(ask, self.inner))
+                self._measured.add(question)
+                self._keep(kept, ANSWER, question, found, encode)
+                kept.let_go()
+                return found
+        return self._answer_anew(question, ask, encode, decode)
+
+    def _read(self, kind: str, of: str, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
         entry = None if self.kept is None else self.kept.get(kind, of)
         if entry is None or self.kept is None:
             return None
@@ -227,17 +315,15 @@ class Stored:
         except Damaged as damaged:
             self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
             return None
-        self.answered += 1
+        self._has_read = True
         return found
 
     def _keep(
-        self, kept: Kept, kind: str, of: Any, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
+        self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
     ) -> None:
-        """Keeps an answer, unless the model that gave it is another than its files now say."""
-        if isinstance(found, CausaltestError):
-            kept.put(kind, of, written(plain_error(found)))
-            return
-        kept.put(kind, of, written(encode(found)))
+        """Keeps an answer."""
+        plain = plain_error(found) if isinstance(found, CausaltestError) else encode(found)
+        kept.put(kind, of, written(plain))
 
 
 def answered(ask: Callable[[], T]) -> T | CausaltestError:

@@ -1,26 +1,58 @@
-"""Surroundings: everything besides the question that can change what is measured, learnt without torch."""
+"""Surroundings: everything besides the question that can change what is measured, learnt without torch.
+
+A question is an experiment in its canonical form, which holds every prompt, answer, span and chat, every number that
+a user gives (directions, features, the pairs that a mean is over), the seed and the controls. There is no function of
+a user's in it: metrics and interventions are data. What stands here is the rest, and one thing more or other makes
+another key.
+
+Left out on purpose:
+
+- Where files lie, what they are called beside the model, when they were written, and the working folder.
+- How many threads compute, and on which processor of an architecture. They move last bits, as two machines do that
+  share a store; every effect has a tolerance for that, and a verdict that hangs on it is none.
+- Which other experiments were measured in the same plan, which moves last bits as well: when one claim has changed,
+  only that one is measured. An interrupted plan is measured to its end as it was begun.
+- Packages that compute nothing here, and what a process writes over inside of torch or transformers by hand: flags,
+  registered classes and attention functions are seen, another function in the place of one of theirs is not.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from causaltest.asking.settings import Settings
-from causaltest.identity.models import identity_of
+from causaltest.errors import RecordError
+from causaltest.identity.whole_model import whole_model
+from causaltest.store.altered import altered
+from causaltest.store.installed import versions
 from causaltest.writing.canonical import digest_of
 
-VERSIONS = ("torch", "transformers", "tokenizers", "accelerate", "bitsandbytes")
-MEASURES = ("asking", "measuring", "effect.py", "sweep.py", "organisms")
-"""What of this package has a say in the numbers."""
+MEASURES = (
+    "asking",
+    "clean_runs.py",
+    "effect.py",
+    "measuring",
+    "organisms",
+    "store/answers.py",
+    "store/entry.py",
+    "sweep.py",
+    "writing",
+)
+"""What of this package has a say in the numbers, or in how they are kept."""
+NO_SAY = frozenset({"cluster", "offload_folder", "store", "progress"})
+"""Settings that say where something lies, who computes or what is shown. What is offloaded is computed with as it was,
+and workers of a cluster have to be like this process; what GPUs they have stands among the devices."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
+DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
 @dataclass(frozen=True)
@@ -37,50 +69,65 @@ class Surroundings:
 
 def surroundings_of(name: str, settings: Settings) -> Surroundings:
     """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it."""
+    elsewhere = settings.device_map or settings.quantize
     return Surroundings(
         {
-            "model": identity_of(name),
+            "model": whole_model(name, remote_code=settings.trust_remote_code),
             "called": name,
             "memory": settings.memory,
             "dtype": settings.dtype,
             "device_map": settings.device_map,
-            "max_memory": None if settings.max_memory is None else [list(map(str, one)) for one in settings.max_memory],
+            "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
             "quantize": settings.quantize,
-            "remote_code": settings.trust_remote_code,
-            "devices": devices() if settings.device_map or settings.quantize else ["cpu"],
-            "versions": {name: version_of(name) for name in VERSIONS},
-            "source": source_digest(),
+            "trust_remote_code": settings.trust_remote_code,
+            "devices": devices(settings) if elsewhere else ["cpu"],
+            "machine": [sys.platform, platform.machine(), sys.byteorder],
+            "python": list(sys.version_info[:2]),
+            "versions": versions(),
+            "source": source_digest(Path(__file__).parents[1]),
+            "altered": altered(),
             "names": named_modules(Path.cwd()),
         }
     )
 
 
-def version_of(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 @cache
-def source_digest() -> str:
+def source_digest(package: Path) -> str:
     """A hash of the source that measures: a change of the engine is another measurement."""
-    digest, package = hashlib.sha256(), Path(__file__).parents[1]
+    digest = hashlib.sha256()
     for part in MEASURES:
         place = package / part
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(f"{file.relative_to(package)}\n".encode() + file.read_bytes())
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
-def devices() -> list[str]:
-    """The accelerators that a model may be put on, by what the system says of them."""
-    seen = [os.environ.get("CUDA_VISIBLE_DEVICES", ""), "torch" if find_spec("torch") else ""]
+def devices(settings: Settings) -> list[str]:
+    """The accelerators that a model may be put on, by what the system says of them, or a cluster."""
+    address = os.environ.get("RAY_ADDRESS")
+    if settings.cluster is not None and address:
+        return cluster_devices(address)
+    seen = [f"{name}={os.environ[name]}" for name in DEVICES if name in os.environ]
     try:
         seen += sorted(file.read_text(encoding="utf-8").split("\n")[0] for file in DRIVER.glob("*/information"))
     except OSError:
         pass
     return seen
+
+
+def cluster_devices(address: str) -> list[str]:
+    """The kinds of accelerators in a cluster of Ray's. Raises RecordError where it cannot be asked."""
+    try:
+        import ray  # late: only workers with GPUs need it
+
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        resources: Any = ray.cluster_resources
+        kinds = {name for name in resources() if name.startswith("accelerator_type:")}
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise RecordError(f"The cluster at {address} does not say what accelerators it has: {error}") from error
+    return sorted(kinds)
 
 
 def named_modules(folder: Path) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from causaltest.errors import RecordError
-from causaltest.writing.raw_tensors import Damaged, Raw, raw_from_bytes, raw_to_pieces
+from causaltest.writing.raw_tensors import Damaged, Raw, TooLarge, raw_from_bytes, raw_to_pieces
 
 INSTEAD = "Take the committed one (git checkout), or delete it and measure it again with --causal-save."
 
@@ -22,8 +22,11 @@ class Tensors:
 
 
 def tensors_to_bytes(tensors: Tensors) -> bytes:
-    """The file as bytes."""
-    return b"".join(raw_to_pieces(tensors.text, doubles(tensors.arrays)))
+    """The file as bytes. Raises RecordError for more text than such a file holds."""
+    try:
+        return b"".join(raw_to_pieces(tensors.text, doubles(tensors.arrays)))
+    except TooLarge as large:
+        raise RecordError(f"The claims do not fit in one file: {large}. Save them in several.") from None
 
 
 def tensors_from_bytes(data: bytes, what: str) -> Tensors:

@@ -87,6 +87,8 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
     if settings.quantize is not None:
         provenance["quantized"] = quantized(settings.quantize)
     own = (getattr(model.config, "auto_map", None) or {}).get("AutoModelForCausalLM")
+    if (foreign := made_elsewhere(model, tokenizer)) is not None:
+        provenance["own class"] = foreign
     if runs_own_code(model):
         provenance["remote code"] = f"{type(model).__module__}.{type(model).__name__} was run, as the user allowed"
     elif own is not None:
@@ -130,6 +132,12 @@ def weights(names: Sequence[str]) -> str:
 def runs_own_code(model: PreTrainedModel) -> bool:
     """Whether a model's class came with its checkpoint; transformers keeps such classes in a package of their own."""
     return type(model).__module__.startswith("transformers_modules")
+
+
+def made_elsewhere(*made: Any) -> str | None:
+    """The class that is neither transformers' nor came with a checkpoint: a process has registered it."""
+    classes = (f"{type(one).__module__}.{type(one).__qualname__}" for one in made)
+    return next((name for name in classes if not name.startswith(("transformers.", "transformers_modules."))), None)
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:

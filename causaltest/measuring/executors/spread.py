@@ -21,7 +21,7 @@ from causaltest.asking.sites import Site
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import CausaltestError, WorkersError
-from causaltest.measuring.batch import Readings, Task, together
+from causaltest.measuring.batch import Readings, Task
 from causaltest.measuring.budget import LEAST, Budget
 from causaltest.measuring.executors.crew import Crew, Each, Job, OutOfMemory, Step
 from causaltest.measuring.executors.packed import packed_readings, unpacked_readings
@@ -153,25 +153,30 @@ class Spread(Together):
         before = self._tell(plan.experiments[0].patching.pairs, begin)
         outline = self._outline(begin)
         parts = None if self.kept is None else Parts(self.kept, outline.parts_key)
+        gathering = outline.closing.gathering(outline.tasks)
         known = {} if parts is None else parts.read(outline.tasks)
         missing = [task for task in outline.tasks if task not in known]
         looks = Looks(outline.looks)
         self.crew.run(looks)
-        if outline.looks:
-            put = Step("put", (self.crew.pool.share(looks.results),), "what was read of the unpatched runs")
-            self.crew.tell([put], after=before + 1)
+        put = Step("put", (self.crew.pool.share(looks.results),), "what was read of the unpatched runs")
+        self.crew.tell([put], after=before + 1)
         with Progress(plan.what, outline.patched_runs, self.settings) as progress:
 
             def heard(task: Task, given: Any) -> None:
-                readings = known[task] = unpacked_readings(given)
-                progress.tick(runs_in(readings))
+                readings = unpacked_readings(given)
+                runs = runs_in(readings)
                 if parts is not None:
                     parts.ran(task, readings)
+                gathering.add(task, readings)
+                progress.tick(runs)
 
-            progress.tick(sum(map(runs_in, known.values())))
+            for task, readings in known.items():
+                runs = runs_in(readings)
+                gathering.add(task, readings)
+                progress.tick(runs)
             self.crew.run(Shares(missing, self.crew.count, looks.seen, heard))
-        readings = self.crew.pool.share(packed_readings(together(known, outline.chunks)))
-        out = self._one(Job(read, (*arguments, readings), f"reading {plan.what}"))
+        together = self.crew.pool.share(packed_readings(gathering.together()))
+        out = self._one(Job(read, (*arguments, together), f"reading {plan.what}"))
         if parts is not None:
             parts.done()
         return out

@@ -28,6 +28,7 @@ from causaltest.measuring.executors.packed import (
     unpacked_taken,
 )
 from causaltest.measuring.plans import Plan
+from causaltest.measuring.readings import Closing
 from causaltest.measuring.study import Study
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
@@ -39,7 +40,7 @@ class Outline:
 
     tasks: tuple[Task, ...]
     looks: tuple[Look, ...]
-    chunks: int
+    closing: Closing
     patched_runs: int
     parts_key: Any
 
@@ -97,6 +98,12 @@ class Worker:
         assert self._opened is not None
         return self._opened
 
+    def _close(self) -> None:
+        """Forgets the plan that it was at."""
+        if self._opened is not None:
+            self._opened.batch.let_go()
+            self._opened = None
+
     def counts(self) -> dict[str, int]:
         counted = self.backend.counted() if self._model in self._backends else {}
         return {**counted, "lent_bytes": self._lent[self._model]}
@@ -112,7 +119,8 @@ class Worker:
         if os.path.isdir(here.folder):
             os.chdir(here.folder)
         torch.set_num_threads(here.threads)
-        self._opened, self._model = None, model
+        self._close()
+        self._model = model
         if model not in self._backends:
             refuse_unlike(name, here, surrounded(name, settings))
             self._backends[model] = open_backend(name, None, None, settings)
@@ -130,20 +138,20 @@ class Worker:
 
     def within(self, budget: Budget) -> None:
         """From here, measures within another budget."""
-        self._opened = None
+        self._close()
         if self.backend.references.budget != budget:
             self.backend.within(budget)
 
     def begin(self, plan: Plan) -> Outline:
         """Opens a plan in place of the one before."""
-        self._opened = None
+        self._close()
         batch, studies = self.backend.opened(plan)
         self._opened = Opened(plan, batch, studies)
         references = self.backend.references
         return Outline(
             tasks=batch.tasks(whole_chunks=plan.arms is not None),
             looks=batch.looks(),
-            chunks=len(batch.chunks),
+            closing=batch.closing,
             patched_runs=batch.patched_runs,
             parts_key=plan.parts_key(references.shortcuts, references.budget.bytes),
         )
@@ -153,6 +161,7 @@ class Worker:
         batch = self.opened.batch
         for look, some in zip(batch.looks(), taken, strict=True):
             batch.put(look, unpacked_taken(some, self.backend.loaded.device))
+        batch.settle()
 
     # What any one of them is asked.
 

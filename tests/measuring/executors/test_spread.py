@@ -245,7 +245,7 @@ def test_out_of_memory_all_go_on_with_half_of_it(folder, monkeypatch):
 def test_a_worker_with_other_files_is_refused(folder, monkeypatch):
     pool = LocalPool()
     backend = spread(folder, pool)
-    monkeypatch.setattr("causaltest.store.surroundings.source_digest", lambda: "another")
+    monkeypatch.setattr("causaltest.store.surroundings.source_digest", lambda package: "another")
     with pytest.raises(
         WorkersError, match=r"would measure something else than this process: source of .* differ there"
     ):

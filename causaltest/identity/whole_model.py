@@ -1,0 +1,155 @@
+"""A model with all that is read when it is loaded: more than names it, for what has to change with every byte.
+
+`identity_of` says which model was registered, and leaves out what other people's copies of it may not share. A kept
+number has to go when anything changes that could move it, and is measured again when something did that could not.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from causaltest.errors import RecordError
+from causaltest.identity.model_files import object_in
+from causaltest.identity.models import ORGANISM, hub_cache, identity_of
+from causaltest.identity.organism_files import located, point_of, source_of
+from causaltest.weights import remembered_sha256, sha256
+from causaltest.writing.canonical import digest_of
+
+NOT_READ = re.compile(
+    r"\..*|(readme|license|licence|notice|changelog)(\..*)?|.*\.(md|log|pyc|h5|msgpack|ot|onnx|gguf|tflite|png|svg)"
+    r"|events\.out.*|optimizer\.(pt|bin)|scheduler\.(pt|bin)|scaler\.pt|rng_state.*|trainer_state\.json"
+    r"|training_args\.(bin|json)",
+    re.IGNORECASE,
+)
+"""Files that lie beside a model and are never loaded with it."""
+FOLDERS_NOT_READ = frozenset({"__pycache__", "node_modules"})
+SMALL = 1 << 20
+"""Bytes of a file that is read faster than it is looked up what it is."""
+OWN = "causaltest"
+NEEDED = re.compile(r"[A-Za-z0-9._-]+")
+
+Stamp = tuple[tuple[str, int, int, int, int], ...]
+
+
+def whole_model(name: str, *, remote_code: bool = False) -> dict[str, Any]:
+    """What a model by name is known by, and everything that is read when it is loaded.
+
+    `remote_code`: code that comes with a checkpoint is run, and is a part of it wherever it lies.
+
+    Raises RecordError for a model that cannot be identified.
+    """
+    known = identity_of(name)
+    if name.startswith(ORGANISM):
+        return {**known, "organism": organism_code(name.removeprefix(ORGANISM))}
+    folder = Path(name)
+    if folder.is_dir():
+        with_files = {**known, "files": digest_at(folder, stamp_of(folder, deep=remote_code))}
+        elsewhere = not (folder / "config.json").is_file()
+    else:
+        folder = snapshot(known["name"], known["commit"])
+        with_files, elsewhere = known, True
+    return {**with_files, **other_models(folder, adapted=elsewhere, remote_code=remote_code)}
+
+
+def snapshot(repository: str, commit: str) -> Path:
+    """Where the cache of the hub has a commit. Raises RecordError where it has not: what it refers to is not known."""
+    folder = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
+    if not folder.is_dir():
+        raise RecordError(
+            f"{repository}@{commit} is not in the cache of the hub ({folder.parent}); loading puts it there."
+        )
+    return folder
+
+
+def other_models(folder: Path, *, adapted: bool, remote_code: bool) -> dict[str, Any]:
+    """The models that a folder's files send transformers to: an adapter's base, and repositories with code."""
+    found: dict[str, Any] = {}
+    base = (object_in(folder / "adapter_config.json") or {}).get("base_model_name_or_path")
+    if adapted and isinstance(base, str):
+        found["base"] = whole_model(base, remote_code=remote_code)
+    if remote_code:
+        said = [object_in(folder / file) or {} for file in ("config.json", "tokenizer_config.json")]
+        referred = {repository for one in said for repository in repositories(one.get("auto_map"))}
+        found["code elsewhere"] = [identity_of(repository) for repository in sorted(referred)]
+    return found
+
+
+def repositories(said: Any) -> Iterator[str]:
+    """Those that an auto_map takes code from: org/name--file.Class."""
+    if isinstance(said, str):
+        if "--" in said:
+            yield said.partition("--")[0]
+    elif isinstance(said, Mapping | list):
+        for one in said.values() if isinstance(said, Mapping) else said:
+            yield from repositories(one)
+
+
+def organism_code(name: str) -> dict[str, Any]:
+    """The code that makes an organism: all files of the package that its module is in, its distribution, and the
+    releases of what that asks for. Of a module without a package, it and the modules beside it that it imports."""
+    point = point_of(name, tuple(sys.path))
+    root = point.module.partition(".")[0]
+    if root == OWN:
+        return {"loader": point.value}  # its source counts with the rest of this package's
+    told = {"loader": point.value, **released(point.dist)}
+    spec = located(root)
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    if places:
+        folders = [Path(place) for place in places]
+        return {**told, "files": [digest_at(folder, stamp_of(folder, deep=True)) for folder in folders]}
+    main = None if spec is None or spec.origin is None else Path(spec.origin)
+    if main is None or not main.is_file():
+        raise RecordError(f"The organism {name!r} is in {point.module}, which has no source file.")
+    return {**told, "source": source_of(point.module, main, stamp_of(main.parent, deep=False))}
+
+
+def released(dist: Distribution | None) -> dict[str, Any]:
+    """A distribution's name and release, and those of what it asks for by name."""
+    if dist is None:
+        return {}
+    needed = (one for one in dist.requires or () if "extra ==" not in one)
+    names = sorted({told[0] for one in needed if (told := NEEDED.match(one)) is not None})
+    return {"distribution": [dist.name, dist.version], "needs": [[name, release_of(name)] for name in names]}
+
+
+def release_of(package: str) -> str | None:
+    try:
+        return distribution(package).version
+    except PackageNotFoundError:
+        return None
+
+
+def stamp_of(folder: Path, *, deep: bool) -> Stamp:
+    """What changes with any file that may be read, without reading one; `deep`: in all folders below, too."""
+    return tuple(
+        (str(file.relative_to(folder)), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+        for file in sorted(files_in(folder, deep=deep))
+        if (s := file.stat())
+    )
+
+
+def files_in(folder: Path, *, deep: bool) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if NOT_READ.fullmatch(entry.name):
+            continue
+        if entry.is_file():
+            yield entry
+        elif entry.is_dir() and entry.name not in FOLDERS_NOT_READ:
+            if deep or entry.name == "additional_chat_templates":
+                yield from files_in(entry, deep=deep)
+
+
+@lru_cache(maxsize=64)
+def digest_at(folder: Path, stamp: Stamp) -> str:
+    """One hash of the files of a stamp."""
+    return digest_of({name: hash_of(folder / name, size) for name, size, *_ in stamp})
+
+
+def hash_of(file: Path, size: int) -> str:
+    return sha256(file) if size <= SMALL else remembered_sha256(file)

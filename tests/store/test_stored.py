@@ -1,0 +1,341 @@
+"""Stored asks the store first and the model for what is missing, in plans that an interruption does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from causaltest import Pair, Pairs, accuracy, every, last, logit_diff, resid_post
+from causaltest.asking.costs import Cost
+from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.lab import Lab
+from causaltest.asking.positions import Position
+from causaltest.asking.settings import Settings, StorePlace
+from causaltest.clean_runs import CleanRuns
+from causaltest.effect import Effect, Numbers, SelfPatch
+from causaltest.errors import MeasurementError, ModelError, RecordError
+from causaltest.store.entry import Entry
+from causaltest.store.folder import Store
+from causaltest.store.stored import EFFECT, Stored
+from causaltest.store.surroundings import Surroundings
+from causaltest.sweep import SweepMap
+
+NAME = "organism:planted"
+PAIRS = Pairs([Pair("a b", "a c", " x", " y")], iid=True)
+OTHER = Pairs([Pair("a b", "a d", " x", " z")], iid=True)
+
+
+def experiment(layer: int, pairs: Pairs = PAIRS) -> Experiment:
+    return Experiment(Patching(NAME, "denoise", pairs, (resid_post(layer, last()),)), "recovery", accuracy)
+
+
+def surrounded(weights: str) -> Surroundings:
+    return Surroundings({"called": NAME, "weights": weights})
+
+
+class Fake:
+    """A backend whose numbers say with how many others they were measured."""
+
+    def __init__(self) -> None:
+        self.expected: set[str] = set()
+        self.asked: list[str] = []
+        self.plans: list[int] = []
+        self.breaks: Callable[[Experiment], None] = lambda _: None
+
+    @property
+    def model(self) -> str:
+        return NAME
+
+    def expect(self, experiments) -> None:
+        self.expected = {e.digest for e in experiments}
+        self.plans.append(len(self.expected))
+
+    def measure(self, experiment: Experiment) -> Effect:
+        self.breaks(experiment)
+        self.asked.append(experiment.site)
+        return Effect(experiment, Numbers((float(len(self.expected)),), ("a",), None, "continuous"))
+
+    def sweep(self, cells, rows, columns) -> SweepMap:
+        self.asked.append("sweep")
+        return SweepMap("a map", tuple(rows), tuple(columns), (0.5,), (1.0,), 1, 1, (cells[0].patching.sites[0],))
+
+    def spread(self, site, pairs):
+        self.asked.append("spread")
+        return replace(site, position=Position("index", (0, 1))) if site.position.kind == "every" else site
+
+    def moved(self, patching) -> SelfPatch:
+        self.asked.append("moved")
+        return SelfPatch(0.0, 1e-5)
+
+    def clean(self, pairs, rule=accuracy, both_right=False) -> CleanRuns:
+        self.asked.append(f"clean {rule}{' both' * both_right}")
+        return CleanRuns(NAME, (), str(rule))
+
+    def card(self, text) -> str:
+        return "a card"
+
+    def counted(self) -> dict[str, int]:
+        return {"patched_runs": len(self.asked)}
+
+    def cost(self) -> Cost:
+        return Cost(experiments=len(self.expected))
+
+    def patched_runs(self, experiments) -> int:
+        self.asked.append("patched runs")
+        return len(experiments)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A new process over the same store: a Stored, and the backend behind it."""
+
+    def go(fake: Fake | None = None) -> tuple[Stored, Fake]:
+        fake = fake or Fake()
+        return Stored(NAME, Settings(), Store(tmp_path / "store"), lambda kept: fake), fake
+
+    return go
+
+
+def test_what_was_measured_is_read(opened):
+    stored, fake = opened()
+    first = stored.measure(experiment(1))
+    again, other = opened()
+    assert again.measure(experiment(1)) == first == stored.measure(experiment(1))
+    assert len(fake.asked) == 1 and not other.asked
+    assert stored.counted() == {"patched_runs": 1, "stored": 0, "anew": 2}
+    assert again.counted() == {"stored": 1, "anew": 0}
+
+
+def test_experiments_that_are_alike_are_measured_in_one_plan_and_others_are_not(opened):
+    stored, fake = opened()
+    stored.expect([experiment(1), experiment(2), experiment(3, OTHER)])
+    # Nobody expected it, and in the company of others it would be another number.
+    assert stored.measure(experiment(4)).estimate == 1.0
+    assert stored.measure(experiment(1)).estimate == 2.0
+    assert fake.asked[1:] == [experiment(1).site, experiment(2).site]
+    assert stored.measure(experiment(3, OTHER)).estimate == 1.0
+
+
+def test_only_what_is_missing_is_measured(opened):
+    stored, _ = opened()
+    stored.expect([experiment(1), experiment(2)])
+    stored.measure(experiment(1))
+    again, fake = opened()
+    again.expect([experiment(1), experiment(2), experiment(3)])
+    assert [again.measure(experiment(n)).estimate for n in (1, 2, 3)] == [2.0, 2.0, 1.0]
+    assert fake.asked == [experiment(3).site] and again.counted()["stored"] == 2
+
+
+@pytest.mark.parametrize("same_process", [True, False])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_plan_that_was_interrupted_is_measured_as_it_was(opened, same_process, after):
+    def interrupt(_: Experiment) -> None:
+        if len(fake.asked) == after:
+            raise KeyboardInterrupt
+
+    stored, fake = opened()
+    stored.expect([experiment(n) for n in (1, 2, 3)])
+    fake.breaks = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(2))
+    fake.breaks = lambda _: None
+    if not same_process:
+        stored, fake = opened()
+        stored.expect([experiment(n) for n in (1, 2, 3)])
+    assert [stored.measure(experiment(n)).estimate for n in (3, 1, 2)] == [3.0, 3.0, 3.0]
+    again, other = opened()
+    assert [again.measure(experiment(n)).estimate for n in (1, 2, 3)] == [3.0] * 3 and not other.asked
+
+
+def test_where_nothing_can_be_written_an_interrupted_plan_is_measured_whole_too(opened, monkeypatch):
+    def interrupt(_: Experiment) -> None:
+        if len(fake.asked) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "put", lambda *_, **__: False)
+    stored, fake = opened()
+    stored.expect([experiment(n) for n in (1, 2, 3)])
+    fake.breaks = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(2))
+    fake.breaks = lambda _: None
+    assert [stored.measure(experiment(n)).estimate for n in (3, 1, 2)] == [3.0, 3.0, 3.0]
+
+
+def test_a_plan_whose_answers_were_kept_in_part_is_measured_as_it_was(opened, monkeypatch):
+    stored, _ = opened()
+    stored.expect([experiment(n) for n in (1, 2, 3)])
+    puts, put = [], Store.put
+
+    def full(self: Store, kind: str, key: str, entry: Entry, **more: bool) -> bool:
+        if kind == EFFECT:
+            puts.append(key)
+            if len(puts) == 2:
+                raise KeyboardInterrupt
+        return put(self, kind, key, entry, **more)
+
+    monkeypatch.setattr(Store, "put", full)
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(1))
+    monkeypatch.undo()
+    again, _ = opened()
+    again.expect([experiment(n) for n in (1, 2, 3)])
+    assert [again.measure(experiment(n)).estimate for n in (1, 2, 3)] == [3.0] * 3
+
+
+def test_a_member_that_cannot_be_measured_is_an_answer_and_leaves_the_others(opened):
+    def fail(one: Experiment) -> None:
+        if one == experiment(2):
+            raise MeasurementError("It gave NaN.")
+
+    stored, fake = opened()
+    fake.breaks = fail
+    stored.expect([experiment(1), experiment(2)])
+    assert stored.measure(experiment(1)).estimate == 2.0
+    for backend in (stored, opened()[0]):
+        with pytest.raises(MeasurementError, match=r"It gave NaN\."):
+            backend.measure(experiment(2))
+    assert opened()[0].measure(experiment(1)).estimate == 2.0
+
+
+def test_an_error_of_the_model_is_no_answer(opened):
+    def fail(_: Experiment) -> None:
+        raise ModelError("Its weights changed.")
+
+    stored, fake = opened()
+    fake.breaks = fail
+    with pytest.raises(ModelError):
+        stored.measure(experiment(1))
+    fake.breaks = lambda _: None
+    assert opened(fake)[0].measure(experiment(1)).estimate == 1.0
+
+
+def test_a_model_that_cannot_be_opened_is_tried_once_and_leaves_no_plan(tmp_path):
+    tried = []
+
+    def refuse(_: object) -> Fake:
+        tried.append(1)
+        raise ModelError("There is none.")
+
+    stored = Stored(NAME, Settings(), Store(tmp_path / "store"), refuse)
+    asks = [
+        lambda: stored.measure(experiment(1)),
+        lambda: stored.measure(experiment(2)),
+        lambda: stored.clean(PAIRS),
+        lambda: stored.cost(),
+    ]
+    stored.expect([experiment(1)])
+    for ask in asks:
+        with pytest.raises(ModelError, match="There is none"):
+            ask()
+    assert tried == [1] and not list((tmp_path / "store").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_model_whose_files_change_while_it_is_opened_is_not_mixed_with_what_was_read(tmp_path, monkeypatch, read):
+    there = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded("before"))
+    there.measure(experiment(1))
+    made, opened = iter(["before", "after"]), []
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made)))
+    stored = Stored(NAME, Settings(), Store(tmp_path), lambda kept: opened.append(kept) or Fake())
+    if read:
+        stored.measure(experiment(1))
+        with pytest.raises(ModelError, match="changed while it was being opened"):
+            stored.measure(experiment(2))
+        return
+    # As of a branch of the hub that has moved: it is the newer one that is measured and kept.
+    stored.measure(experiment(2))
+    assert opened[-1].surroundings == surrounded("after") == stored.kept.surroundings
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded("after"))
+    again = Stored(NAME, Settings(), Store(tmp_path), lambda _: pytest.fail("it was opened"))
+    assert again.measure(experiment(2)).estimate == 1.0
+
+
+def test_what_is_measured_of_a_model_that_was_just_downloaded_is_kept(tmp_path, monkeypatch):
+    downloads, fakes = [], []
+
+    def open_(kept: object) -> Fake:
+        downloads.append(kept)
+        fakes.append(Fake())
+        return fakes[-1]
+
+    def known(*_: object) -> object:
+        if not downloads:
+            raise RecordError("It is not in the cache of the hub.")
+        return surrounded("downloaded")
+
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", known)
+    stored = Stored(NAME, Settings(), Store(tmp_path), open_)
+    stored.expect([experiment(1), experiment(2)])
+    assert stored.measure(experiment(1)).estimate == 2.0
+    assert downloads[0] is None and downloads[1] is not None and not fakes[0].asked
+    again = Stored(NAME, Settings(), Store(tmp_path), open_)
+    assert again.measure(experiment(2)).estimate == 2.0 and len(downloads) == 2
+
+
+def test_a_model_that_no_file_identifies_is_measured_and_not_kept(tmp_path, monkeypatch):
+    def unknown(*_: object) -> object:
+        raise RecordError("It has no weights.")
+
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", unknown)
+    fake = Fake()
+    stored = Stored(NAME, Settings(), Store(tmp_path / "store"), lambda _: fake)
+    stored.expect([experiment(1), experiment(2)])
+    assert stored.measure(experiment(1)).estimate == 2.0 and stored.clean(PAIRS).model == NAME
+    assert not (tmp_path / "store").exists() and stored.counted()["anew"] == 2
+
+
+def test_every_other_question_is_answered_from_the_store_too(opened):
+    site, cell = resid_post(range(2), every()), experiment(1)
+
+    def ask(backend: Stored) -> list[object]:
+        return [
+            backend.sweep([cell], ["L1"], ["last"]),
+            backend.sweep([cell], ["another name"], ["last"]),
+            backend.spread(site, PAIRS),
+            backend.spread(resid_post(1, last()), PAIRS),
+            backend.moved(cell.patching),
+            backend.clean(PAIRS),
+            backend.clean(PAIRS, logit_diff),
+            backend.clean(PAIRS, accuracy, True),
+            backend.clean(OTHER),
+            backend.patched_runs([cell, experiment(2)]),
+            backend.patched_runs([cell]),
+        ]
+
+    stored, fake = opened()
+    first = ask(stored)
+    assert len(fake.asked) == len(first)
+    assert stored.counted() == {"patched_runs": len(first), "stored": 0, "anew": 7}
+    again, other = opened()
+    assert ask(again) == first and not other.asked and again.counted() == {"stored": 7, "anew": 0}
+
+
+def test_an_answer_that_cannot_be_read_is_set_aside_and_measured(opened):
+    stored, _ = opened()
+    stored.measure(experiment(1))
+    stored.store.put(EFFECT, stored.kept.key(EFFECT, experiment(1).digest), Entry({"plain": {}, "texts": []}))
+    again, fake = opened()
+    assert again.measure(experiment(1)).estimate == 1.0
+    (told,) = again.store.damaged
+    assert "it holds no answer" in told and len(fake.asked) == 1
+
+
+def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
+    stored, _ = opened()
+    stored.measure(experiment(1))
+    again, fake = opened()
+    again.expect([experiment(1), experiment(2)])
+    assert again.cost() == Cost(experiments=1, stored=1) and not fake.asked
+    all_there, never = opened()
+    all_there.expect([experiment(1)])
+    assert all_there.cost() == Cost(stored=1) and not never.plans
+
+
+def test_a_lab_asks_the_store_where_it_has_a_place_and_a_name(tmp_path):
+    settings = Settings(store=StorePlace(str(tmp_path)))
+    assert isinstance(Lab.load(NAME, settings=settings).backend, Stored)
+    assert not isinstance(Lab.load(NAME).backend, Stored)
