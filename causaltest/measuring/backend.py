@@ -30,6 +30,7 @@ from causaltest.measuring.budget import LEAST, Budget
 from causaltest.measuring.chunk_runs import SIDES
 from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons, turned
+from causaltest.measuring.kept_shortcuts import kept_shortcuts
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.parts import Parts
 from causaltest.measuring.plans import Plan
@@ -278,7 +279,8 @@ class ModelBackend(Together):
         """Where the parts of a plan are kept until it is at its end."""
         if self.kept is None:
             return None
-        return Parts(self.kept, plan.parts_key(self.references.shortcuts, self.references.budget.bytes))
+        members, flags, how = plan.parts_key(self.references.shortcuts, self.references.budget.bytes)
+        return Parts(self.kept, members, flags, how)
 
     def counting(self, tick: Callable[[int], None]) -> Callable[[int, int], None]:
         def count(patched_runs: int, forwards: int) -> None:
@@ -291,7 +293,8 @@ class ModelBackend(Together):
     def prove(self, pairs: Pairs) -> None:
         """Finds out, once, which shortcuts hold for this model."""
         if not self._proven:
-            self.references.shortcuts = prove(self.loaded, self.references.chunks(pairs)[0].clean[:1])
+            first = self.references.chunks(pairs)[0].clean[:1]
+            self.references.shortcuts = kept_shortcuts(self.kept, self.loaded, lambda: prove(self.loaded, first))
             self._proven = True
 
     def _refuse_changed(self) -> None:

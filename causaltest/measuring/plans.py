@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from causaltest.asking.experiment import Experiment
 from causaltest.measuring.attribution import estimating
@@ -35,8 +36,12 @@ class Plan:
         """What reads all arms off the unpatched runs; None where they are run."""
         return estimating(self.experiments[0].patching.method) if self.estimates else None
 
-    def parts_key(self, shortcuts: Shortcuts, budget: int) -> list[object]:
-        """What tells the parts of this plan from all others of its model, as plain data."""
-        how = [shortcuts.forks, shortcuts.trims, len(shortcuts.fused), budget]
+    def parts_key(self, shortcuts: Shortcuts, budget: int) -> tuple[list[str], dict[str, bool], list[Any]]:
+        """What tells the parts of this plan from all others of its model: its members, what is read beside them, and
+        what decides its waves."""
         flags = {"neutral": self.neutral, "roughly": self.roughly}
-        return [sorted(e.digest for e in self.experiments), sorted(flags.items()), how]
+        return (
+            [e.digest for e in self.experiments],
+            flags,
+            [shortcuts.forks, shortcuts.trims, len(shortcuts.fused), budget],
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -165,8 +165,9 @@ class Closing:
 
 
 def merged(parts: Sequence[Readings]) -> Readings:
-    """The readings of one chunk's tasks, of which each has some pairs of some arms."""
-    out = parts[0]
+    """The readings of one chunk's tasks, of which each has some pairs of some arms. They stay as they are: a part that
+    is to be kept may not have been written yet."""
+    out = copied(parts[0])
     for part in parts[1:]:
         for arm, waves in part.ran.items():
             pairs = np.concatenate(waves)
@@ -179,6 +180,18 @@ def merged(parts: Sequence[Readings]) -> Readings:
                 put(out.logits, arm, part.logits[arm], torch.from_numpy(pairs))
         for key, error in part.refused.items():
             out.refused.setdefault(key, error)
+    return out
+
+
+def copied(readings: Readings) -> Readings:
+    """The same, to be written into."""
+    out = replace(readings)
+    for name in ("scores", "finite"):
+        setattr(out, name, {key: values.copy() for key, values in getattr(readings, name).items()})
+    for name in ("apart", "distances", "missed", "owned", "refused"):
+        setattr(out, name, dict(getattr(readings, name)))
+    out.logits = {arm: logits.clone() for arm, logits in readings.logits.items()}
+    out.ran = {arm: list(waves) for arm, waves in readings.ran.items()}
     return out
 
 

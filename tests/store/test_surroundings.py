@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import causaltest
-from causaltest.asking.settings import Settings, StorePlace
+from causaltest.asking.settings import Cluster, Settings, StorePlace
 from causaltest.errors import RecordError
 from causaltest.identity import organism_files, whole_model
 from causaltest.organisms import ducks
@@ -40,6 +40,7 @@ OTHER_SETTINGS = {
     "trust_remote_code": True,
     "offload_folder": "elsewhere",
     "store": StorePlace("elsewhere"),
+    "cluster": Cluster(2),
     "progress": False,
 }
 
@@ -307,6 +308,20 @@ def test_names_of_modules_change_the_key_and_the_working_folder_does_not(tmp_pat
     assert key() != before
 
 
+def test_what_the_process_has_set_changes_the_key(monkeypatch):
+    import torch
+
+    before = key()
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    middle = key()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert len({before, middle, key()}) == 3
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert key() == middle
+
+
 def test_each_part_of_the_source_that_measures_changes_the_key(tmp_path):
     """And a part without a say does not."""
     shutil.copytree(PACKAGE, tmp_path / "0", ignore=shutil.ignore_patterns("__pycache__", "checkpoint"))
@@ -324,6 +339,7 @@ def test_each_part_of_the_source_that_measures_changes_the_key(tmp_path):
 
 WITHOUT_A_SAY = {
     "__init__.py": "names",
+    "bounded.py": "how much of a file is read",
     "effects.py": "differences of effects, made anew from effects",
     "errors.py": "sentences",
     "identity": "what is in the key itself",
@@ -361,7 +377,7 @@ def test_whatever_measuring_imports_counts_or_is_known_to_have_no_say():
 def test_a_key_needs_neither_torch_nor_numpy_nor_the_models_module():
     code = (
         "import sys\nfrom causaltest.store.surroundings import surroundings_of\n"
-        "from causaltest.asking.settings import Settings\n"
+        "from causaltest.asking.settings import Cluster, Settings\n"
         "for name in ('ducks', 'planted', 'bypass'): assert surroundings_of(f'organism:{name}', Settings()).digest\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'causaltest.organisms.planted'} & set(sys.modules)\n"
         "assert not heavy, heavy"

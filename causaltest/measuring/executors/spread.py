@@ -152,7 +152,7 @@ class Spread(Together):
         begin = Step("begin", (plan,), f"planning {plan.what}")
         before = self._tell(plan.experiments[0].patching.pairs, begin)
         outline = self._outline(begin)
-        parts = None if self.kept is None else Parts(self.kept, outline.parts_key)
+        parts = None if self.kept is None else Parts(self.kept, *outline.parts_key)
         gathering = outline.closing.gathering(outline.tasks)
         known = {} if parts is None else parts.read(outline.tasks)
         missing = [task for task in outline.tasks if task not in known]
@@ -174,7 +174,13 @@ class Spread(Together):
                 runs = runs_in(readings)
                 gathering.add(task, readings)
                 progress.tick(runs)
-            self.crew.run(Shares(missing, self.crew.count, looks.seen, heard))
+            try:
+                self.crew.run(Shares(missing, self.crew.count, looks.seen, heard))
+            except BaseException:
+                # Ctrl-C too: what was run is not lost.
+                if parts is not None:
+                    parts.flush()
+                raise
         together = self.crew.pool.share(packed_readings(gathering.together()))
         out = self._one(Job(read, (*arguments, together), f"reading {plan.what}"))
         if parts is not None:
