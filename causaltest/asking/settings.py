@@ -37,6 +37,19 @@ class StorePlace:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Workers of a Ray cluster that measure in place of this process: the one at RAY_ADDRESS, or one on this machine.
+
+    They load models by name, so that a folder must lie under the same path on every machine.
+    """
+
+    workers: int | None = None
+    """Processes with a model each; None: as many as there is room for."""
+    gpus_per_worker: float = 0.0
+    """The share of a GPU that each has."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """How models are loaded and measured. What concerns loading is for models that are named, not given as objects."""
 
@@ -56,6 +69,8 @@ class Settings:
     store: StorePlace | None = None
     """Where effects and clean runs are kept, so that none is measured twice; None: nowhere. Models that are given as
     objects are known by no file, and theirs are not kept."""
+    cluster: Cluster | None = None
+    """Who measures; None: this process."""
     progress: TextIO | bool = True
     """A terminal, or whether to show progress on stderr where that is one."""
 

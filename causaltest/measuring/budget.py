@@ -13,6 +13,8 @@ from causaltest.measuring.planner import Limits
 from causaltest.measuring.timeline import run_length
 
 DEFAULT = 1 << 30
+LEAST = 1 << 20
+"""Out of memory, the budget is halved, and not below this."""
 MOST_TOKENS_CPU = 2_048
 """Beyond this a processor's caches no longer hold a block's activations, and nothing is gained."""
 MOST_TOKENS = 65_536

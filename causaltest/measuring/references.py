@@ -100,6 +100,21 @@ class References:
         self._let_go(key)
         return self._kept[key].runs
 
+    def lend(
+        self, pairs: Pairs, number: int, new_tokens: int, components: Collection[Component], *, forced: bool
+    ) -> Recorded:
+        """The runs of a chunk with all that was recorded, for another process. As `get`."""
+        self.get(pairs, number, new_tokens, components, forced=forced)
+        return self._kept[next(reversed(self._kept))]
+
+    def borrow(self, pairs: Pairs, number: int, recorded: Recorded, *, forced: bool) -> None:
+        """Takes the runs of a chunk from a process that has computed them."""
+        forced = forced and recorded.new_tokens > 1
+        key = (pairs.digest, number, forced, *rounding(recorded.new_tokens, recorded.recorded, forced))
+        self._kept.pop(key, None)
+        self._kept[key] = recorded
+        self._let_go(key)
+
     def _run(
         self, pairs: Pairs, chunk: Chunk, forced: bool, new_tokens: int, wanted: Collection[Component]
     ) -> Recorded:
