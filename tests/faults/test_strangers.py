@@ -38,6 +38,13 @@ def test_a_header_of_many_columns_takes_no_time_and_is_not_printed_whole(tmp_pat
     assert len(str(told.value)) < 1000
 
 
+def test_a_line_that_would_burst_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_bytes(b"[" + b"[]," * (1 << 24) + b"]")
+    with pytest.raises(PairsError, match="line 1 has 50331650 characters"):
+        Pairs.from_jsonl(file)
+
+
 def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
