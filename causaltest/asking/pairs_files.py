@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from causaltest.asking.pair import Pair
-from causaltest.bounded import read_bounded
+from causaltest.bounded import TooLarge, read_bounded
 from causaltest.errors import PairsError
 from causaltest.writing.canonical import once_each
 
@@ -181,6 +181,8 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[Row]:
 def read_text(path: Path) -> str:
     try:
         return read_bounded(path, LARGEST_FILE_BYTES).decode("utf-8")
+    except TooLarge as error:
+        raise PairsError(f"{path} has {error.size} bytes; a pairs file may have {LARGEST_FILE_BYTES}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
