@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import ByT5Tokenizer
+from transformers import AutoModelForCausalLM, ByT5Tokenizer, GPT2Config, GPT2LMHeadModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from causaltest import Lab, index, logit_diff, resid_post
 from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
+from causaltest.measuring.backend import open_backend
+from causaltest.store.folder import Store
+from causaltest.store.kept import Kept
+from causaltest.store.surroundings import Surroundings, surroundings_of
 from causaltest.weights import check_sha256, sha256
 
 ALL = ["tiny_gpt2", "tiny_llama", "tiny_mistral", "tiny_gemma2", "tiny_neox"]
@@ -78,6 +83,31 @@ def test_a_model_by_name_keeps_its_soft_cap(folder_of, tiny_gemma2):
 def test_the_weights_of_a_folder_are_named_by_their_hash(folder_of):
     folder = folder_of("tiny_gpt2")
     assert load_model(str(folder)).provenance["weights"] == sha256(folder / "model.safetensors")
+
+
+def test_a_model_of_a_class_that_the_process_registered_says_so(folder_of):
+    """No file of it names the class, so its weights do not tell what is computed with them."""
+    assert "own class" not in load_model(str(folder_of("tiny_gpt2"))).provenance
+
+    class Mine(GPT2LMHeadModel):
+        config_class = GPT2Config
+
+    AutoModelForCausalLM.register(GPT2Config, Mine, exist_ok=True)
+    try:
+        assert load_model(str(folder_of("tiny_gpt2"))).provenance["own class"].endswith("Mine")
+    finally:
+        MODEL_FOR_CAUSAL_LM_MAPPING._extra_content.clear()
+
+
+def test_the_keys_of_a_store_are_compared_with_what_was_loaded(folder_of, tmp_path):
+    """And in another dtype the model is the same one."""
+    folder = str(folder_of("tiny_gpt2"))
+    settings = Settings(dtype="bfloat16")
+    known = surroundings_of(folder, settings)
+    right, wrong = Kept(Store(tmp_path), known), Kept(Store(tmp_path), Surroundings({"model": {"weights": "a" * 64}}))
+    open_backend(folder, None, None, settings, right)
+    open_backend(folder, None, None, settings, wrong)
+    assert right.sure and not wrong.sure
 
 
 def test_an_unknown_model_says_what_was_tried(offline):
