@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.faults.parsers import CONFIG, header_of, inner, resealed, seed, tensors
+from benchmarks.faults.good_files import CONFIG, header_of, inner, resealed, seed, tensors
 from causaltest.asking.arrays import read_array
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.settings import memory_bytes
