@@ -134,6 +134,8 @@ class Computed:
     """How many have computed anything."""
     reports: tuple[list[dict[str, Any]], ...]
     """Their claims, without what was computed for each."""
+    tables: tuple[list[str], ...]
+    """What each has printed of all claims together: the table, and how much was computed."""
 
 
 def suite(folder: Path, organism: Organism, files: int) -> None:
@@ -171,7 +173,15 @@ def computed(folder: Path, name: str, *options: str, store: bool = True, process
             raise RuntimeError((folder / f"{name}-{n}.txt").read_text())
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     told = tuple([without_runs(one) for one in json.loads(report.read_text())] for report in reports)
-    return Computed(counted(lines), repeated(lines), len({line["pid"] for line in lines}), told)
+    tables = tuple(table_of((folder / f"{name}-{n}.txt").read_text().splitlines()) for n in range(processes))
+    return Computed(counted(lines), repeated(lines), len({line["pid"] for line in lines}), told, tables)
+
+
+def table_of(printed: Sequence[str]) -> list[str]:
+    """The section on claims of what pytest has printed."""
+    begin = next(n for n, line in enumerate(printed) if line.strip("= ") == "causal claims")
+    end = next((n for n, line in enumerate(printed) if n > begin and line.startswith("==")), None)
+    return list(printed[begin + 1 : end])
 
 
 def without_runs(claim: Mapping[str, Any]) -> dict[str, Any]:
