@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,6 +44,14 @@ class Kept:
         if found is None and self.shared is not None and (found := self.shared.get(kind, key)) is not None:
             self.store.put(kind, key, found, lasting=False)
         return found
+
+    def fetch(self, kind: str, ofs: Iterable[Any]) -> None:
+        """Has what lies at the address brought here, all at once, so that each is not waited for alone."""
+        if self.shared is None or not self.sure:
+            return
+        keys = [key for of in ofs if not self.store.file(kind, key := self.key(kind, of)).exists()]
+        for key, found in self.shared.several(kind, keys):
+            self.store.put(kind, key, found, lasting=False)
 
     def put(self, kind: str, of: Any, entry: Entry, *, lasting: bool = True) -> bool:
         """Keeps an entry; False where it cannot be, or once there are doubts."""

@@ -43,12 +43,14 @@ class Lane:
         """Has something done with the file system and the path on it; what is least urgent comes last."""
         task = Task(urgency, next(self._numbers), do)
         self._todo.put(task)
-        several = self._place is not None and getattr(self._place[0], "async_impl", False)
-        if self._threads < (AT_ONCE if several else 1):
-            self._threads += 1
-            # Not waited for at the end of the process: what hangs there hangs alone.
-            threading.Thread(target=self._work, name="causaltest store", daemon=True).start()
+        if not self._threads:
+            self._start()
         return task
+
+    def _start(self) -> None:
+        self._threads += 1
+        # Not waited for at the end of the process: what hangs there hangs alone.
+        threading.Thread(target=self._work, name="causaltest store", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -65,4 +67,6 @@ class Lane:
         with self._opening:
             if self._place is None:
                 self._place = opened(self._address)
+                for _ in range(AT_ONCE - 1 if getattr(self._place[0], "async_impl", False) else 0):
+                    self._start()
             return self._place

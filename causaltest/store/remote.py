@@ -11,7 +11,7 @@ An address never makes a run fail, and never makes it wait for long: what does n
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ PATIENCE_S = 10.0
 """How long a run waits for an address at one time."""
 MOST_BYTES = {"effects": 1 << 28, "answers": 1 << 28, "runs": 1 << 32}
 """Of an entry that is read."""
-WHOLE = frozenset("abfs abfss adl az gcs gs http https memory oci oss r2 s3 s3a webdav webdavs dav davs".split())
+WHOLE = frozenset("abfs abfss adl az gcs gs memory oci oss r2 s3 s3a webdav webdavs dav davs".split())
 """Kinds of address where a file is there whole or not at all, by itself."""
+READ_ONLY = frozenset({"http", "https"})
+"""Kinds of address where to write means to post, and nobody knows what that does."""
 
 
 class Remote:
@@ -48,9 +50,23 @@ class Remote:
 
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, where it is damaged, and where nothing answers in time."""
+        task = self._asked(kind, key)
+        return None if task is None else self._taken(kind, key, task)
+
+    def several(self, kind: str, keys: Iterable[str]) -> Iterator[tuple[str, Entry]]:
+        """Those entries of many keys that are there, asked for at once."""
+        tasks = [(key, task) for key in keys if (task := self._asked(kind, key)) is not None]
+        for key, task in tasks:
+            if kind in self._reads and (found := self._taken(kind, key, task)) is not None:
+                yield key, found
+
+    def _asked(self, kind: str, key: str) -> Task | None:
         if kind not in self._reads or (kind, key) in self._lacks:
             return None
-        task = self._reading.ask(lambda filesystem, base: read(filesystem, base, kind, key))
+        return self._reading.ask(lambda filesystem, base: read(filesystem, base, kind, key))
+
+    def _taken(self, kind: str, key: str, task: Task) -> Entry | None:
+        """What an answer holds, when it has come."""
         if not task.done.wait(self._patience):
             # Large runs that come slowly say nothing of small answers, which do not wait behind them.
             given_up = {"runs"} if kind == "runs" else set(SHARED)
@@ -144,6 +160,8 @@ def write(filesystem: Any, path: str, what: bytes | Path) -> None:
     """Puts bytes, or a file of this machine, under a path, whole or not at all."""
     if isinstance(what, Path) and not what.is_file():
         return  # it had to make room meanwhile
+    if not READ_ONLY.isdisjoint(protocols(filesystem)):
+        raise PermissionError("it is of a kind that is only read")
     if not WHOLE.isdisjoint(protocols(filesystem)):
         send(filesystem, path, what)
         return

@@ -38,4 +38,4 @@ def test_a_warm_run_imports_no_torch_and_reports_the_same(tmp_path):
     warm = pytest(claims, place)
     assert not warm.torch and warm.counts == {"stored": 2, "anew": 0, "patched_runs": 0}
     assert warm.report == cold.report
-    assert "read from the store, and nothing was measured" in warm.printed
+    assert "measurements: 2 read from the store, none made in this run" in warm.printed

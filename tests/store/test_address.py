@@ -67,3 +67,11 @@ def test_a_place_is_an_address_or_a_folder_of_this_machine(tmp_path, monkeypatch
     monkeypatch.setenv("CAUSALTEST_CACHE_DIR", str(tmp_path))
     assert not StorePlace("a/b").remote and str(StorePlace("a/b").folder) == "a/b"
     assert StorePlace("s3://b/x").remote and StorePlace("s3://b/x").folder == tmp_path / "store"
+
+
+@pytest.mark.parametrize("place", ["nonsense://me:hunter2@x/y", "nonsense::file:///x"])
+def test_the_plugin_refuses_such_an_address_before_anything_runs(pytester, place):
+    pytester.makepyfile("def test_nothing(): ...")
+    result = pytester.runpytest_inprocess(f"--causal-cache-dir={place}")
+    result.stderr.fnmatch_lines(["ERROR: --causal-cache-dir: nonsense*is no kind of address that fsspec knows*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR and "hunter2" not in result.stderr.str() + result.stdout.str()

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from causaltest.store.entry import Entry, entry_to_pieces
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
-from causaltest.store.remote import MOST_BYTES, Remote, path_of
+from causaltest.store.remote import MOST_BYTES, Remote, path_of, write
 from causaltest.store.surroundings import Surroundings
 from causaltest.writing.raw_tensors import Raw
 
@@ -121,6 +121,34 @@ def test_what_was_not_there_is_not_asked_for_twice(address, tmp_path, told):
     one.put("effects", 1, ENTRY)
     one.let_go()
     assert other.get("effects", 1) is None and machine(tmp_path / "3", address, told).get("effects", 1) is not None
+
+
+def test_many_are_brought_at_once(address, tmp_path, told):
+    one, other = machine(tmp_path / "1", address, told), machine(tmp_path / "2", address, told)
+    for n in range(5):
+        one.put("effects", n, Entry({"n": n}))
+    one.let_go()
+    other.put("effects", 0, Entry({"n": "mine"}))
+    other.fetch("effects", range(7))
+    here = Kept(Store(tmp_path / "2"), AROUND)
+    found = [here.get("effects", n) for n in range(7)]
+    assert [entry and entry.said["n"] for entry in found] == ["mine", 1, 2, 3, 4, None, None] and not told
+
+
+def test_a_client_that_computes_asynchronously_is_asked_several_things_at_once(odd, tmp_path, told, monkeypatch):
+    monkeypatch.setattr(Odd, "async_impl", True)
+    together = threading.Barrier(8, timeout=5)
+    odd(read=lambda path: together.wait())
+    machine(tmp_path / "1", ODD, told).fetch("effects", range(8))
+    assert not together.broken and not told
+
+
+def test_what_is_only_read_is_never_written():
+    class Page:
+        protocol = ("http", "https")
+
+    with pytest.raises(PermissionError, match="only read"):
+        write(Page(), "http://host/x", b"")
 
 
 def test_nothing_goes_there_from_a_key_that_is_in_doubt(address, tmp_path, told):
