@@ -488,7 +488,9 @@ def store_of(config: pytest.Config) -> StorePlace | None:
         return None
     place = config.getoption("causal_cache_dir") or str(cache_folder() / "store")
     most = bytes_of_size(str(config.getoption("causal_cache_size")))
-    return StorePlace(place, most) if most else None
+    # Given by pytest-xdist to all workers.
+    run = str(getattr(config, "workerinput", {}).get("testrunuid", ""))
+    return StorePlace(place, most, run) if most else None
 
 
 def real_stderr(config: pytest.Config) -> TextIO | bool:

@@ -24,6 +24,8 @@ class StorePlace:
     measured is put to both. An address may hold a password, so it is not shown."""
     most_bytes: int = 10 * GIGABYTE
     """Beyond this, what was used longest ago goes from this machine's folder. An address has no bound."""
+    run: str = ""
+    """What the processes of one run are known by, each of which counts as its own what any of them has measured."""
 
     @property
     def folder(self) -> Path:
