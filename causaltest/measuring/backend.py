@@ -332,6 +332,7 @@ class ModelBackend(Together):
             "model": self.loaded.name,
             "dtype": str(model.dtype).removeprefix("torch."),
             "device": devices_of(self.loaded),
+            "threads": str(torch.get_num_threads()),
             "layers": str(len(self.loaded.blocks)),
             "attention": str(getattr(model.config, "_attn_implementation", None)),
             "patched": experiment.site,

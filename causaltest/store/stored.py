@@ -99,7 +99,7 @@ class Stored:
         """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if now == before:
+        if (now and now.model) == (before and before.model):
             return opened
         if self._has_read:
             raise ModelError(

@@ -24,6 +24,7 @@ import platform
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -43,6 +44,7 @@ MEASURES = (
     "effect.py",
     "measuring",
     "organisms",
+    "plain_numbers.py",
     "store/answers.py",
     "store/entry.py",
     "sweep.py",
@@ -55,6 +57,10 @@ and workers of a cluster have to be like this process; what GPUs they have stand
 LARGEST_TOML = 1 << 20
 """Bytes of a pyproject.toml that is read."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
+CARDS = Path("/sys/class/drm")
+NODES = Path("/dev")
+KINDS_OF_NODES = ("nvidia[0-9]*", "dxg", "kfd", "dri/renderD*", "accel/*", "davinci[0-9]*")
+"""Accelerators as Linux lists them: a container may have the nodes, and not what tells their names."""
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
@@ -112,10 +118,13 @@ def devices(settings: Settings) -> list[str]:
     if settings.cluster is not None and address:
         return cluster_devices(address)
     seen = [f"{name}={os.environ[name]}" for name in DEVICES if name in os.environ]
-    try:
+    with suppress(OSError):
         seen += sorted(file.read_text(encoding="utf-8").split("\n")[0] for file in DRIVER.glob("*/information"))
-    except OSError:
-        pass
+    with suppress(OSError):
+        ids = (card / "device" for card in CARDS.glob("card[0-9]"))
+        seen += sorted(" ".join((card / name).read_text().strip() for name in ("vendor", "device")) for card in ids)
+    with suppress(OSError):
+        seen += sorted(node.name for kind in KINDS_OF_NODES for node in NODES.glob(kind))
     return seen
 
 
