@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.budget import Budget
-from causaltest.measuring.chunk_runs import ChunkRuns, Recorded
+from causaltest.measuring.chunk_runs import ChunkRuns, Recorded, halves
 from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.kept_runs import KeptRuns
+from causaltest.measuring.kept_vectors import Room
 from causaltest.measuring.prompts import Chunk, tokenise
 from causaltest.measuring.trajectory import Run, run
 from causaltest.store.kept import Kept
 
 STREAM_PARTS: frozenset[Component] = frozenset({"embed", "resid_pre", "resid_post"})
 """Always recorded: patched runs join in the stream, and a block's input is the output before it."""
+
+ROUNDS_OTHERWISE: frozenset[Component] = frozenset({"pattern", "logits"})
+"""Recorded, they change the last bits of a run: attention is worked out eagerly, the head at every position."""
+
+Key = tuple[str, int, bool, int, tuple[str, ...]]
 
 
 class References:
@@ -32,10 +41,13 @@ class References:
         """`kept` is where runs are kept beyond this process."""
         self._model = model
         self.budget = budget
+        self.room = Room(budget.for_vectors)
+        """For the vectors of all pairs, which share the bytes of the unpatched runs."""
         self._store = None if kept is None else KeptRuns(kept, model.device)
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
-        self._kept: dict[tuple[str, int, bool], Recorded] = {}
+        self._columns: dict[str, Columns] = {}
+        self._kept: dict[Key, Recorded] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
@@ -46,8 +58,11 @@ class References:
 
     def columns(self, pairs: Pairs) -> Columns:
         """The logits that any metric reads: those of every token of an answer."""
-        answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
-        return Columns(torch.tensor(sorted(answers), device=self._model.device), all_computed=True, total=True)
+        if pairs.digest not in self._columns:
+            answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
+            ids = torch.tensor(sorted(answers), device=self._model.device)
+            self._columns[pairs.digest] = Columns(ids, all_computed=True, total=True)
+        return self._columns[pairs.digest]
 
     def get(
         self,
@@ -61,7 +76,9 @@ class References:
         """Both sides of one chunk, with at least these components and steps; `forced`: the clean answer is given."""
         # The first token is predicted before any is given.
         forced = forced and new_tokens > 1
-        key, wanted = (pairs.digest, number, forced), STREAM_PARTS | set(components)
+        wanted = STREAM_PARTS | set(components)
+        like = rounding(new_tokens, wanted, forced)
+        key = (pairs.digest, number, forced, *like)
         chunk = self.chunks(pairs)[number]
         kept = self._kept.pop(key, None)
         if kept is not None and wanted <= kept.recorded and new_tokens <= kept.new_tokens:
@@ -72,23 +89,19 @@ class References:
             wanted, new_tokens = wanted | kept.recorded, max(new_tokens, kept.new_tokens)
         # What is repeated with more components is let go first, so that it is not held twice.
         kept = None
+        make = partial(self._run, pairs, chunk, forced)
         if self._store is None:
-            self._kept[key] = self._run(pairs, chunk, new_tokens, wanted, forced)
+            self._kept[key] = make(new_tokens, wanted)
         else:
-            told = self._told(pairs, chunk, forced)
-            with self._store.alone(told):
-                found = self._store.get(told, new_tokens, wanted)
-                if found is None:
-                    found = self._run(pairs, chunk, new_tokens, wanted, forced)
-                    self._store.put(told, found)
-                else:
-                    self.reused += 2 * len(chunk.pairs)
-            self._kept[key] = found
+            before = self.runs
+            told = [*self._told(pairs, chunk, forced), *like]
+            self._kept[key] = self._store.get(told, new_tokens, wanted, make)
+            self.reused += 2 * len(chunk.pairs) if self.runs == before else 0
         self._let_go(key)
         return self._kept[key].runs
 
     def _run(
-        self, pairs: Pairs, chunk: Chunk, new_tokens: int, wanted: Collection[Component], forced: bool
+        self, pairs: Pairs, chunk: Chunk, forced: bool, new_tokens: int, wanted: Collection[Component]
     ) -> Recorded:
         """Runs both sides of a chunk."""
         both = run(
@@ -103,29 +116,36 @@ class References:
         )
         self.forwards += both.forwards
         self.runs += 2 * len(chunk.pairs)
-        half = len(chunk.pairs)
-        runs = ChunkRuns(both.part(slice(half)), both.part(slice(half, 2 * half)))
+        runs = halves(both.in_one_piece())
         read_alike(runs, chunk, causal=self.shortcuts.forks)
         return Recorded(new_tokens, frozenset(wanted), runs, size_of(both))
 
     def _told(self, pairs: Pairs, chunk: Chunk, forced: bool) -> list[object]:
         """What tells a chunk's runs from all others of this model, as plain data."""
         shortcuts = self.shortcuts
+        answers = chunk.answers(max(len(p.answer) for p in chunk.pairs)) if forced else None
         return [
-            chunk.clean.tolist(),
-            chunk.corrupt.tolist(),
-            chunk.answers(max(len(p.answer) for p in chunk.pairs)).tolist() if forced else None,
-            self.columns(pairs).ids.tolist(),
+            *(hashed(ids) for ids in (chunk.clean, chunk.corrupt, answers, self.columns(pairs).ids)),
             [shortcuts.forks, shortcuts.trims, len(shortcuts.fused)],
         ]
 
-    def _let_go(self, newest: tuple[str, int, bool]) -> None:
+    def _let_go(self, newest: Key) -> None:
         """Drops what was used longest ago until the rest is within its share of the budget."""
         total = sum(kept.bytes for kept in self._kept.values())
+        most = self.budget.for_references - self.room.held
         for key in list(self._kept):
-            if total <= self.budget.for_references or key == newest:
+            if total <= most or key == newest:
                 return
             total -= self._kept.pop(key).bytes
+
+
+def rounding(new_tokens: int, wanted: Collection[Component], forced: bool) -> tuple[int, tuple[str, ...]]:
+    """What a run's last bits depend on besides its tokens: only runs that are alike in it stand in for each other.
+
+    Else numbers would depend on who has asked for more before, and a run that was interrupted has another before.
+    """
+    # Given answers lengthen the forward itself; generated ones come behind it.
+    return new_tokens if forced else 0, tuple(sorted(ROUNDS_OTHERWISE & set(wanted)))
 
 
 @torch.inference_mode()
@@ -150,6 +170,14 @@ def read_alike(runs: ChunkRuns, chunk: Chunk, *, causal: bool) -> None:
         rows, positions = rest.nonzero(as_tuple=True)
         for place, target in runs.corrupt.activations.items():
             target[rows, positions] = runs.clean.activations[place][rows, positions]
+
+
+def hashed(ids: Tensor | None) -> str | None:
+    """The shape and the SHA-256 of tokens: what is known of a chunk takes no more room than this."""
+    if ids is None:
+        return None
+    there = ids.cpu().contiguous()
+    return f"{list(there.shape)} {hashlib.sha256(there.numpy().tobytes()).hexdigest()}"
 
 
 def size_of(run: Run) -> int:

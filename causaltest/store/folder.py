@@ -19,10 +19,13 @@ from causaltest.store.entry import Entry, entry_from_stream, entry_to_pieces
 from causaltest.store.files import NOFOLLOW, make_folder, opened, refuse_links, write_whole
 from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of
 from causaltest.store.room import PARTS, RUNS, Room
+from causaltest.store.waiting import LONG_S, patiently, work_of
 from causaltest.writing.raw_tensors import Damaged, TooLarge
 from causaltest.writing.sizes import shown_bytes
 
 MOST_BYTES = 10 << 30
+LOCK_DIGITS = 3
+"""Digits of the keys that share a lock: few files, and who computes something else seldom waits."""
 MOST_ASIDE = 100
 """Names that are tried for an entry that is set aside."""
 
@@ -40,6 +43,8 @@ class Store:
         """A sentence for each entry that was set aside."""
         self.problems: list[str] = []
         """A sentence for each kind of thing that could not be kept."""
+        self.notice: Callable[[str], None] = lambda _: None
+        """Hears what is waited for, while it is."""
         self._hear = hear
 
     def get(self, kind: str, key: str) -> Entry | None:
@@ -106,15 +111,18 @@ class Store:
         from filelock import FileLock  # late: nobody who only reads waits for its import
 
         place = self.folder / LOCKS
-        file = place / f"{kind}-{key[:3]}"
+        file = place / f"{kind}-{key[:LOCK_DIGITS]}"
         lock = None
         with suppress(OSError, NotImplementedError):
             make_folder(place, self.folder)
             # Made here, with the permissions that the umask says: a lock that others cannot open locks nobody out.
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o666))
-            waited = FileLock(file, poll_interval=0.01)
-            waited.acquire()
-            lock = waited
+            # Two keys may share a file: who holds it already does not wait for themselves.
+            wanted = FileLock(file, is_singleton=True)
+            waited_s = patiently(wanted, kind, self.notice)
+            lock = wanted
+            if waited_s >= LONG_S:
+                self._say(f"waited {waited_s:.0f} s for another process, which {work_of(kind)}")
         try:
             yield
         finally:

@@ -33,9 +33,10 @@ from causaltest.store.answers import (
     read,
     written,
 )
-from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
+from causaltest.store.journal import PLAN, Journal
 from causaltest.store.kept import Kept
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
 from causaltest.writing.canonical import digest_of
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from causaltest.asking.lab import Backend
 
 T = TypeVar("T")
-EFFECT, PLAN, ANSWER = "effects", "plans", "answers"
+EFFECT, ANSWER = "effects", "answers"
 
 
 class Stored:
@@ -56,12 +57,16 @@ class Stored:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
+        place = settings.store
+        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._inner: Backend | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
+        self._fetched: set[str] = set()
         self._measured: set[str] = set()
         """What was measured by this process, and not read."""
+        self._has_read = False
         self._given = {"stored": 0, "anew": 0}
 
     @property
@@ -88,19 +93,24 @@ class Stored:
         return self._inner
 
     def _opened(self) -> Backend:
-        """Opens the model. Raises ModelError where its files are not those any more that the keys were made of."""
+        """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if before is not None and now != before:
+        if now == before:
+            return opened
+        if self._has_read:
             raise ModelError(
                 f"The files of {self._name} changed while it was being opened, and what was read from the store was "
                 "measured before that. Run again."
             )
-        if before is None and now is not None:
-            # The first opening has downloaded them. What is measured from now on has a key.
-            self.kept = now
-            opened = self._open(now)
-        return opened
+        # Opening it has downloaded them, or a newer commit of its branch: what is kept has another key.
+        self.kept = now
+        return self._open(now)
+
+    def _open_under(self, kept: Kept) -> bool:
+        """Opens the model; whether its keys are still these."""
+        _ = self.inner
+        return self.kept == kept
 
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
@@ -110,7 +120,7 @@ class Stored:
 
     def _kept_now(self) -> Kept | None:
         try:
-            return Kept(self.store, surroundings_of(self._name, self._settings))
+            return Kept(self.store, surroundings_of(self._name, self._settings), shared=self._shared)
         except RecordError:
             return None
 
@@ -120,6 +130,7 @@ class Stored:
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls."""
+        self._fetch()
         if self._look_up(experiment) is None:
             self._measure(experiment)
         answer = self._answers[experiment.digest]
@@ -127,6 +138,13 @@ class Stored:
         if isinstance(answer, CausaltestError):
             raise answer
         return answer
+
+    def _fetch(self) -> None:
+        """Has what was expected since the last time brought from the address, where there is one."""
+        new = [digest for digest in self._expected if digest not in self._fetched] if self._shared is not None else []
+        if new and self.kept is not None:
+            self.kept.fetch(EFFECT, new)
+            self._fetched.update(new)
 
     def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
         """What is known of an experiment, here or in the store."""
@@ -148,27 +166,30 @@ class Stored:
         if experiment.digest not in self._expected:
             # In their company it would change the shapes of their forwards, and with them the last bits.
             alike = [experiment]
-        plan = [*map(str, company(experiment)), experiment.digest if len(alike) == 1 else ""]
-        with kept.alone(PLAN, plan):
-            # Somebody else may have measured them while this process waited.
-            missing = [e for e in alike if self._look_up(e) is None]
-            if experiment not in missing:
+        # One lock for all that are alike: else two processes might measure one of them in two companies.
+        journal = Journal(kept, list(map(str, company(experiment))))
+        with kept.alone(PLAN, journal.of):
+            by_digest = {e.digest: e for e in alike}
+            begun = [[by_digest[d] for d in plan] for plan in journal.begun() if all(d in by_digest for d in plan)]
+            # Somebody else may have measured them while this process waited. A model that cannot be opened leaves
+            # nothing begun behind.
+            if all(self._look_up(e) is not None for e in alike) or self._open_under(kept):
+                for members in begun:
+                    self._finish(journal, members)
+                if missing := [e for e in alike if self._look_up(e) is None]:
+                    journal.begin([e.digest for e in missing])
+                    self._finish(journal, missing)
                 return
-            # A model that cannot be opened leaves no plan behind.
-            _ = self.inner
-            missing = self._begun(kept, plan, alike, missing)
-            kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
-            for one in self._together(missing, missing):
-                self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
-            kept.drop(PLAN, plan)
-            kept.let_go()
+        # Not within the lock: another plan's may lie in the same file.
+        self._measure(experiment)
 
-    def _begun(self, kept: Kept, plan: object, alike: list[Experiment], missing: list[Experiment]) -> list[Experiment]:
-        """What an interrupted run was measuring together, so that this one gives the same to the last bit."""
-        entry, by_digest = kept.get(PLAN, plan), {e.digest: e for e in alike}
-        members = [] if entry is None else entry.said.get("members", [])
-        begun = [by_digest[digest] for digest in members if digest in by_digest]
-        return begun if begun and len(begun) == len(members) and set(missing) <= set(begun) else missing
+    def _finish(self, journal: Journal, members: list[Experiment]) -> None:
+        """Measures a company that was begun; what is stored of it already stays as it is."""
+        missing = [e for e in members if self._look_up(e) is None]
+        for one in self._together(members, missing) if missing else ():
+            self._keep(journal.kept, EFFECT, one.digest, self._answers[one.digest])
+        journal.end([e.digest for e in members])
+        journal.kept.let_go()
 
     def _together(self, expected: list[Experiment], asked: list[Experiment]) -> list[Experiment]:
         """Has experiments measured, those that are expected in one plan; gives those asked for."""
@@ -275,22 +296,27 @@ class Stored:
             return answered(partial(ask, self.inner))
         with kept.alone(ANSWER, question):
             found = self._read(ANSWER, question, decode)
-            if found is None:
+            if found is not None:
+                return found
+            if self._open_under(kept):
                 found = answered(partial(ask, self.inner))
                 self._measured.add(question)
                 self._keep(kept, ANSWER, question, found, encode)
                 kept.let_go()
-        return found
+                return found
+        return self._answer_anew(question, ask, encode, decode)
 
     def _read(self, kind: str, of: str, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
         entry = None if self.kept is None else self.kept.get(kind, of)
         if entry is None or self.kept is None:
             return None
         try:
-            return read(entry, decode)
+            found = read(entry, decode)
         except Damaged as damaged:
             self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
             return None
+        self._has_read = True
+        return found
 
     def _keep(
         self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
