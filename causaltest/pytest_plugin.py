@@ -325,7 +325,7 @@ class Results:
         """By whom, and what; nobody says an error of the run."""
         self.kept: list[str] = []
         self.notes: list[str] = []
-        self.told: dict[str, None] = {}
+        self.told: dict[str, str] = {}
         self.order: dict[str, int] = {}
         """Where each test stands in the collection of the workers, which end in any order."""
 
@@ -340,7 +340,9 @@ class Results:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
-        self.told.update({str(value): None for name, value in report.user_properties if name == TOLD})
+        for name, value in report.user_properties:
+            if name == TOLD:
+                self.told.setdefault(str(value), report.nodeid)
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -401,7 +403,8 @@ class Results:
 
             lines = [self.lines[nodeid] for nodeid in sorted(self.lines, key=self.place)]
             said = [text for _, text in sorted(self.said, key=lambda by: self.place(by[0]))]
-            write_summary(terminalreporter, lines, said, [*self.notes, *told_lines(list(self.told))])
+            told = sorted(self.told, key=lambda text: self.place(self.told[text]))
+            write_summary(terminalreporter, lines, said, [*self.notes, *told_lines(told)])
 
 
 @pytest.fixture(scope="session")
