@@ -119,15 +119,14 @@ def pytest_configure(config: pytest.Config) -> None:
     choice = config.getini("causaltest_inconclusive")
     if choice not in ("fail", "skip"):
         raise pytest.UsageError(f"causaltest_inconclusive = {choice} is not known; it is one of fail and skip.")
-    if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_memory")), re.IGNORECASE):
-        raise pytest.UsageError(
-            f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
-        )
-    if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_cache_size")), re.IGNORECASE):
-        raise pytest.UsageError(
-            f"--causal-cache-size {config.getoption('causal_cache_size')} is no size; write 800MB, 4GB or a number of "
-            "bytes, or 0 to keep nothing."
-        )
+    for option in ("memory", "cache-size"):
+        size = str(config.getoption(f"causal_{option.replace('-', '_')}"))
+        # As writing.sizes reads it, which is not imported where there is no claim.
+        if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?\s*[KMGT]?I?B?", size.strip(), re.IGNORECASE | re.ASCII):
+            none = ", or 0 to keep nothing" if option == "cache-size" else ""
+            raise pytest.UsageError(
+                f"--causal-{option} {size:.60} is no size; write 800MB, 4GB or a number of bytes{none}."
+            )
     check_place(config)
     check_power_options(config)
     if config.getoption("causal_register"):

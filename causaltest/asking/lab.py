@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from causaltest.asking import interventions
@@ -18,7 +19,7 @@ from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric, accuracy, logit
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.portions import Portioned
-from causaltest.asking.settings import Settings
+from causaltest.asking.settings import Settings, StorePlace
 from causaltest.asking.sightings import measured, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.stopping import Stopping
@@ -92,8 +93,15 @@ class Lab:
         self.settings = settings or Settings()
 
     @classmethod
-    def load(cls, name: str, *, seed: str = "", settings: Settings | None = None) -> Lab:
-        """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use."""
+    def load(
+        cls, name: str, *, seed: str = "", settings: Settings | None = None, store: str | Path | None = None
+    ) -> Lab:
+        """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use.
+
+        `store` is a folder in which what is measured is kept, or an address of fsspec: the same as in `settings`.
+        """
+        if store is not None:
+            settings = replace(settings or Settings(), store=StorePlace(str(store)))
         return cls(name=name, seed=seed, settings=settings)
 
     def __repr__(self) -> str:

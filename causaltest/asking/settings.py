@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
 
+from causaltest.errors import ClaimError
 from causaltest.kept import cache_folder
 from causaltest.writing.sizes import bytes_of_size
 
@@ -60,5 +61,11 @@ class Settings:
 
 
 def memory_bytes(size: str) -> int:
-    """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte."""
-    return max(2**20, bytes_of_size(size))
+    """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte.
+
+    Raises ClaimError for what is no size.
+    """
+    try:
+        return max(2**20, bytes_of_size(size))
+    except ValueError as error:
+        raise ClaimError(f"{size!r:.60} is no size; write 800MB, 4GB or a number of bytes.") from error

@@ -31,6 +31,7 @@ from causaltest.measuring.budget import Budget
 from causaltest.measuring.chunk_runs import SIDES
 from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons, turned
+from causaltest.measuring.kept_shortcuts import kept_shortcuts
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.parts import Parts
 from causaltest.measuring.progress import Progress
@@ -318,7 +319,7 @@ class ModelBackend:
             return None
         shortcuts, budget = self.references.shortcuts, self.references.budget.bytes
         how = [shortcuts.forks, shortcuts.trims, len(shortcuts.fused), budget]
-        return Parts(self.kept, [sorted(e.digest for e in experiments), sorted(flags.items()), how])
+        return Parts(self.kept, [e.digest for e in experiments], flags, how)
 
     def _counting(self, tick: Callable[[int], None]) -> Callable[[int, int], None]:
         def count(patched_runs: int, forwards: int) -> None:
@@ -331,7 +332,8 @@ class ModelBackend:
     def _prove(self, pairs: Pairs) -> None:
         """Finds out, once, which shortcuts hold for this model."""
         if not self._proven:
-            self.references.shortcuts = prove(self.loaded, self.references.chunks(pairs)[0].clean[:1])
+            first = self.references.chunks(pairs)[0].clean[:1]
+            self.references.shortcuts = kept_shortcuts(self.kept, self.loaded, lambda: prove(self.loaded, first))
             self._proven = True
 
     def _refuse_changed(self) -> None:

@@ -204,13 +204,19 @@ class Batch:
         self.prepare()
         tasks = self.tasks(whole_chunks=arms is not None)
         gathering, known = self.gathering(tasks), {} if parts is None else parts.read(tasks)
-        for task in tasks:
-            readings = known.pop(task, None)
-            if readings is None:
-                readings = self.run_task(task, tick, arms)
-                if parts is not None:
-                    parts.ran(task, readings)
-            gathering.add(task, readings)
+        try:
+            for task in tasks:
+                readings = known.pop(task, None)
+                if readings is None:
+                    readings = self.run_task(task, tick, arms)
+                    if parts is not None:
+                        parts.ran(task, readings)
+                gathering.add(task, readings)
+        except BaseException:
+            # Ctrl-C too: what was run is not lost.
+            if parts is not None:
+                parts.flush()
+            raise
         if parts is not None:
             parts.done()
         return gathering.together()

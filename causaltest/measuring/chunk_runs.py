@@ -31,3 +31,9 @@ class Recorded:
     recorded: frozenset[Component]
     runs: ChunkRuns
     bytes: int
+
+
+def halves(both: Run) -> ChunkRuns:
+    """Runs of which the first half is clean and the second corrupt, without a copy."""
+    half = len(both.tokens) // 2
+    return ChunkRuns(both.part(slice(half)), both.part(slice(half, 2 * half)))

@@ -1,16 +1,19 @@
-"""Clean runs in the store: tensors as they lie in memory, so that a process that reads them computes the same bits."""
+"""Clean runs in the store: tensors as they lie in memory, so that a process that reads them computes the same bits.
+
+What is read lies as what was computed does: both sides one behind the other, row by row, from an address that torch's
+allocator gives. A product's last bits may depend on where its factors begin.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from causaltest.asking.sites import Component
-from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Recorded
+from causaltest.measuring.chunk_runs import SIDES, Recorded, halves
 from causaltest.measuring.trajectory import Run
 from causaltest.store.entry import Entry
 from causaltest.store.kept import Kept
@@ -29,6 +32,9 @@ DTYPES = {
 }
 NAMED = {name: dtype for dtype, name in DTYPES.items()}
 
+Make = Callable[[int, frozenset[Component]], Recorded]
+"""Runs a chunk, so many answer tokens far, and records components."""
+
 
 class KeptRuns:
     """The unpatched runs of one model's chunks, in a store."""
@@ -36,21 +42,30 @@ class KeptRuns:
     def __init__(self, kept: Kept, device: torch.device) -> None:
         self._kept, self._device = kept, device
 
-    @contextmanager
-    def alone(self, of: Any) -> Iterator[None]:
-        """Holds the right to run a chunk, so that it is run once."""
-        with self._kept.alone(KIND, of):
-            yield
+    def get(self, of: Any, new_tokens: int, wanted: Collection[Component], make: Make) -> Recorded:
+        """The runs of a chunk, which go as far and record as much as is wanted: read, or made by one process alone.
 
-    def get(self, of: Any, new_tokens: int, wanted: Collection[Component]) -> Recorded | None:
-        """The runs of a chunk, where they go as far and record as much as is wanted."""
+        Runs that are there and do not suffice are made again with all that they had, so that they only grow.
+        """
         entry = self._kept.get(KIND, of)
-        if entry is None or entry.said["new_tokens"] < new_tokens or not set(wanted) <= set(entry.said["recorded"]):
-            return None
+        if entry is None or not suffices(entry, new_tokens, wanted):
+            with self._kept.alone(KIND, of):
+                # Somebody else may have made them while this process waited.
+                entry = self._kept.get(KIND, of)
+                if entry is None:
+                    return self._made(of, make(new_tokens, frozenset(wanted)))
+                if not suffices(entry, new_tokens, wanted):
+                    more = frozenset({*wanted, *entry.said["recorded"]})
+                    return self._made(of, make(max(new_tokens, entry.said["new_tokens"]), more))
         return recorded_of(entry, self._device)
 
-    def put(self, of: Any, recorded: Recorded) -> None:
+    def _made(self, of: Any, recorded: Recorded) -> Recorded:
         self._kept.put(KIND, of, entry_of(recorded), lasting=False)
+        return recorded
+
+
+def suffices(entry: Entry, new_tokens: int, wanted: Collection[Component]) -> bool:
+    return bool(entry.said["new_tokens"] >= new_tokens and set(wanted) <= set(entry.said["recorded"]))
 
 
 def entry_of(recorded: Recorded) -> Entry:
@@ -81,34 +96,38 @@ def tensors_of(run: Run) -> Iterator[tuple[str, Tensor]]:
 
 def recorded_of(entry: Entry, device: torch.device) -> Recorded:
     """The inverse of `entry_of`."""
-    said = entry.said
-    runs = {side: run_of(entry, f"{side}/", device) for side in SIDES}
-    return Recorded(
-        said["new_tokens"], frozenset(said["recorded"]), ChunkRuns(runs["clean"], runs["corrupt"]), entry.nbytes
-    )
-
-
-def run_of(entry: Entry, prefix: str, device: torch.device) -> Run:
-    named = {
-        name.removeprefix(prefix): tensor_of(raw, device)
-        for name, raw in entry.arrays.items()
-        if name.startswith(prefix)
-    }
+    said, named = entry.said, {name: one_behind_the_other(*raws, device) for name, raws in both_sides(entry)}
     activations: dict[tuple[Component, int], Tensor] = {}
     for name, tensor in named.items():
         if name.startswith("at/"):
             _, component, layer = name.split("/")
             activations[component, int(layer)] = tensor  # type: ignore[index]
-    return Run(
+    both = Run(
         named["tokens"],
         named["logits"],
         named["finite"],
         activations,
-        tuple((named[f"keys/{n}"], named[f"values/{n}"]) for n in range(entry.said["keys"])),
-        frozenset(entry.said["tupled"]),
+        tuple((named[f"keys/{n}"], named[f"values/{n}"]) for n in range(said["keys"])),
+        frozenset(said["tupled"]),
         0,
         named.get("total"),
     )
+    return Recorded(said["new_tokens"], frozenset(said["recorded"]), halves(both), entry.nbytes)
+
+
+def both_sides(entry: Entry) -> Iterator[tuple[str, tuple[Raw, Raw]]]:
+    """Each array's clean and corrupt half. Raises KeyError where one of them is not there."""
+    for name in entry.arrays:
+        side, _, rest = name.partition("/")
+        if side == SIDES[0]:
+            yield rest, (entry.arrays[name], entry.arrays[f"{SIDES[1]}/{rest}"])
+
+
+def one_behind_the_other(clean: Raw, corrupt: Raw, device: torch.device) -> Tensor:
+    first, second = (tensor_of(raw, torch.device("cpu")) for raw in (clean, corrupt))
+    out = torch.empty(len(first) + len(second), *first.shape[1:], dtype=first.dtype, device=device)
+    out[: len(first)], out[len(first) :] = first, second
+    return out
 
 
 def raw_of(tensor: Tensor) -> Raw:

@@ -1,13 +1,13 @@
 """Parts: what the tasks of a plan have read, kept in the store until the plan is at its end.
 
 A run that is interrupted loses what it has not kept, about a second's work; the next one reads the parts, and runs the
-tasks that are missing.
+tasks that are missing. A part that is damaged is set aside, and the tasks in it are run again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,52 +20,84 @@ from causaltest.errors import CausaltestError
 from causaltest.measuring.batch import Readings, Task
 from causaltest.measuring.kept_runs import raw_of, tensor_of
 from causaltest.store.entry import Entry
+from causaltest.store.journal import GAP, PART
 from causaltest.store.kept import Kept
-from causaltest.writing.raw_tensors import Raw
+from causaltest.writing.raw_tensors import Damaged, Raw
 
-KIND = "parts"
 EVERY_S = 1.0
 
 
 class Parts:
     """The tasks of one plan that were run."""
 
-    def __init__(self, kept: Kept, plan: Any) -> None:
-        self._kept, self._plan = kept, plan
+    def __init__(self, kept: Kept, members: Sequence[str], flags: dict[str, bool], how: Sequence[Any]) -> None:
+        """`members` are the digests of the plan's experiments; `flags` what else is read of them.
+
+        `how` is plain data that decide the plan's waves besides: the memory and the shortcuts. A part of other waves
+        is another plan's: it is passed over.
+        """
+        self._kept, self._how = kept, list(how)
+        self._plan = [sorted(members), {name: True for name in sorted(flags) if flags[name]}]
+        self._waves: list[list[int]] = []
         self._new: dict[Task, Readings] = {}
         self._written = 0
         self._last = time.monotonic()
 
     def read(self, tasks: Collection[Task]) -> dict[Task, Readings]:
-        """What was kept of an earlier run of this plan."""
+        """What was kept of an earlier run of this plan, of which `tasks` are all."""
         known: dict[Task, Readings] = {}
-        while (entry := self._kept.get(KIND, [self._plan, self._written])) is not None:
-            self._written += 1
-            for n, place in enumerate(entry.said["tasks"]):
-                task = Task(*place)
-                if task in tasks:
-                    known[task] = readings_of(entry, f"{n}/", entry.said["readings"][n])
+        last: dict[int, int] = {}
+        for task in tasks:
+            last[task.chunk] = max(task.last, last.get(task.chunk, 0))
+        self._waves = [list(each) for each in sorted(last.items())]
+        missing = n = 0
+        while missing < GAP:
+            entry = self._kept.get(PART, [*self._plan, n])
+            n += 1
+            missing = missing + 1 if entry is None else 0
+            if entry is not None:
+                self._written = n
+                known |= self._taken(entry, n - 1, tasks)
         return known
 
     def ran(self, task: Task, readings: Readings) -> None:
         """Keeps what a task has read, together with others that took about a second."""
         self._new[task] = readings
         if time.monotonic() - self._last >= EVERY_S:
-            self._write()
+            self.flush()
 
-    def done(self) -> None:
-        """The plan is at its end: once its effects are kept, its parts are not needed."""
-        self._kept.passing.extend([(KIND, [self._plan, n]) for n in range(self._written)])
-
-    def _write(self) -> None:
-        said: dict[str, Any] = {"tasks": [], "readings": []}
+    def flush(self) -> None:
+        """Keeps what was run since."""
+        if not self._new:
+            return
+        said: dict[str, Any] = {"how": self._how, "waves": self._waves, "tasks": [], "readings": []}
         arrays: dict[str, Raw] = {}
         for n, (task, readings) in enumerate(self._new.items()):
             said["tasks"].append([task.chunk, task.first, task.last])
             said["readings"].append(written(readings, f"{n}/", arrays))
-        self._kept.put(KIND, [self._plan, self._written], Entry(said, arrays))
+        self._kept.put(PART, [*self._plan, self._written], Entry(said, arrays))
         self._written += 1
         self._new, self._last = {}, time.monotonic()
+
+    def done(self) -> None:
+        """The plan is at its end: once its effects are kept, its parts are not needed."""
+        self._kept.passing.extend([(PART, [*self._plan, n]) for n in range(self._written)])
+
+    def _taken(self, entry: Entry, n: int, tasks: Collection[Task]) -> dict[Task, Readings]:
+        """The tasks of one part that are this plan's."""
+        if [entry.said.get("how"), entry.said.get("waves")] != [self._how, self._waves]:
+            return {}
+        try:
+            told = [Task(*place) for place in entry.said["tasks"]]
+            return {
+                task: readings_of(entry, f"{number}/", entry.said["readings"][number])
+                for number, task in enumerate(told)
+                if task in tasks
+            }
+        except (LookupError, TypeError, ValueError, AttributeError) as wrong:
+            why = f"it holds no readings ({type(wrong).__name__}: {wrong})"
+            self._kept.store.set_aside(PART, self._kept.key(PART, [*self._plan, n]), str(Damaged(why)))
+            return {}
 
 
 def written(readings: Readings, prefix: str, arrays: dict[str, Raw]) -> dict[str, Any]:
@@ -121,5 +153,7 @@ def metric_of(said: dict[str, Any]) -> Metric:
 
 
 def error_of(kind: str, text: str) -> CausaltestError:
-    made: CausaltestError = getattr(errors, kind)(text)
-    return made
+    made = getattr(errors, kind)
+    if not (isinstance(made, type) and issubclass(made, CausaltestError)):
+        raise ValueError(f"{kind} is no error of a measurement")
+    return made(text)

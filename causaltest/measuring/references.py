@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.budget import Budget
-from causaltest.measuring.chunk_runs import ChunkRuns, Recorded
+from causaltest.measuring.chunk_runs import ChunkRuns, Recorded, halves
 from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.freed import give_back
 from causaltest.measuring.kept_runs import KeptRuns
@@ -23,6 +24,11 @@ from causaltest.store.kept import Kept
 
 STREAM_PARTS: frozenset[Component] = frozenset({"embed", "resid_pre", "resid_post"})
 """Always recorded: patched runs join in the stream, and a block's input is the output before it."""
+
+ROUNDS_OTHERWISE: frozenset[Component] = frozenset({"pattern", "logits"})
+"""Recorded, they change the last bits of a run: attention is worked out eagerly, the head at every position."""
+
+Key = tuple[str, int, bool, int, tuple[str, ...]]
 
 
 class References:
@@ -42,7 +48,7 @@ class References:
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
         self._columns: dict[str, Columns] = {}
-        self._kept: dict[tuple[str, int, bool], Recorded] = {}
+        self._kept: dict[Key, Recorded] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
@@ -72,7 +78,9 @@ class References:
         """Both sides of one chunk, with at least these components and steps; `forced`: the clean answer is given."""
         # The first token is predicted before any is given.
         forced = forced and new_tokens > 1
-        key, wanted = (pairs.digest, number, forced), STREAM_PARTS | set(components)
+        wanted = STREAM_PARTS | set(components)
+        like = rounding(new_tokens, wanted, forced)
+        key = (pairs.digest, number, forced, *like)
         chunk = self.chunks(pairs)[number]
         kept = self._kept.pop(key, None)
         if kept is not None and wanted <= kept.recorded and new_tokens <= kept.new_tokens:
@@ -84,23 +92,19 @@ class References:
         # What is repeated with more components is let go first, so that it is not held twice.
         kept = None
         self._make_room()
+        make = partial(self._run, pairs, chunk, forced)
         if self._store is None:
-            self._kept[key] = self._run(pairs, chunk, new_tokens, wanted, forced)
+            self._kept[key] = make(new_tokens, wanted)
         else:
-            told = self._told(pairs, chunk, forced)
-            with self._store.alone(told):
-                found = self._store.get(told, new_tokens, wanted)
-                if found is None:
-                    found = self._run(pairs, chunk, new_tokens, wanted, forced)
-                    self._store.put(told, found)
-                else:
-                    self.reused += 2 * len(chunk.pairs)
-            self._kept[key] = found
+            before = self.runs
+            told = [*self._told(pairs, chunk, forced), *like]
+            self._kept[key] = self._store.get(told, new_tokens, wanted, make)
+            self.reused += 2 * len(chunk.pairs) if self.runs == before else 0
         self._let_go(key)
         return self._kept[key].runs
 
     def _run(
-        self, pairs: Pairs, chunk: Chunk, new_tokens: int, wanted: Collection[Component], forced: bool
+        self, pairs: Pairs, chunk: Chunk, forced: bool, new_tokens: int, wanted: Collection[Component]
     ) -> Recorded:
         """Runs both sides of a chunk."""
         both = run(
@@ -115,8 +119,7 @@ class References:
         )
         self.forwards += both.forwards
         self.runs += 2 * len(chunk.pairs)
-        half = len(chunk.pairs)
-        runs = ChunkRuns(both.part(slice(half)), both.part(slice(half, 2 * half)))
+        runs = halves(both.in_one_piece())
         read_alike(runs, chunk, causal=self.shortcuts.forks)
         return Recorded(new_tokens, frozenset(wanted), runs, size_of(both))
 
@@ -139,7 +142,7 @@ class References:
         self._drop(max((kept.bytes for kept in self._kept.values()), default=0))
         give_back()
 
-    def _let_go(self, newest: tuple[str, int, bool]) -> None:
+    def _let_go(self, newest: Key) -> None:
         """Drops what was used longest ago until the rest is within its share of the budget."""
         self._drop(0, newest)
 
@@ -150,6 +153,15 @@ class References:
             if total <= most or key == newest:
                 return
             total -= self._kept.pop(key).bytes
+
+
+def rounding(new_tokens: int, wanted: Collection[Component], forced: bool) -> tuple[int, tuple[str, ...]]:
+    """What a run's last bits depend on besides its tokens: only runs that are alike in it stand in for each other.
+
+    Else numbers would depend on who has asked for more before, and a run that was interrupted has another before.
+    """
+    # Given answers lengthen the forward itself; generated ones come behind it.
+    return new_tokens if forced else 0, tuple(sorted(ROUNDS_OTHERWISE & set(wanted)))
 
 
 @torch.inference_mode()

@@ -30,6 +30,8 @@ from causaltest.measuring.keys import Buffers, ForwardKeys, Kept, LayerKeys
 from causaltest.measuring.planner import EMBEDDING, Rows, Step, Wave, from_start, whole_wave
 from causaltest.measuring.timeline import Segment, check_length, timeline
 
+ROW_BY_ROW = torch.contiguous_format
+
 
 @dataclass(frozen=True)
 class Run:
@@ -65,10 +67,23 @@ class Run:
             keys=tuple((keys[rows], values[rows]) for keys, values in self.keys),
         )
 
+    def in_one_piece(self) -> Run:
+        """The same with every tensor row by row from the beginning of its memory, as it is when it is read again."""
+        return replace(
+            self,
+            logits=in_one_piece(self.logits),
+            activations={place: in_one_piece(tensor) for place, tensor in self.activations.items()},
+            keys=tuple((in_one_piece(keys), in_one_piece(values)) for keys, values in self.keys),
+        )
+
     def at(self, rows: Tensor) -> Run:
         """Some rows' tokens and logits."""
         total = None if self.total is None else self.total[rows]
         return Run(self.tokens[rows], self.logits[rows], self.finite[rows], total=total)
+
+
+def in_one_piece(tensor: Tensor) -> Tensor:
+    return tensor if tensor.is_contiguous() and tensor.storage_offset() == 0 else tensor.clone(memory_format=ROW_BY_ROW)
 
 
 @torch.inference_mode()

@@ -26,7 +26,7 @@ def as_number(written: Any) -> float | None:
     """A number of a line, in which decimals stand as strings; None for what is none."""
     try:
         return None if written is None else float(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

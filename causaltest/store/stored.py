@@ -33,8 +33,8 @@ from causaltest.store.answers import (
     read,
     written,
 )
-from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
+from causaltest.store.journal import PLAN, Journal
 from causaltest.store.kept import Kept
 from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from causaltest.asking.lab import Backend
 
 T = TypeVar("T")
-EFFECT, PLAN, ANSWER = "effects", "plans", "answers"
+EFFECT, ANSWER = "effects", "answers"
 
 
 class Stored:
@@ -166,30 +166,30 @@ class Stored:
         if experiment.digest not in self._expected:
             # In their company it would change the shapes of their forwards, and with them the last bits.
             alike = [experiment]
-        plan = [*map(str, company(experiment)), experiment.digest if len(alike) == 1 else ""]
-        with kept.alone(PLAN, plan):
-            # Somebody else may have measured them while this process waited.
-            missing = [e for e in alike if self._look_up(e) is None]
-            if experiment not in missing:
-                return
-            # A model that cannot be opened leaves no plan behind.
-            if self._open_under(kept):
-                missing = self._begun(kept, plan, alike, missing)
-                kept.put(PLAN, plan, Entry({"members": [e.digest for e in missing]}))
-                for one in self._together(missing, missing):
-                    self._keep(kept, EFFECT, one.digest, self._answers[one.digest])
-                kept.drop(PLAN, plan)
-                kept.let_go()
+        # One lock for all that are alike: else two processes might measure one of them in two companies.
+        journal = Journal(kept, list(map(str, company(experiment))))
+        with kept.alone(PLAN, journal.of):
+            by_digest = {e.digest: e for e in alike}
+            begun = [[by_digest[d] for d in plan] for plan in journal.begun() if all(d in by_digest for d in plan)]
+            # Somebody else may have measured them while this process waited. A model that cannot be opened leaves
+            # nothing begun behind.
+            if all(self._look_up(e) is not None for e in alike) or self._open_under(kept):
+                for members in begun:
+                    self._finish(journal, members)
+                if missing := [e for e in alike if self._look_up(e) is None]:
+                    journal.begin([e.digest for e in missing])
+                    self._finish(journal, missing)
                 return
         # Not within the lock: another plan's may lie in the same file.
         self._measure(experiment)
 
-    def _begun(self, kept: Kept, plan: object, alike: list[Experiment], missing: list[Experiment]) -> list[Experiment]:
-        """What an interrupted run was measuring together, so that this one gives the same to the last bit."""
-        entry, by_digest = kept.get(PLAN, plan), {e.digest: e for e in alike}
-        members = [] if entry is None else entry.said.get("members", [])
-        begun = [by_digest[digest] for digest in members if digest in by_digest]
-        return begun if begun and len(begun) == len(members) and set(missing) <= set(begun) else missing
+    def _finish(self, journal: Journal, members: list[Experiment]) -> None:
+        """Measures a company that was begun; what is stored of it already stays as it is."""
+        missing = [e for e in members if self._look_up(e) is None]
+        for one in self._together(members, missing) if missing else ():
+            self._keep(journal.kept, EFFECT, one.digest, self._answers[one.digest])
+        journal.end([e.digest for e in members])
+        journal.kept.let_go()
 
     def _together(self, expected: list[Experiment], asked: list[Experiment]) -> list[Experiment]:
         """Has experiments measured, those that are expected in one plan; gives those asked for."""

@@ -207,7 +207,7 @@ def test_an_entry_that_is_used_while_the_folder_is_looked_through_stays(tmp_path
 
 
 def test_the_kinds_are_called_as_those_who_keep_them_call_them():
-    from causaltest.measuring import kept_runs, parts
-    from causaltest.store import stored
+    from causaltest.measuring import kept_runs
+    from causaltest.store import journal
 
-    assert (kept_runs.KIND, parts.KIND, stored.PLAN) == (RUNS, PARTS, PLANS)
+    assert (kept_runs.KIND, journal.PART, journal.PLAN) == (RUNS, PARTS, PLANS)

@@ -16,6 +16,7 @@ from causaltest.asking.settings import Settings, StorePlace
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, Numbers, SelfPatch
 from causaltest.errors import MeasurementError, ModelError, RecordError
+from causaltest.organisms import planted
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.stored import EFFECT, Stored
@@ -338,4 +339,14 @@ def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
 def test_a_lab_asks_the_store_where_it_has_a_place_and_a_name(tmp_path):
     settings = Settings(store=StorePlace(str(tmp_path)))
     assert isinstance(Lab.load(NAME, settings=settings).backend, Stored)
+    assert isinstance(Lab.load(NAME, store=tmp_path).backend, Stored)
     assert not isinstance(Lab.load(NAME).backend, Stored)
+
+
+def test_a_script_that_keeps_what_it_measures_reads_it_the_next_time(tmp_path):
+    def asked() -> tuple[Effect, dict[str, int]]:
+        lab = Lab.load(NAME, store=tmp_path)
+        return lab.denoise(planted.pairs(per_cluster=1), at=resid_post(1, last())).recovery(accuracy), lab.counts
+
+    (first, before), (again, after) = asked(), asked()
+    assert first == again and before["anew"] == after["stored"] == 1 and "patched_runs" not in after
