@@ -56,8 +56,8 @@ def run() -> Sequence[Result]:
                 aim="the budget",
                 measured=f"{last.most / 1e6:.0f} MB",
                 held=last.most <= memory,
-                how=f"two metrics with all controls, {POSITIONS} positions of two layers of a GPT-2 of width {WIDTH}; the "
-                f"pairs themselves are {last.pairs_themselves / 1e6:.0f} MB beside; {seconds} s per 1,000 pairs at "
+                how=f"two metrics with all controls, {POSITIONS} positions of two layers of a GPT-2 of width {WIDTH}; "
+                f"the pairs themselves are {last.pairs_themselves / 1e6:.0f} MB beside; {seconds} s per 1,000 pairs at "
                 f"{counts} pairs",
             )
         )
