@@ -192,11 +192,11 @@ class Batch:
 
     def _plan_chunk(self, number: int) -> list[Planned]:
         chunk, layers = self.chunks[number], len(self.model.blocks)
-        out = []
+        budget, out = self.references.budget.beside(len(self.pairs)), []
         kinds = sorted({(arm.side, arm.new_tokens) for arm in self.arms})
         for side, new_tokens in kinds:
             segments = self.segments(chunk, new_tokens)
-            limits = self.references.budget.limits(self.model, segments[-1].stop)
+            limits = budget.limits(self.model, segments[-1].stop)
             mine = [n for n, arm in enumerate(self.arms) if (arm.side, arm.new_tokens) == (side, new_tokens)]
             rows = rows_of(mine, [self.arms[n] for n in mine], number, [s.stop for s in segments], layers)
             waves = plan(rows, segments, layers, limits, whole=not self.references.shortcuts.forks)
