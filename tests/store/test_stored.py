@@ -359,6 +359,18 @@ def test_a_lab_asks_the_store_where_it_has_a_place_and_a_name(tmp_path):
     assert not isinstance(Lab.load(NAME).backend, Stored)
 
 
+def test_what_another_process_of_the_run_has_measured_counts_as_measured_in_the_run(tmp_path):
+    def of_run(run: str) -> tuple[Stored, Fake]:
+        fake, place = Fake(), StorePlace(str(tmp_path), run=run)
+        return Stored(NAME, Settings(store=place), Store(tmp_path), lambda kept: fake), fake
+
+    (first, _), (second, other), (later, _), (alone, _) = map(of_run, ("a", "a", "b", ""))
+    given = [(stored.measure(experiment(1)), stored.clean(PAIRS)) for stored in (first, second, later, alone)]
+    assert len(set(map(str, given))) == 1 and not other.asked
+    counts = [stored.counted() for stored in (first, second, later, alone)]
+    assert [(count["stored"], count["anew"]) for count in counts] == [(0, 2), (0, 2), (2, 0), (2, 0)]
+
+
 def test_a_script_that_keeps_what_it_measures_reads_it_the_next_time(tmp_path):
     def asked() -> tuple[Effect, dict[str, int]]:
         lab = Lab.load(NAME, store=tmp_path)

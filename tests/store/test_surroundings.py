@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import causaltest
-from causaltest.asking.settings import Settings, StorePlace
+from causaltest.asking.settings import Cluster, Settings, StorePlace
 from causaltest.errors import RecordError
 from causaltest.identity import organism_files, whole_model
 from causaltest.organisms import ducks
@@ -40,6 +40,7 @@ OTHER_SETTINGS = {
     "trust_remote_code": True,
     "offload_folder": "elsewhere",
     "store": StorePlace("elsewhere"),
+    "cluster": Cluster(2),
     "progress": False,
 }
 
@@ -381,7 +382,7 @@ def test_whatever_measuring_imports_counts_or_is_known_to_have_no_say():
 def test_a_key_needs_neither_torch_nor_numpy_nor_the_models_module():
     code = (
         "import sys\nfrom causaltest.store.surroundings import surroundings_of\n"
-        "from causaltest.asking.settings import Settings\n"
+        "from causaltest.asking.settings import Cluster, Settings\n"
         "for name in ('ducks', 'planted', 'bypass'): assert surroundings_of(f'organism:{name}', Settings()).digest\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'causaltest.organisms.planted'} & set(sys.modules)\n"
         "assert not heavy, heavy"
