@@ -61,6 +61,8 @@ CARDS = Path("/sys/class/drm")
 NODES = Path("/dev")
 KINDS_OF_NODES = ("nvidia[0-9]*", "dxg", "kfd", "dri/renderD*", "accel/*", "davinci[0-9]*")
 """Accelerators as Linux lists them: a container may have the nodes, and not what tells their names."""
+MOVES = frozenset({"get_default_device", "ACCELERATE_TORCH_DEVICE"})
+"""What a process may have set that puts models on an accelerator without a device map."""
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
@@ -86,7 +88,8 @@ def surroundings_of(name: str, settings: Settings) -> Surroundings:
 
 
 def plain_surroundings(name: str, settings: Settings) -> dict[str, Any]:
-    elsewhere = settings.device_map or settings.quantize
+    now = altered()
+    elsewhere = settings.device_map or settings.quantize or not MOVES.isdisjoint(name for name, _ in now)
     return {
         "model": whole_model(name, remote_code=settings.trust_remote_code),
         "called": name,
@@ -101,7 +104,7 @@ def plain_surroundings(name: str, settings: Settings) -> dict[str, Any]:
         "python": list(sys.version_info[:2]),
         "versions": versions(),
         "source": source_digest(Path(__file__).parents[1]),
-        "altered": altered(),
+        "altered": now,
         "names": named_modules(Path.cwd()),
     }
 

@@ -301,6 +301,18 @@ def test_the_machine_the_python_and_accelerators_change_the_key(tmp_path, monkey
     assert key() != on_cpu
 
 
+def test_accelerators_count_where_the_process_has_moved_models_there(tmp_path, monkeypatch):
+    (tmp_path / "0").mkdir()
+    monkeypatch.setattr(surroundings, "DRIVER", tmp_path)
+    for moved in ("get_default_device", "ACCELERATE_TORCH_DEVICE"):
+        seen = set()
+        monkeypatch.setattr(surroundings, "altered", lambda moved=moved: [[moved, "cuda"]])
+        for name in ("Model: A", "Model: B"):
+            (tmp_path / "0" / "information").write_text(name, "utf-8")
+            seen.add(key())
+        assert len(seen) == 2
+
+
 def test_names_of_modules_change_the_key_and_the_working_folder_does_not(tmp_path, monkeypatch):
     before = key()
     (tmp_path / "deep").mkdir()
