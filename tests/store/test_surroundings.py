@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import causaltest
-from causaltest.asking.settings import Settings, StorePlace
+from causaltest.asking.settings import Cluster, Settings, StorePlace
 from causaltest.errors import RecordError
 from causaltest.identity import organism_files, whole_model
 from causaltest.organisms import ducks
@@ -40,6 +40,7 @@ OTHER_SETTINGS = {
     "trust_remote_code": True,
     "offload_folder": "elsewhere",
     "store": StorePlace("elsewhere"),
+    "cluster": Cluster(2),
     "progress": False,
 }
 
@@ -283,15 +284,19 @@ def test_the_machine_the_python_and_accelerators_change_the_key(tmp_path, monkey
     for name in surroundings.DEVICES:
         monkeypatch.setenv(name, "1")
         seen.add(key(device_map="auto"))
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "information").write_text("Model: A\nIRQ: 3\n", "utf-8")
-    monkeypatch.setattr(surroundings, "DRIVER", tmp_path)
-    seen.add(key(device_map="auto"))
-    on_cpu = key()
-    (tmp_path / "0" / "information").write_text("Model: B\nIRQ: 3\n", "utf-8")
-    seen.add(key(device_map="auto"))
-    assert len(seen) == 6
-    assert key() == on_cpu, "a processor computes whatever lies beside it"
+    files = {"DRIVER": "0/information", "CARDS": "card0/device/vendor", "NODES": "nvidia0"}
+    for folder, file in files.items():
+        place = tmp_path / folder / file
+        place.parent.mkdir(parents=True)
+        place.with_name("device").write_text("0x1234\n", "utf-8")
+        for name in ("Model: A", "Model: B"):
+            monkeypatch.setattr(surroundings, folder, Path("/nowhere"))
+            place.write_text(f"{name}\nIRQ: 3\n", "utf-8")
+            on_cpu = key()
+            monkeypatch.setattr(surroundings, folder, tmp_path / folder)
+            seen.add(key(device_map="auto"))
+            assert key() == on_cpu, "a processor computes whatever lies beside it"
+    assert len(seen) == 1 + len(surroundings.DEVICES) + 5
     monkeypatch.setattr(surroundings.platform, "machine", lambda: "arm64")
     assert key() != on_cpu
 
@@ -355,7 +360,8 @@ WITHOUT_A_SAY = {
 
 def test_whatever_measuring_imports_counts_or_is_known_to_have_no_say():
     """Found in the source: imports inside of functions are there, too."""
-    todo, seen = [PACKAGE / "measuring" / "backend.py", *(PACKAGE / "asking").glob("*.py")], set()
+    todo, seen = [PACKAGE / "measuring" / "backend.py"], set()
+    todo += [file for part in ("asking", "organisms") for file in (PACKAGE / part).rglob("*.py")]
     while todo:
         file = todo.pop()
         told = file.relative_to(PACKAGE).as_posix()
@@ -376,7 +382,7 @@ def test_whatever_measuring_imports_counts_or_is_known_to_have_no_say():
 def test_a_key_needs_neither_torch_nor_numpy_nor_the_models_module():
     code = (
         "import sys\nfrom causaltest.store.surroundings import surroundings_of\n"
-        "from causaltest.asking.settings import Settings\n"
+        "from causaltest.asking.settings import Cluster, Settings\n"
         "for name in ('ducks', 'planted', 'bypass'): assert surroundings_of(f'organism:{name}', Settings()).digest\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'causaltest.organisms.planted'} & set(sys.modules)\n"
         "assert not heavy, heavy"
