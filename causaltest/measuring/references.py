@@ -13,7 +13,7 @@ from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.budget import Budget
 from causaltest.measuring.chunk_runs import ChunkRuns, Recorded, halves
 from causaltest.measuring.engine import Columns, Shortcuts
-from causaltest.measuring.kept_runs import KeptRuns
+from causaltest.measuring.kept_runs import KeptRuns, sooner_read
 from causaltest.measuring.prompts import Chunk, tokenise
 from causaltest.measuring.trajectory import Run, run
 from causaltest.store.kept import Kept
@@ -21,6 +21,8 @@ from causaltest.store.kept import Kept
 STREAM_PARTS: frozenset[Component] = frozenset({"embed", "resid_pre", "resid_post"})
 """Always recorded: patched runs join in the stream, and a block's input is the output before it."""
 
+MOST_TOKENISED = 8
+"""Sets of pairs that are kept as tokens: a session of thousands of claims does not hold all that it has seen."""
 ROUNDS_OTHERWISE: frozenset[Component] = frozenset({"pattern", "logits"})
 """Recorded, they change the last bits of a run: attention is worked out eagerly, the head at every position."""
 
@@ -38,17 +40,19 @@ class References:
         """`kept` is where runs are kept beyond this process."""
         self._model = model
         self.budget = budget
-        self._store = None if kept is None else KeptRuns(kept, model.device)
+        self._store = KeptRuns(kept, model.device) if kept is not None and sooner_read(model) else None
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
         self._kept: dict[Key, Recorded] = {}
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
-        """The pairs as tokens, tokenised once."""
-        if pairs.digest not in self._chunks:
-            self._chunks[pairs.digest] = tokenise(self._model, pairs, self.budget)
-        return self._chunks[pairs.digest]
+        """The pairs as tokens, tokenised once for those that were used last."""
+        chunks = self._chunks.pop(pairs.digest, None) or tokenise(self._model, pairs, self.budget)
+        self._chunks[pairs.digest] = chunks  # the last one used stands last
+        if len(self._chunks) > MOST_TOKENISED:
+            del self._chunks[next(iter(self._chunks))]
+        return chunks
 
     def columns(self, pairs: Pairs) -> Columns:
         """The logits that any metric reads: those of every token of an answer."""
