@@ -35,6 +35,8 @@ OF_THE_MODEL = frozenset({"models", "settings"})
 """What may differ where two models are compared."""
 DTYPE = "dtype"
 """Of the settings, what moves numbers by rounding alone."""
+MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading raises of a claim that was not written by causaltest."""
 NAMED = 3
 
 
@@ -99,6 +101,11 @@ def drifted(
         )
     except JudgementError as error:
         return replace(nothing, sentence=f"Not compared: {str(error).rstrip('.')}.")
+    except MISREAD as error:
+        # a stranger's file may hold anything where causaltest writes something else
+        return replace(
+            nothing, sentence=f"Not compared: a saved claim is not as causaltest writes them ({error!r:.200})."
+        )
     return replace(drift, margin=margin, fields=changed)
 
 

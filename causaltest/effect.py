@@ -13,6 +13,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from causaltest.errors import ClaimError, JudgementError, RehearsalRead
+from causaltest.plain_numbers import plain_number, plain_whole
 
 if TYPE_CHECKING:
     from causaltest.verdict import Verdict
@@ -62,7 +63,7 @@ class SelfPatch:
 
     @property
     def neutral(self) -> bool:
-        return self.moved <= self.tolerance
+        return bool(self.moved <= self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class PositiveControl:
 
     @property
     def passed(self) -> bool:
-        return self.estimate >= self.needed
+        return bool(self.estimate >= self.needed)
 
 
 @dataclass(frozen=True)
@@ -203,15 +204,16 @@ class Effect:
         """
         numbers = tuple(float(v) for v in values)
         n = len(numbers)
-        moved = (float(distance),) * n if isinstance(distance, int | float) else distance
+        moved = (float(distance),) * n if isinstance(distance, Real | float) else distance
         check_lengths(
             n, clusters=clusters, placebo=placebo, denominators=denominators, pair_ids=pair_ids, distance=moved
         )
         unreal = next((d for d in moved or () if not 0 <= d < math.inf), None)
         if unreal is not None:
             raise JudgementError(f"distance={unreal}: how far a patch moves a vector is 0 or more, and finite.")
-        ids = tuple(pair_ids) if pair_ids is not None else tuple(f"pair {i}" for i in _range(n))
-        left_out = tuple(Exclusion(pair_id, why) for pair_id, why in (excluded or {}).items())
+        ids = tuple(map(str, pair_ids)) if pair_ids is not None else tuple(f"pair {i}" for i in _range(n))
+        left_out = tuple(Exclusion(str(pair_id), str(why)) for pair_id, why in (excluded or {}).items())
+        pairs_total = plain_whole(pairs_total)
         check_total(ids, left_out, pairs_total)
         if (clusters is None) == (not iid):
             raise JudgementError(
@@ -236,7 +238,7 @@ class Effect:
                 pair_ids=ids,
                 clusters=None if clusters is None else tuple(str(c) for c in clusters),
                 kind=kind,
-                range=range,
+                range=None if range is None else (plain_number(range[0]), plain_number(range[1])),
                 denominators=None if denominators is None else tuple(float(d) for d in denominators),
                 controls=Controls(
                     placebo=placebo if placebo is None or isinstance(placebo, Waived) else tuple(map(float, placebo)),
@@ -246,7 +248,7 @@ class Effect:
                 ),
                 pairs_total=n + len(left_out) if pairs_total is None else pairs_total,
                 excluded=left_out,
-                provenance=dict(provenance or {}),
+                provenance={str(name): str(told) for name, told in (provenance or {}).items()},
             ),
         )
 

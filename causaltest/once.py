@@ -131,7 +131,7 @@ def misdirected(claim: Claim, effect: Measured | None) -> str | None:
 
 def judging_seed(seed: str) -> int | None:
     """From the suite's seed alone, so that effects of as many units share their resamples; None without one."""
-    return int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16) if seed else None
+    return int(hashlib.sha256(seed.encode(errors="surrogatepass")).hexdigest()[:8], 16) if seed else None
 
 
 def unmeasured(claim: Claim, family: Family, reason: str) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--causal-no-cache", action="store_true", help="measure everything, and keep nothing")
     group.addoption(
-        "--causal-cache-dir", metavar="FOLDER", help="where what was measured is kept (default: the user's cache)"
+        "--causal-cache-dir",
+        metavar="PLACE",
+        help="where what was measured is kept (default: the user's cache): a folder, or an address that several "
+        "machines share, such as s3://bucket/x or file:///mnt/share",
     )
     group.addoption(
         "--causal-cache-size",
@@ -116,15 +119,15 @@ def pytest_configure(config: pytest.Config) -> None:
     choice = config.getini("causaltest_inconclusive")
     if choice not in ("fail", "skip"):
         raise pytest.UsageError(f"causaltest_inconclusive = {choice} is not known; it is one of fail and skip.")
-    if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_memory")), re.IGNORECASE):
-        raise pytest.UsageError(
-            f"--causal-memory {config.getoption('causal_memory')} is no size; write 800MB, 4GB or a number of bytes."
-        )
-    if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]?I?B?", str(config.getoption("causal_cache_size")), re.IGNORECASE):
-        raise pytest.UsageError(
-            f"--causal-cache-size {config.getoption('causal_cache_size')} is no size; write 800MB, 4GB or a number of "
-            "bytes, or 0 to keep nothing."
-        )
+    for option in ("memory", "cache-size"):
+        size = str(config.getoption(f"causal_{option.replace('-', '_')}"))
+        # As writing.sizes reads it, which is not imported where there is no claim.
+        if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?\s*[KMGT]?I?B?", size.strip(), re.IGNORECASE | re.ASCII):
+            none = ", or 0 to keep nothing" if option == "cache-size" else ""
+            raise pytest.UsageError(
+                f"--causal-{option} {size:.60} is no size; write 800MB, 4GB or a number of bytes{none}."
+            )
+    check_place(config)
     check_power_options(config)
     if config.getoption("causal_register"):
         from causaltest.pytest_register import prepare
@@ -133,6 +136,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         check_baseline_options(config)
     config.pluginmanager.register(Results(config), "causaltest-results")
+
+
+def check_place(config: pytest.Config) -> None:
+    """Raises UsageError for an address of a kind that nothing here can open."""
+    place = config.getoption("causal_cache_dir")
+    if place is None or "://" not in place:
+        return
+    from causaltest.errors import RecordError
+    from causaltest.store.address import check
+
+    try:
+        check(place)
+    except RecordError as error:
+        raise pytest.UsageError(f"--causal-cache-dir: {error}") from error
 
 
 def check_power_options(config: pytest.Config) -> None:
@@ -191,6 +208,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if item not in plain]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """On a worker of pytest-xdist, tells which files have claims."""
+    if SUITE in session.config.stash:
+        from causaltest.pytest_workers import tell
+
+        tell(session.config, (i.nodeid for i in session.items if isinstance(i, pytest.Function) and is_claim(i)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Asks a worker of pytest-xdist which files have claims."""
+    from causaltest.pytest_workers import ask
+
+    ask(node.config, node)
+
+
+@pytest.hookimpl(optionalhook=True, trylast=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Keeps a file's claims on one worker; whoever makes a scheduler of their own comes first."""
+    from causaltest.pytest_scheduling import make_scheduler
+
+    return make_scheduler(config, log)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Rehearses all claims of the run, so that they are planned and measured together."""
@@ -221,6 +263,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.config.stash[SUITE].tell(item)
         if call.when == "call":
             item.config.stash[SUITE].note_searches(item)
+        from causaltest.pytest_workers import sendable
+
+        sendable(item.config, item.user_properties)
     return (yield)
 
 
@@ -250,20 +295,31 @@ class Results:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.lines: dict[str, str] = {}
-        self.said: list[str] = []
+        self.said: list[tuple[str, str]] = []
+        """By whom, and what; nobody says an error of the run."""
         self.kept: list[str] = []
         self.notes: list[str] = []
         self.told: dict[str, None] = {}
+        self.order: dict[str, int] = {}
+        """Where each test stands in the collection of the workers, which end in any order."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Learns the order in which one process would have run the tests."""
+        self.order = {nodeid: n for n, nodeid in enumerate(ids)}
+
+    def place(self, nodeid: str) -> int:
+        return self.order.get(nodeid, len(self.order))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
-        self.told.update({f"store: {value}": None for name, value in report.user_properties if name == TOLD})
+        self.told.update({str(value): None for name, value in report.user_properties if name == TOLD})
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
             elif name == SAID:
-                self.said.append(str(value))
+                self.said.append((report.nodeid, str(value)))
             elif name == KEPT:
                 self.kept.append(str(value))
         if hasattr(self.config, "workerinput"):
@@ -304,7 +360,7 @@ class Results:
 
     def fail(self, session: pytest.Session, told: str) -> None:
         """Says it in the report and fails the run, whatever the tests did."""
-        self.said.append(f"ERROR: {told}")
+        self.said.append(("", f"ERROR: {told}"))
         session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -315,9 +371,11 @@ class Results:
         elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
         elif self.lines or self.said or self.told:
-            from causaltest.pytest_suite import write_summary
+            from causaltest.pytest_suite import told_lines, write_summary
 
-            write_summary(terminalreporter, self.lines.values(), self.said, [*self.notes, *self.told])
+            lines = [self.lines[nodeid] for nodeid in sorted(self.lines, key=self.place)]
+            said = [text for _, text in sorted(self.said, key=lambda by: self.place(by[0]))]
+            write_summary(terminalreporter, lines, said, [*self.notes, *told_lines(list(self.told))])
 
 
 @pytest.fixture(scope="session")

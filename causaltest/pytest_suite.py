@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import pytest
 
@@ -31,6 +31,7 @@ from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
 from causaltest.recording.record import Record, Records, id_in, relative
 from causaltest.recording.seen import usual_log
+from causaltest.recording.wording import printable
 from causaltest.report_properties import PROPERTY, SAID, TOLD
 from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section, summary
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
 NO_STORE = "CAUSALTEST_NO_CACHE"
 """What does the same as --causal-no-cache."""
+MOST_TOLD = 10
+"""Sentences of stores that a report prints."""
 THE_ONE = "*"
 """In --causal-model, the one model that the claims name, whichever it is."""
 
@@ -95,7 +98,7 @@ class Suite:
 
         reporter.section("causal power")
         for line in power_lines(self.power):
-            reporter.write_line(line)
+            reporter.write_line(printable(line))
         if self.powers_only:
             return
         reporter.section("causal plan")
@@ -104,7 +107,7 @@ class Suite:
             try:
                 cost = lab.cost()
             except CausaltestError as error:
-                reporter.write_line(f"{name}: {type(error).__name__}: {error}")
+                reporter.write_line(printable(f"{name}: {type(error).__name__}: {error}"))
                 continue
             total += cost
             reporter.write_line(f"{name}: {cost}")
@@ -129,7 +132,7 @@ class Suite:
     def write_registration(self, reporter: pytest.TerminalReporter) -> None:
         reporter.section("causal registration")
         for line in [] if self.registration is None else self.registration.lines():
-            reporter.write_line(line)
+            reporter.write_line(printable(line))
 
     def write_power(self, path: Path) -> None:
         from causaltest.reporting.power import write_power
@@ -281,7 +284,7 @@ class Suite:
             item.user_properties.append((PROPERTY, result.to_json()))
             return self.conclude(result)
         # Outside of the handler, so that the error is not told twice.
-        pytest.fail(f"{type(error).__name__}: {error}\n{where(item, error)}", pytrace=False)
+        pytest.fail(printable(f"{type(error).__name__}: {error}\n{where(item, error)}"), pytrace=False)
 
     def decided(self, item: pytest.Function, claim: Claim, known: Known) -> ClaimResult:
         """Judges one claim. Where a body reads a number and then raises, as an assert does, the number was seen."""
@@ -364,15 +367,19 @@ class Suite:
     def conclude(self, result: ClaimResult) -> bool:
         if self.confirmatory_only and result.status not in GOOD:
             told = f"{result.status} ({result.status_reason}), and --causal-confirmatory-only passes CONFIRMATORY and"
-            pytest.fail(f"{told} REPRODUCED only\n{section(result, every_pair=self.verbose)}", pytrace=False)
+            self.failed(f"{told} REPRODUCED only", result)
         if self.baselines.fails(result):
             told = f"REGRESSED: {result.drift['sentence']}"
-            pytest.fail(f"{told}\n{section(result, every_pair=self.verbose)}", pytrace=False)
+            self.failed(told, result)
         if result.verdict == "INCONCLUSIVE" and self.inconclusive == "skip":
-            pytest.skip(f"INCONCLUSIVE: {result.reason}")
+            pytest.skip(printable(f"INCONCLUSIVE: {result.reason}"))
         if result.verdict != "SUPPORTED":
-            pytest.fail(f"{headline(result)}\n{section(result, every_pair=self.verbose)}", pytrace=False)
+            self.failed(headline(result), result)
         return True
+
+    def failed(self, told: str, result: ClaimResult) -> NoReturn:
+        """Fails the test with the claim's section; what a model or its tokenizer wrote may stand in it."""
+        pytest.fail(printable(f"{told}\n{section(result, every_pair=self.verbose)}"), pytrace=False)
 
     def arguments(self, claim: Claim, item: pytest.Function) -> dict[str, Any]:
         names = parameters_of(claim.body)
@@ -435,7 +442,7 @@ class ReportFolder:
 
     def say(self, text: str) -> None:
         """Prints a text in the report's section, also when the test passes or runs on a worker."""
-        self._properties.append((SAID, text))
+        self._properties.append((SAID, str(text)))
 
     def heatmap(self, sweep: SweepMap, name: str, *, title: str = "", survivors: Survivors | None = None) -> Path:
         """A PNG of a sweep: estimates, what moved nothing crossed out, and what survives framed."""
@@ -584,6 +591,13 @@ def explain_comparison(op: str, left: object, right: object) -> list[str] | None
     ]
 
 
+def told_lines(told: Sequence[str]) -> list[str]:
+    """What stores had to tell, a line each, as long as it is not very much of the same."""
+    more = len(told) - MOST_TOLD
+    rest = [f"store: and {more} more like these; causaltest cache verify reads all of it"] if more > 0 else []
+    return [*(f"store: {sentence}" for sentence in told[:MOST_TOLD]), *rest]
+
+
 def write_summary(
     reporter: pytest.TerminalReporter, lines: Iterable[str], said: Iterable[str], notes: Iterable[str] = ()
 ) -> None:
@@ -591,12 +605,12 @@ def write_summary(
     results = [ClaimResult.from_json(line) for line in lines]
     reporter.section("causal claims")
     for text in said:
-        reporter.write_line(text)
+        reporter.write_line(printable(text.expandtabs()))
         reporter.write_line("")
     if reporter.verbosity > 0:
         for result in results:
             if result.verdict == "SUPPORTED":
-                reporter.write_line(section(result, every_pair=True))
+                reporter.write_line(printable(section(result, every_pair=True)))
                 reporter.write_line("")
     for line in [*(summary(results) if results else ()), *notes]:
-        reporter.write_line(line)
+        reporter.write_line(printable(line))

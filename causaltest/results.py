@@ -14,6 +14,7 @@ from causaltest.asking.questions import experiments_of
 from causaltest.asking.settings import Settings
 from causaltest.effect import Numbers, PositiveControl, Question, SelfPatch, Waived
 from causaltest.effects import Effects, Measured
+from causaltest.plain_numbers import plain_scalar
 from causaltest.recording.record import Record
 from causaltest.recording.saved import SavedClaim
 from causaltest.verdict import Verdict
@@ -97,8 +98,8 @@ class ClaimResult:
     """Beside a baseline: the word, the difference with its bounds, the margin and the cause."""
 
     def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self), allow_nan=False)
+        """One line of JSON; a scalar of numpy's that got this far is no reason to lose a verdict."""
+        return json.dumps(asdict(self), allow_nan=False, default=plain_scalar)
 
     @classmethod
     def from_json(cls, line: str) -> ClaimResult:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
+from causaltest.bounded import read_bounded
 from causaltest.errors import ModelError
 from causaltest.kept import cache_folder, keep
 
 PATTERNS = ("model*.safetensors", "pytorch_model*.bin")
 """Weights in the layouts of transformers, whole or in shards; the first pattern that is found is what is loaded."""
+TICK_S = 0.02
+"""Within one tick of a file system's clock two changes have one time; common ones take up to 10 milliseconds."""
+
+LARGEST_NOTE = 1 << 16
+"""Bytes of what is remembered of one file."""
 
 
 def weights_of(folder: Path) -> dict[str, str]:
@@ -35,11 +42,14 @@ def remembered_sha256(file: Path) -> str:
     identity = f"{known}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ctime_ns}\n{status.st_ino}"
     kept = cache_folder() / "weights" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
     try:
-        said = json.loads(kept.read_text(encoding="utf-8"))
+        said = json.loads(read_bounded(kept, LARGEST_NOTE).decode())
         if said["identity"] == identity:
             return str(said["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
+    if abs(time.time() - status.st_ctime) < TICK_S:
+        # It may be written once more under the same time, which would not show.
+        time.sleep(TICK_S)
     found = sha256(known)
     keep(kept, {"identity": identity, "sha256": found})
     return found

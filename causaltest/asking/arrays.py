@@ -21,6 +21,7 @@ from causaltest.errors import SiteError
 
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 LARGEST_HEADER_BYTES = 1 << 26
+MOST_AXES = 16
 LARGEST_ARRAY_BYTES = 1 << 31
 """Of what is read; the file may be larger."""
 
@@ -123,7 +124,7 @@ def checked_entry(
 ) -> tuple[str, tuple[int, ...], tuple[int, int]]:
     """What a header says of one array, where it fits the file."""
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-    if dtype not in ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise SiteError(f"{key!r} of {path} is of type {dtype}; vectors are of type {', '.join(ITEM_BYTES)}.")
     sizes, ends = naturals(shape), naturals(offsets)
     if sizes is None or ends is None or len(ends) != 2:
@@ -138,7 +139,10 @@ def checked_entry(
 
 def naturals(given: Any) -> tuple[int, ...] | None:
     """A list of whole numbers from 0; None where it is anything else."""
-    whole = isinstance(given, list) and all(type(n) is int and n >= 0 for n in given)
+    # The product of many large numbers would take for ever.
+    whole = (
+        isinstance(given, list) and len(given) <= MOST_AXES and all(type(n) is int and 0 <= n < 2**63 for n in given)
+    )
     return tuple(given) if whole else None
 
 

@@ -35,12 +35,14 @@ class Chat:
             raise PairsError(f"A chat's system is a text or absent, and is {self.system!r}.")
         if not isinstance(self.prefill, str):
             raise PairsError(f"A chat's prefill is a text, with which the answer begins, and is {self.prefill!r}.")
-        if isinstance(self.turns, str) or not all(is_turn(turn) for turn in self.turns):
+        if isinstance(self.turns, str) or not isinstance(self.turns, Sequence) or not all(map(is_turn, self.turns)):
             raise PairsError(
                 f"A chat's turns are exchanges before the prompt, (user, assistant) of two texts each, and are "
                 f"{self.turns!r}."
             )
         object.__setattr__(self, "turns", tuple((user, assistant) for user, assistant in self.turns))
+        if not isinstance(self.options, Mapping) or not all(isinstance(name, str) for name in self.options):
+            raise PairsError(f"A chat's options are those of a chat template by their names, and are {self.options!r}.")
         taken = sorted(OURS & set(self.options))
         if taken:
             raise PairsError(f"{taken} cannot be options of the chat template: they are decided by how it is measured.")

@@ -50,7 +50,7 @@ class Cost:
             return f"nothing is left to measure: {self.in_store}"
         saved = self.plain_token_layers / self.token_layers if self.token_layers else 1.0
         lines = [
-            f"{self.experiments} experiments on {self.pairs} pairs",
+            f"{self.experiments} experiment{'s' * (self.experiments != 1)} on {self.pairs} pairs",
             f"{self.patched_runs:,} patched runs and {self.reference_runs:,} clean and corrupt runs "
             f"in {self.forwards:,} forwards",
             f"{self.token_layers:,} tokens x layers, where a whole run for each would take {saved:.1f} times as many",

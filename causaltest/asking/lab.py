@@ -19,12 +19,12 @@ from causaltest.asking.methods import MethodName, method_of
 from causaltest.asking.metrics import Metric, accuracy, logit
 from causaltest.asking.pairs import Pair, Pairs
 from causaltest.asking.portions import Portioned
-from causaltest.asking.settings import Settings
+from causaltest.asking.settings import Settings, StorePlace
 from causaltest.asking.sightings import measured, seen_by, swept_over, told
 from causaltest.asking.sites import Site
 from causaltest.asking.stopping import Stopping
 from causaltest.asking.sweeps import Search, Sweep
-from causaltest.asking.telling import warn
+from causaltest.asking.telling import on_terminal, warn
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import ClaimError, ModelError, SiteError
 from causaltest.seen import Kind, Seen
@@ -93,8 +93,15 @@ class Lab:
         self.settings = settings or Settings()
 
     @classmethod
-    def load(cls, name: str, *, seed: str = "", settings: Settings | None = None) -> Lab:
-        """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use."""
+    def load(
+        cls, name: str, *, seed: str = "", settings: Settings | None = None, store: str | Path | None = None
+    ) -> Lab:
+        """A lab on "organism:NAME", a checkpoint folder, or "org/name@revision"; opened on first use.
+
+        `store` is a folder in which what is measured is kept, or an address of fsspec: the same as in `settings`.
+        """
+        if store is not None:
+            settings = replace(settings or Settings(), store=StorePlace(str(store)))
         return cls(name=name, seed=seed, settings=settings)
 
     def __repr__(self) -> str:
@@ -140,7 +147,8 @@ class Lab:
         from causaltest.store.folder import Store  # late doors: docs/decisions/0002
         from causaltest.store.stored import Stored
 
-        store = Store(Path(place.address), most_bytes=place.most_bytes, hear=self._hear)
+        store = Store(place.folder, most_bytes=place.most_bytes, hear=self._hear)
+        store.notice = on_terminal(self.settings.progress)
         return Stored(self._name, self.settings, store, self._measuring)
 
     def _hear(self, sentence: str) -> None:

@@ -9,6 +9,7 @@ from numbers import Real
 
 from causaltest.asking.predictions import Prediction, check_errors, check_smallest
 from causaltest.errors import ClaimError
+from causaltest.plain_numbers import make_plain
 
 Name = Hashable
 """A key of the mapping that a claim's body returns: a layer, a head, a word."""
@@ -143,6 +144,7 @@ def check_sizes(ordering: Monotone | Top) -> None:
             continue
         if isinstance(size, bool) or not isinstance(size, Real) or not math.isfinite(size) or size <= 0:
             raise ClaimError(f"{word}={size!r} would not make {ordering} true; a step or a lead lies above 0.")
+    make_plain(ordering, "expecting", "power", "alpha", "smallest")
 
 
 def shortened(names: tuple[Name, ...]) -> list[str]:

@@ -13,6 +13,7 @@ from causaltest.asking.templates import Template, fill_both
 from causaltest.errors import PairsError
 
 LONGEST_TEXT = 1_000_000
+TEXTS = ("clean", "corrupt", "answer", "corrupt_answer", "cluster", "id")
 PAIR_DIGITS = 16
 """Of a pair's digest: 64 bits, by which a million pairs are told apart."""
 
@@ -50,6 +51,8 @@ class Pair:
             text = getattr(self, name)
             if text is not None and not isinstance(text, str):
                 raise PairsError(f"A pair's {name} must be a text or absent, and is {text!r}.")
+        for name in TEXTS:
+            check_whole(name, getattr(self, name))
         for name, side in (("spans", "clean"), ("corrupt_spans", "corrupt")):
             checked = {k: checked_span(k, v, getattr(self, side), side) for k, v in getattr(self, name).items()}
             object.__setattr__(self, name, checked)
@@ -119,6 +122,15 @@ class Pair:
             given[name] = {name: list(span) for name, span in given[name].items()}
         given["chat"] = None if self.chat is None else self.chat.as_dict()
         return {name: value for name, value in given.items() if value not in (None, {})}
+
+
+def check_whole(name: str, text: str | None) -> None:
+    """Raises PairsError for half a character, which JSON can say and no tokenizer, file or terminal can take."""
+    if text is None or text.isascii():
+        return
+    half = next((c for c in text if "\ud800" <= c <= "\udfff"), None)
+    if half is not None:
+        raise PairsError(f"A pair's {name} holds half a character ({half!a}); a text is whole Unicode.")
 
 
 def checked_span(name: str, span: Any, text: str, side: str) -> tuple[int, int]:

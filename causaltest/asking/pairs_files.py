@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from causaltest.asking.pair import Pair
+from causaltest.bounded import read_bounded
 from causaltest.errors import PairsError
+from causaltest.writing.canonical import once_each
 
 LARGEST_FILE_BYTES = 1 << 30
 MOST_ROWS = 1_000_000
+MOST_NAMED = 20
+"""Columns that an error names."""
 FIELDS = tuple(f.name for f in fields(Pair))
 NEEDED = ("clean", "corrupt", "answer")
 SPANS = "name: [first, past the last]"
@@ -84,11 +89,13 @@ def as_pair(row: Row, columns: Columns) -> Pair:
     missing = sorted({of[f] for f in (*NEEDED, *(columns or ()))} - set(cells))
     unknown = sorted(map(str, set(cells) - set(FIELDS))) if columns is None else []
     if missing:
-        raise PairsError(f"{where} lacks {missing}; the fields are {list(FIELDS)}, and its own are {sorted(cells)}.")
+        raise PairsError(
+            f"{where} lacks {missing}; the fields are {list(FIELDS)}, and its own are {sorted(cells)[:MOST_NAMED]}."
+        )
     if unknown:
         raise PairsError(
-            f"{where} has unknown fields {unknown}; the fields are {list(FIELDS)}. Where columns are called "
-            'otherwise, say which is which: columns={"clean": "prompt", ...}.'
+            f"{where} has unknown fields {unknown[:MOST_NAMED]}; the fields are {list(FIELDS)}. Where columns are "
+            'called otherwise, say which is which: columns={"clean": "prompt", ...}.'
         )
     given = {field: cells[column] for field, column in of.items() if cells.get(column) is not None}
     for field in set(OBJECTS) & set(given):
@@ -119,7 +126,7 @@ def as_object(given: Any, where: str, what: str) -> dict[str, Any]:
 
 def parsed(text: str, where: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         raise PairsError(f"{where} is not JSON: {error}. {what} one object.") from error
 
@@ -151,15 +158,16 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[Row]:
     try:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         header = next(reader, [])
-        twice = sorted({name for name in header if header.count(name) > 1})
+        twice = sorted(name for name, times in Counter(header).items() if times > 1)
         if twice:
             raise PairsError(f"{path} has two columns called {twice[0]!r}; each field is read from one.")
         for number, cells in enumerate(filter(None, reader), 1):
             where = f"{path}, row {number} (line {reader.line_num})"
             if len(cells) != len(header):
                 raise PairsError(
-                    f"{where} has {len(cells)} cells, and the first line names {len(header)} columns: {header}. A cell "
-                    f"with {delimiter!r} or a line break in it stands in double quotes."
+                    f"{where} has {len(cells)} cells, and the first line names {len(header)} columns: "
+                    f"{', '.join(header[:MOST_NAMED])}. A cell with {delimiter!r} or a line break in it stands in "
+                    "double quotes."
                 )
             yield Row(where, {name: cell or None for name, cell in zip(header, cells, strict=True)})
     except (csv.Error, TypeError) as error:
@@ -168,8 +176,7 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[Row]:
 
 def read_text(path: Path) -> str:
     try:
-        check_size(path)
-        return path.read_bytes().decode("utf-8")
+        return read_bounded(path, LARGEST_FILE_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ def parquet_rows(path: Path, wanted: Collection[str] | None, *, most_bytes: int)
             if unpacked > most_bytes:
                 raise PairsError(f"{path} unpacks to {unpacked} bytes; a pairs file may have {most_bytes}.")
             names = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
+            twice = sorted({name for name, times in Counter(names).items() if times > 1})
+            if twice:
+                raise PairsError(f"{path} has two columns called {twice[0]!r}; each field is read from one.")
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
                 yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise PairsError(f"{path} cannot be read as Parquet: {error}") from error

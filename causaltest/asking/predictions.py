@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Literal
 
 from causaltest.errors import ClaimError
+from causaltest.plain_numbers import make_plain
 
 Relation = Literal["at_least", "at_most", "between", "negligible", "greater_than", "unchanged"]
 
@@ -44,6 +45,7 @@ class Prediction:
                 f"smallest={self.smallest} would not make {self} true; the smallest effect of interest lies on "
                 "the claim's own side of the threshold."
             )
+        make_plain(self, "threshold", "expecting", "power", "alpha", "smallest", "upper")
 
     @property
     def floor(self) -> float:

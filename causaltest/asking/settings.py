@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TextIO
 
+from causaltest.errors import ClaimError
+from causaltest.kept import cache_folder
 from causaltest.writing.sizes import bytes_of_size
 
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
@@ -15,10 +18,22 @@ GIGABYTE = 1 << 30
 class StorePlace:
     """Where what was measured is kept."""
 
-    address: str
-    """A folder."""
+    address: str = field(repr=False)
+    """A folder; or an address of fsspec, such as s3://bucket/x, ssh://host/path or file:///mnt/share, which several
+    machines share. Then the folder of the user's cache is read first, and keeps what is found at the address; what is
+    measured is put to both. An address may hold a password, so it is not shown."""
     most_bytes: int = 10 * GIGABYTE
-    """Beyond this, what was used longest ago goes."""
+    """Beyond this, what was used longest ago goes from this machine's folder. An address has no bound."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this machine."""
+        return cache_folder() / "store" if self.remote else Path(self.address)
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is an address, and not a folder of this machine."""
+        return "://" in self.address
 
 
 @dataclass(frozen=True)
@@ -46,5 +61,11 @@ class Settings:
 
 
 def memory_bytes(size: str) -> int:
-    """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte."""
-    return max(2**20, bytes_of_size(size))
+    """The bytes of a size such as 800MB or 4GB, in powers of 1024; at least a megabyte.
+
+    Raises ClaimError for what is no size.
+    """
+    try:
+        return max(2**20, bytes_of_size(size))
+    except ValueError as error:
+        raise ClaimError(f"{size!r:.60} is no size; write 800MB, 4GB or a number of bytes.") from error

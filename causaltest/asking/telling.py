@@ -1,10 +1,11 @@
-"""Telling: how a script hears what a test run would print in its report."""
+"""Telling: how a script hears what a test run would print in its report, and who watches hears it at once."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TextIO
 
 
 class CausaltestWarning(UserWarning):
@@ -18,3 +19,14 @@ def warn(sentences: Iterable[str]) -> None:
             warnings.warn(sentence, CausaltestWarning, stacklevel=2)
         except CausaltestWarning:
             print(f"causaltest: {sentence}", file=sys.stderr)
+
+
+def on_terminal(progress: TextIO | bool) -> Callable[[str], None]:
+    """Prints a sentence where progress is shown, and nowhere else."""
+
+    def say(sentence: str) -> None:
+        stream = sys.stderr if isinstance(progress, bool) else progress
+        if progress is not False and stream.isatty():
+            print(f"causaltest: {sentence}", file=stream, flush=True)
+
+    return say

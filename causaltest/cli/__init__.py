@@ -12,6 +12,7 @@ from causaltest.recording.wording import printable
 
 COMMANDS = (
     "bundle",
+    "cache",
     "compare",
     "drift",
     "export",

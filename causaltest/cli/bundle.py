@@ -64,6 +64,6 @@ def what_to_do(folder: Path, name: str, review: Review) -> list[str]:
     option = "--causal-save" if name == USUAL else f"--causal-save={name}"
     return [
         f"Effects are saved with the look that they are of: `pytest {folder} {option}`. A later run saves the same",
-        "ones where its numbers are the same to the last bit: run what was run then, on the same machine, with",
-        f"{option}, and bundle again.",
+        "ones where its numbers are the same to the last bit: run what was run then, with the same store, or else on",
+        f"the same machine, with {option}, and bundle again. What the store has is not measured again.",
     ]

@@ -82,7 +82,7 @@ def compare(
     then, now = (opened(file) for file in files)
     told = compared(then, now, margin=margin, across_models=across_models)
     if as_json:
-        click.echo(json.dumps(as_plain(told), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_plain(told), indent=2))
     else:
         for when, file, baseline in zip(("before", "after"), files, (then, now), strict=True):
             click.echo(printable(f"{when:<8}{file}  on {models_of(baseline.claims.values())}"))

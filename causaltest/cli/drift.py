@@ -14,6 +14,7 @@ import click
 
 from causaltest.cli.compare import CHANGED, CannotCompare, as_plain, beside_options, check_margin, compared, write
 from causaltest.recording.baseline import SUFFIX, Baseline, read_baseline
+from causaltest.recording.wording import printable
 from causaltest.reporting.beside import models_of
 
 JUDGED = (0, 1)
@@ -52,14 +53,14 @@ def drift(
         )
     told = compared(then.claims, now.claims, margin=margin, across_models=True)
     if as_json:
-        click.echo(json.dumps(as_plain(told), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_plain(told), indent=2))
     else:
         for when, run in (("before", then), ("after", now)):
-            click.echo(f"{when:<8}{models_of(run.claims.claims.values())}")
+            click.echo(printable(f"{when:<8}{models_of(run.claims.claims.values())}"))
         write(told, every=every)
     for model, run in ((before, then), (after, now)):
         for id, why in run.errors.items():
-            click.echo(f"not measured on {model}: {id}: {why}", err=True)
+            click.echo(printable(f"not measured on {model}: {id}: {why}"), err=True)
     if in_place_of is None and any(SEVERAL in why for run in (then, now) for why in run.errors.values()):
         click.echo("say which model is meant: --in-place-of NAME", err=True)
     if fail and (told.fails or then.errors or now.errors):

@@ -42,7 +42,7 @@ def ledger(claim: str | None, folder: Path, as_json: bool) -> None:
         name = named(claim, lines)
         lines = [line for line in lines if line.get("claim") == name]
     if as_json:
-        click.echo(json.dumps([with_numbers(line) for line in lines], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([with_numbers(line) for line in lines], indent=2))
         return
     if not lines:
         click.echo(f"{folder / NAME}: nobody has looked yet")
@@ -94,7 +94,7 @@ def spent(looks: Sequence[Line]) -> Iterator[str]:
         by_data.setdefault(str(look["data"]), []).append(look)
     yield f"alpha was spent on {counted(len(looks), 'look')}, at {counted(len(by_data), 'set')} of data:"
     for data, same in by_data.items():
-        alphas = [float(look["alpha"]) for look in same if look.get("alpha") is not None]
+        alphas = [alpha for look in same if (alpha := as_number(look.get("alpha"))) is not None]
         told = f"  {data[:12]}: {counted(len(same), 'look')}"
         if len(alphas) > 1:
             told += f", so that a false claim is called SUPPORTED with a chance of up to {min(1.0, sum(alphas)):.3g}"

@@ -7,6 +7,7 @@ import click
 from causaltest import Lab
 from causaltest.asking.settings import Dtype, Settings
 from causaltest.errors import CausaltestError
+from causaltest.recording.wording import printable
 
 
 @click.command()
@@ -21,6 +22,6 @@ def model(name: str, text: str | None, dtype: Dtype, trust_remote_code: bool) ->
     """
     lab = Lab.load(name, settings=Settings(dtype=dtype, trust_remote_code=trust_remote_code))
     try:
-        click.echo(lab.card(text))
+        click.echo(printable(str(lab.card(text))))
     except CausaltestError as error:
         raise click.ClickException(str(error)) from error

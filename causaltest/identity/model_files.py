@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from causaltest.bounded import TooLarge, read_bounded
 from causaltest.errors import RecordError
 from causaltest.weights import remembered_sha256, weights_of
 from causaltest.writing.canonical import digest_of
@@ -56,7 +57,7 @@ def described_at(folder: Path, stamp: object) -> Mapping[str, Any]:
     reasoning = config.pop("reasoning", None)
     said = object_in(folder / "tokenizer_config.json")
     templates = {"tokenizer_config.json": (said or {}).pop("chat_template", None)} | {
-        str(file.relative_to(folder)): file.read_text(encoding="utf-8", errors="replace")
+        str(file.relative_to(folder)): template_in(file)
         for pattern in ("chat_template.*", "additional_chat_templates/*")
         for file in sorted(folder.glob(pattern))
         if file.is_file()
@@ -77,6 +78,14 @@ def described_at(folder: Path, stamp: object) -> Mapping[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def template_in(file: Path) -> str:
+    """A chat template. Raises RecordError for one that cannot be read."""
+    try:
+        return read_bounded(file, LARGEST_CONFIG).decode(errors="replace")
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read, so the model cannot be identified: {error}") from error
+
+
 def hash_of_files(folder: Path, names: Any) -> str | None:
     """One hash of those of the files that are there; None where none is."""
     hashes = {name: remembered_sha256(folder / name) for name in names if (folder / name).is_file()}
@@ -90,11 +99,11 @@ def without_writer(given: Mapping[str, Any]) -> dict[str, Any]:
 def object_in(file: Path) -> dict[str, Any] | None:
     """The object of a JSON file, None where there is no file. Raises RecordError for anything else."""
     try:
-        if file.stat().st_size > LARGEST_CONFIG:
-            raise RecordError(f"{file} has more than {LARGEST_CONFIG >> 20} MB, and is not read.")
-        given = json.loads(file.read_text(encoding="utf-8"))
+        given = json.loads(read_bounded(file, LARGEST_CONFIG).decode())
     except FileNotFoundError:
         return None
+    except TooLarge as error:
+        raise RecordError(f"{file} has more than {LARGEST_CONFIG >> 20} MB, and is not read.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{file} cannot be read as JSON, so the model cannot be identified: {error}") from error
     if not isinstance(given, dict):

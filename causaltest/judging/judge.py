@@ -39,6 +39,7 @@ from causaltest.judging.sample import Layouts, Sample, sample_of
 from causaltest.judging.settings import Asked, Settings, settings_for
 from causaltest.judging.validity import control_notes, invalid, positive_control_failed, weak_denominators, why_invalid
 from causaltest.judging.wrong_places import contests_elsewhere
+from causaltest.plain_numbers import plain_whole
 from causaltest.verdict import Outcome, Verdict
 
 Sign = Literal[">", ">=", "<", "<="]
@@ -118,7 +119,8 @@ def judge_family(
             "predictions."
         )
     layouts: Layouts = {}
-    asked = Asked(max(1, len(effects)) if family_size is None else family_size, seed, resamples, minimum_units)
+    size = max(1, len(effects)) if family_size is None else family_size
+    asked = Asked(*map(plain_whole, (size, seed, resamples, minimum_units)))
     cases = [case_of(effect, claim, asked, layouts) for effect, claim in zip(effects, predictions, strict=True)]
     verdicts = {place: case for place, case in enumerate(cases) if isinstance(case, Verdict)}
     open_cases = {place: case for place, case in enumerate(cases) if isinstance(case, Case)}

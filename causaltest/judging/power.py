@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from causaltest.asking.predictions import Prediction
 from causaltest.judging.betting import BETTING, Game, largest_stake, payoffs
+from causaltest.judging.binomial import at_least, critical_count
 from causaltest.judging.paired import MCNEMAR, SIGN_FLIP, discordance, units_needed_for
 from causaltest.judging.proportion import EXACT, KORN_GRAUBARD, effective_n
 from causaltest.judging.rules import Rule
@@ -133,8 +134,7 @@ def exact_binomial_pairs(threshold: float, truth: float, *, alpha: float, power:
     if 2 * approximate + 100 > MOST_PAIRS_SEARCHED:
         return approximate
     n = np.arange(1, 2 * approximate + 101)
-    critical = stats.binom.isf(alpha, n, threshold) + 1
-    enough = stats.binom.sf(critical - 1, n, truth) >= power
+    enough = at_least(critical_count(alpha, n, threshold), n, truth) >= power
     return int(n[np.argmax(enough)]) if enough.any() else approximate
 
 

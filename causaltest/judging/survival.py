@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from causaltest.effect import Numbers
 from causaltest.errors import JudgementError
@@ -51,6 +50,8 @@ def discoveries_of(
     """
     if method not in ("bh", "by"):
         raise JudgementError(f"method={method!r} is not known; it is 'bh' or 'by'.")
+    from scipy.stats import false_discovery_control  # late: it takes longer than to judge a suite
+
     per_pair = judged(sweep, "rate", rate)
     sites = len(per_pair.values)
     # what the smallest p of all must reach, where it is the only small one

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from causaltest.judging.bounds import probability
 from causaltest.judging.sample import Floats, Sample
@@ -41,6 +41,16 @@ class Conditions:
         np.put_along_axis(found, order, ranks, axis=1)
         return found
 
+    @property
+    def ranks(self) -> Floats:
+        """[unit, condition] ranks from 1, of which ties share the mean."""
+        tied = self.tied
+        columns = [tied[:, [place]] for place in range(tied.shape[1])]
+        below = np.stack([(tied < column).sum(axis=1) for column in columns], axis=1)
+        alike = np.stack([(tied == column).sum(axis=1) for column in columns], axis=1)
+        found: Floats = below + (alike + 1) / 2
+        return found
+
 
 def conditions_of(samples: list[Sample]) -> Conditions:
     """Of samples on the same pairs, from the smallest effect predicted to the largest."""
@@ -53,9 +63,17 @@ def page(conditions: Conditions) -> float:
 
     Ties make it conservative: the variance is the one without ties. A trend is not every step.
     """
-    if len(conditions.totals) < 2:
+    units, count = conditions.totals.shape
+    if units < 2:
         return 1.0
-    return probability(float(stats.page_trend_test(conditions.tied).pvalue))
+    if count <= 8 and units <= (20 if count <= 3 else 12):
+        from scipy import stats  # late: a table so small is rare, and the import takes longer than to judge a suite
+
+        return probability(float(stats.page_trend_test(conditions.tied, method="exact").pvalue))
+    statistic = float((np.arange(1, count + 1) * conditions.ranks.sum(axis=0)).sum())
+    mean = units * count * (count + 1) ** 2 / 4
+    variance = units * count**2 * (count + 1) * (count**2 - 1) / 144
+    return probability(float(special.ndtr(-(statistic - mean) / math.sqrt(variance))))
 
 
 def trend_units(
@@ -76,9 +94,7 @@ def trend_units(
         scale = sample.weights[:, None] / sample.weights.sum()
         drawn = (conditions.totals - conditions.totals.sum(axis=0) * scale + rise * sample.weights[:, None])[units]
     # the mean of Page's statistic is subtracted, so that its expectation without a trend is zero
-    lined = stats.rankdata(Conditions(drawn, conditions.slack[units]).tied, axis=1) @ (
-        np.arange(1, count + 1) - (count + 1) / 2
-    )
+    lined = Conditions(drawn, conditions.slack[units]).ranks @ (np.arange(1, count + 1) - (count + 1) / 2)
     mean, spread = float(lined.mean()), float(lined.std())
     if mean <= 0:
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,9 +21,11 @@ from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.chunk_runs import ChunkRuns, Side
 from causaltest.measuring.draws import noise, resampled
 from causaltest.measuring.edges import Arrivals
+from causaltest.measuring.kept_vectors import KeptVectors, Room
 from causaltest.measuring.moves import AlongFeatures, Move, moved, wide
+from causaltest.measuring.partners import Partners
 from causaltest.measuring.patches import Spot, by_pair, from_pairs, read
-from causaltest.measuring.placebo import Displacement, between, displaced, partners
+from causaltest.measuring.placebo import Displacement, Seen
 from causaltest.measuring.planner import Ints
 from causaltest.measuring.spaces import ADDED, Spaces
 
@@ -68,6 +72,23 @@ def patched_side(patching: Patching) -> Side:
     return "corrupt" if patching.direction == "denoise" else "clean"
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What was read off the unpatched runs of one chunk."""
+
+    widths: Sequence[int] = ()
+    """Per spot."""
+    base: Sequence[Tensor] = ()
+    """Per pair, as `by_pair`."""
+    source: Sequence[Tensor] = ()
+    counts: Sequence[Sequence[int]] = ()
+    """Per spot, how many positions a pair has there; where a mean is taken."""
+    sums: Sequence[Tensor] = ()
+    """Per spot, the vectors added up. [entry of a pair, width]"""
+    pairs: int = 0
+    """How many pairs were added up."""
+
+
 @dataclass
 class Vectors:
     """A patching's vectors: read off the unpatched runs, chunk by chunk, before anything is patched."""
@@ -88,9 +109,9 @@ class Vectors:
     elsewhere: Elsewhere | None = None
     arrivals: Arrivals | None = None
     """What is put there in place of the other run's vectors, where edges are patched."""
-    widths: list[int] = field(default_factory=list)
-    _base: list[Tensor] = field(default_factory=list)
-    _source: list[Tensor] = field(default_factory=list)
+    room: Room | None = None
+    """Memory for the vectors of all pairs, shared with others; without it they are all held."""
+    widths: Sequence[int] = ()
     _sums: list[Tensor] = field(default_factory=list)
     _pairs: int = 0
 
@@ -100,6 +121,13 @@ class Vectors:
         self.moves: Moves = tuple(spaces.move(spot, by) for spot in spots)
         self.own_moves: Moves = tuple(spaces.move(spot, replace) for spot in spots)
         self.added = [spaces.added(spot, by) for spot in spots] if self.kind == "add" else []
+        room = self.room or Room(sys.maxsize)
+        self._base, self._source = KeptVectors(room), KeptVectors(room)
+        self.displacement: Displacement | None = None
+        """What placebos need; known once all chunks were seen."""
+        self._seen = Seen(self._base, self._source)
+        self.befores = np.concatenate([[0], np.cumsum([len(some[0].where.positions) for some in self.spots])])
+        """Per chunk, how many pairs stand in the chunks before it."""
 
     @property
     def kind(self) -> str:
@@ -130,43 +158,74 @@ class Vectors:
 
     def take(self, chunk: int, runs: ChunkRuns) -> None:
         """Reads what a placebo, a mean or another pair's activation needs."""
+        self.put(self.taken(chunk, runs))
+
+    def taken(self, chunk: int, runs: ChunkRuns) -> Taken:
+        """What `take` reads off a chunk: from here it may go to whoever has not seen these runs."""
         spots = self.spots[chunk]
         own = [read(self.model, runs.side(self.side).activations, spot) for spot in spots]
-        self.widths = [v.shape[-1] for v in own]
+        out = Taken(widths=[v.shape[-1] for v in own])
         if self.kind == "mean":
-            self.add(spots, () if self.elsewhere else own)
+            out = self.summed(out, spots, () if self.elsewhere else own)
         if self.keeps or self.kind == "resample":
-            self._base += by_pair(own, spots)
+            out = dataclasses.replace(out, base=by_pair(own, spots))
         if self.keeps and self.kind == "replace":
-            self._source += by_pair([self.other(chunk, i, None, runs) for i in range(len(spots))], spots)
+            others = [self.other(chunk, i, None, runs) for i in range(len(spots))]
+            out = dataclasses.replace(out, source=by_pair(others, spots))
+        return out
 
-    def take_elsewhere(self, chunk: int, runs: ChunkRuns) -> None:
-        """Adds a chunk of the other pairs to their mean."""
+    def taken_elsewhere(self, chunk: int, runs: ChunkRuns) -> Taken:
+        """A chunk of the other pairs, as a part of their mean."""
         assert self.elsewhere is not None
         spots = self.elsewhere.spots[chunk]
-        self.add(spots, [read(self.model, runs.clean.activations, spot) for spot in spots])
+        return self.summed(Taken(), spots, [read(self.model, runs.clean.activations, spot) for spot in spots])
 
-    def add(self, spots: Sequence[Spot], own: Sequence[Tensor]) -> None:
-        """Adds vectors to their mean; with none, asks only whether the mean fits these spots."""
-        counts = [set(spot.where.counts.tolist()) for spot in spots]
-        for index, known in enumerate(self._sums):
-            counts[index].add(len(known))
-        odd = next((sorted(several) for several in counts if len(several) > 1), None)
-        if odd is not None:
-            raise MeasurementError(
-                f"by=mean needs as many positions in every pair, and this site has {odd}. Name one position."
-            )
-        if not own:
-            return
+    def summed(self, taken: Taken, spots: Sequence[Spot], own: Sequence[Tensor]) -> Taken:
+        """With vectors as a part of their mean; with none, only with what says whether the mean fits these spots."""
+        counts = [sorted(set(spot.where.counts.tolist())) for spot in spots]
+        if not own or any(len(several) > 1 for several in counts):
+            return dataclasses.replace(taken, counts=counts)
         own = [self.averaged(index, v) for index, v in enumerate(own)]
         if any(spot.width not in (None, mine.width) for spot, mine in zip(spots, self.spots[0], strict=True)):
             raise MeasurementError(
                 "by=mean(over=...) needs patterns with as many keys, and the longest of those pairs is not as long as "
                 "the longest of these. Give pairs of one length."
             )
-        sums = [v.unflatten(0, (-1, min(count))).sum(0) for v, count in zip(own, counts, strict=True)]
-        self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
-        self._pairs += len(spots[0].where.counts)
+        sums = [v.unflatten(0, (-1, count)).sum(0) for v, (count,) in zip(own, counts, strict=True)]
+        return dataclasses.replace(taken, counts=counts, sums=sums, pairs=len(spots[0].where.counts))
+
+    def put(self, taken: Taken) -> None:
+        """Keeps what was taken of a chunk. Called for chunk after chunk: sums are added in this order."""
+        self.widths = taken.widths or self.widths
+        counts = [set(some) for some in taken.counts]
+        for some, known in zip(counts, self._sums, strict=False):
+            some.add(len(known))
+        odd = next((sorted(several) for several in counts if len(several) > 1), None)
+        if odd is not None:
+            raise MeasurementError(
+                f"by=mean needs as many positions in every pair, and this site has {odd}. Name one position."
+            )
+        if taken.sums:
+            summed = zip(self._sums, taken.sums, strict=True)
+            self._sums = [a + b for a, b in summed] if self._sums else list(taken.sums)
+            self._pairs += taken.pairs
+        if not taken.base:
+            return
+        self._base.add(taken.base)
+        if self.keeps and self.kind == "replace":
+            self._seen.two_runs(taken.base, taken.source)
+            self._seen.moved(taken.base, self._patched(self._seen.chunks, taken.base, taken.source))
+        elif self.keeps:
+            self._seen.one_run(taken.base)
+
+    def settle(self) -> None:
+        """After the last chunk: what can only be said of all pairs together."""
+        if not self.keeps:
+            return
+        for chunk in range(self._seen.chunks, len(self.spots)):
+            base = [self._base.row(pair) for pair in range(*self.befores[chunk : chunk + 2].tolist())]
+            self._seen.moved(base, self._patched(chunk, base))
+        self.displacement = self._seen.displacement(self.clusters, self.shapes)
 
     def averaged(self, spot: int, vectors: Tensor) -> Tensor:
         """What a mean is taken of: the vectors, or the features' activations."""
@@ -179,41 +238,31 @@ class Vectors:
         return [total / self._pairs for total in self._sums]
 
     @cached_property
-    def partners(self) -> list[int]:
+    def partners(self) -> Partners:
         """For each pair, the one whose activation it gets."""
         return resampled(self.seed, self.ids, self.clusters, self.shapes)
 
     @cached_property
     def shapes(self) -> list[tuple[Hashable, ...]]:
         """Per pair, its positions as far as another pair's vectors must have them too to be put there."""
-        return [shape for spots in self.spots for shape in zip(*map(shapes_at, spots), strict=True)]
+        known: dict[tuple[Hashable, ...], tuple[Hashable, ...]] = {}
+        shapes = (shape for spots in self.spots for shape in zip(*map(shapes_at, spots), strict=True))
+        return [known.setdefault(shape, shape) for shape in shapes]
 
-    @cached_property
-    def displacement(self) -> Displacement:
-        base = self._base
-        if self.kind == "replace":
-            natural = [s - b for s, b in zip(self._source, base, strict=True)]
-        else:
-            # There is no other run: nature's difference is that between two pairs' clean runs.
-            natural = [between(base, self.clusters, i, self.shapes) for i in range(len(base))]
-        return Displacement(
-            base, self._patched() if self.kind != "replace" or self.is_move else self._source, natural, self.shapes
-        )
-
-    def _patched(self) -> list[Tensor]:
-        """Per pair, its vectors after the patch, as far as the unpatched runs tell. As `by_pair`."""
-        out = []
-        for chunk, spots in enumerate(self.spots):
-            everyone, before, after = spots[0].where.everyone, self.before(chunk), []
-            for spot in range(len(spots)):
-                own = from_pairs(self._base[before:], everyone, spots, spot, self.widths)
-                if self.kind == "replace":
-                    values = from_pairs(self._source[before:], everyone, spots, spot, self.widths)
-                else:
-                    values = self._brought(chunk, spot, everyone, own)
-                after.append(moved(own, values, self.moves[spot]))
-            out += by_pair(after, spots)
-        return out
+    def _patched(self, chunk: int, base: Sequence[Tensor], source: Sequence[Tensor] = ()) -> Sequence[Tensor]:
+        """Per pair of a chunk, its vectors after the patch, as far as the unpatched runs tell. As `by_pair`."""
+        if self.kind == "replace" and not self.is_move:
+            return source
+        spots, after = self.spots[chunk], []
+        everyone = spots[0].where.everyone
+        for spot in range(len(spots)):
+            own = from_pairs(base, everyone, spots, spot, self.widths)
+            if self.kind == "replace":
+                values = from_pairs(source, everyone, spots, spot, self.widths)
+            else:
+                values = self._brought(chunk, spot, everyone, own)
+            after.append(moved(own, values, self.moves[spot]))
+        return by_pair(after, spots)
 
     # What is written, by kind of arm.
 
@@ -239,9 +288,11 @@ class Vectors:
         if self.kind == "mean":
             return self.means[spot].repeat(len(pairs), 1)
         if self.kind == "resample":
-            before = self.before(chunk)
-            theirs = [self._base[j] for j in self.partners[before : before + len(self.spots[chunk][spot].where.counts)]]
-            return from_pairs(theirs, pairs, self.spots[chunk], spot, self.widths)
+            begins, counts = self._stretch(chunk, spot, pairs)
+            theirs = self.partners[self.before(chunk) + pairs]
+            width = self.widths[spot]
+            parts = self._base.parts(theirs.tolist(), begins.tolist(), (begins + counts * width).tolist())
+            return parts.view(-1, width)
         if self.kind == "gaussian":
             return self._noise(chunk, spot, pairs, own)
         own = wide(own) if move is not None else own
@@ -263,28 +314,29 @@ class Vectors:
 
     def placebo(self, seed: str) -> Values:
         """Other pairs' differences; each seed draws its own partners."""
-        drawn: list[list[Tensor]] = []
+        drawn: list[Partners] = []
 
         def values(chunk: int, spot: int, pairs: Ints, runs: ChunkRuns) -> Tensor:
+            moves = self.displacement
+            assert moves is not None  # a batch settles its vectors before it runs an arm
             if not drawn:
-                drawn.append(self._displaced(seed))
-            here = drawn[0][self.before(chunk) :]
-            return from_pairs(here, pairs, self.spots[chunk], spot, self.widths)
+                drawn.append(moves.partners(random.Random(seed)))
+            begins, counts = self._stretch(chunk, spot, pairs)
+            steps = moves.steps(self.before(chunk) + pairs, drawn[0], begins, counts, self.widths[spot])
+            return steps if self.is_move else self.own(chunk, spot, pairs, runs) + steps
 
         return values
 
-    def _displaced(self, seed: str) -> list[Tensor]:
-        """Per pair, what its placebo adds, or what it puts there."""
-        moves = self.displacement
-        partner = partners(self.clusters, moves.sizes, moves.usable(), random.Random(seed))
-        steps = displaced(moves, partner)
-        return steps if self.is_move else [base + step for base, step in zip(moves.base, steps, strict=True)]
+    def _stretch(self, chunk: int, spot: int, pairs: Ints) -> tuple[Ints, Ints]:
+        """Where a spot begins in the rows of some pairs of a chunk, and how many entries it has there."""
+        counts = [each.where.counts[pairs] for each in self.spots[chunk][: spot + 1]]
+        begins = sum((c * w for c, w in zip(counts[:-1], self.widths, strict=False)), np.zeros_like(pairs))
+        return begins, counts[-1]
 
-    def without_partner(self) -> list[bool]:
-        """The pairs that the patch moves, and for which there is no placebo."""
-        moves = self.displacement
-        partner = partners(self.clusters, moves.sizes, moves.usable(), random.Random(0))
-        return [p is None and far > 0 for p, far in zip(partner, moves.distances(), strict=True)]
+    def let_go(self) -> None:
+        """Forgets the vectors of all pairs; how far the patch moves each is still known."""
+        self._base.let_go()
+        self._source.let_go()
 
     def distances(self, chunk: int, runs: ChunkRuns) -> Tensor:
         """Per pair of a chunk, the Euclidean distance of the patch. [pair]"""
@@ -300,7 +352,7 @@ class Vectors:
 
     def before(self, chunk: int) -> int:
         """How many pairs stand in the chunks before this one."""
-        return sum(len(spots[0].where.positions) for spots in self.spots[:chunk])
+        return int(self.befores[chunk])
 
     def _read(self, chunk: int, spot: int, pairs: Ints | None, runs: ChunkRuns, side: Side) -> Tensor:
         where = self.spots[chunk][spot]

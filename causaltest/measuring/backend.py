@@ -299,7 +299,10 @@ class ModelBackend:
                     method = experiments[0].patching.method
                     arms = estimating(method) if method.estimates else None
                     parts = self._parts(experiments, neutral=neutral, roughly=roughly)
-                    readings = batch.run(self._counting(progress.tick), arms, parts)
+                    try:
+                        readings = batch.run(self._counting(progress.tick), arms, parts)
+                    finally:
+                        batch.let_go()
                 return studies, readings
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST_BUDGET:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
@@ -25,34 +23,16 @@ from causaltest.measuring.meetings import Meeting
 from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
+from causaltest.measuring.readings import Comparison, Gathering
+from causaltest.measuring.readings import Readings as Readings
+from causaltest.measuring.readings import Task as Task
 from causaltest.measuring.references import References
-from causaltest.measuring.scores import Floats, chooses_tokens, reads_total, score
+from causaltest.measuring.scores import chooses_tokens, reads_total, score
 from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
 
 if TYPE_CHECKING:
     from causaltest.measuring.parts import Parts
-
-
-@dataclass
-class Readings:
-    """What the arms of a batch gave, pairs of all chunks in one order."""
-
-    scores: dict[tuple[int | Side, Metric], Floats] = field(default_factory=dict)
-    """Per arm, or unpatched run, and metric: [pair], without the metric's range."""
-    finite: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
-    logits: dict[int | Side, Tensor] = field(default_factory=dict)
-    """[pair, step, column], of the arms whose logits are compared; NaN for a pair that was not run."""
-    distances: dict[int, Floats] = field(default_factory=dict)
-    """Per Vectors whose distances were asked for: [pair]"""
-    missed: dict[int, Floats] = field(default_factory=dict)
-    """Per Meeting: [pair]"""
-    owned: dict[Metric, Floats] = field(default_factory=dict)
-    """Per metric, whether the corrupt run gives its own answer: [pair]"""
-    refused: dict[tuple[int | Side, Metric], CausaltestError] = field(default_factory=dict)
-    """Metrics that could not be read."""
-    ran: dict[int, list[Ints]] = field(default_factory=dict)
-    """Per arm, the pairs of its chunk that were run, wave by wave."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +43,6 @@ class Planned:
     side: Side
     new_tokens: int
     waves: tuple[Wave, ...]
-
-
-@dataclass(frozen=True, order=True)
-class Task:
-    """Waves of one chunk, counted through all sides and steps of it, that are run one after the other."""
-
-    chunk: int
-    first: int
-    last: int
-    """The first that is not its."""
 
 
 TASK_WEIGHTS_CPU, TASK_WEIGHTS = 20_000_000_000, 20_000_000_000_000
@@ -95,11 +65,10 @@ class Batch:
         self.metrics: dict[int | Side, dict[Metric, None]] = {side: {} for side in SIDES}
         self.owned: dict[Metric, None] = {}
         """Metrics that say whether the corrupt run gives its own answer."""
-        self.vectors: list[Vectors] = []
+        self._vectors: dict[object, Vectors] = {}
         self.measured: list[Vectors] = []
         """Those whose distances are asked for."""
-        self.compared: set[int | Side] = set()
-        """Arms whose logits are kept."""
+        self.comparisons: list[Comparison] = []
         self.meetings: list[Meeting] = []
         self.recorded: set[Component] = set()
         """Components that are read of the unpatched runs and not patched."""
@@ -134,13 +103,37 @@ class Batch:
             self.arms[index] = replace(kept, spots=spots)
         return index
 
-    def ran(self, arm: int | Side) -> Ints:
-        """The pairs that a run was made for, counted through all chunks."""
-        sizes = [len(chunk.pairs) for chunk in self.chunks]
-        begins = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        if not isinstance(arm, int):
-            return np.arange(sum(sizes))
-        return np.concatenate([begin + self.arms[arm].pairs(n) for n, begin in enumerate(begins)])
+    def vectors_of(self, key: object, make: Callable[[], Vectors], *, keeps: bool) -> Vectors:
+        """The vectors of a key, made once. `keeps`: a placebo needs those of all pairs."""
+        if key not in self._vectors:
+            self._vectors[key] = make()
+        vectors = self._vectors[key]
+        vectors.keeps |= keeps
+        return vectors
+
+    def measure(self, vectors: Vectors) -> int:
+        """Asks for the distances of some vectors, once."""
+        known = next((n for n, other in enumerate(self.measured) if other is vectors), None)
+        if known is None:
+            known = len(self.measured)
+            self.measured.append(vectors)
+        return known
+
+    def compare(self, comparison: Comparison) -> int:
+        """Asks for a comparison, once."""
+        if comparison not in self.comparisons:
+            self.comparisons.append(comparison)
+        return self.comparisons.index(comparison)
+
+    @property
+    def compared(self) -> set[int | Side]:
+        """Arms whose logits are kept until their chunk is done."""
+        return {arm for c in self.comparisons for arm in (c.own, c.unpatched, c.side)}
+
+    @property
+    def vectors(self) -> list[Vectors]:
+        """Those that must see the unpatched runs of all pairs before the first is patched."""
+        return [vectors for vectors in self._vectors.values() if vectors.first_pass]
 
     def meet(self, key: object, make: Callable[[], Meeting]) -> int:
         """The meeting of a key, made once."""
@@ -210,13 +203,15 @@ class Batch:
         """
         self.prepare()
         tasks = self.tasks(whole_chunks=arms is not None)
-        known = {} if parts is None else parts.read(tasks)
+        gathering, known = self.gathering(tasks), {} if parts is None else parts.read(tasks)
         try:
             for task in tasks:
-                if task not in known:
-                    known[task] = self.run_task(task, tick, arms)
+                readings = known.pop(task, None)
+                if readings is None:
+                    readings = self.run_task(task, tick, arms)
                     if parts is not None:
-                        parts.ran(task, known[task])
+                        parts.ran(task, readings)
+                gathering.add(task, readings)
         except BaseException:
             # Ctrl-C too: what was run is not lost.
             if parts is not None:
@@ -224,16 +219,23 @@ class Batch:
             raise
         if parts is not None:
             parts.done()
-        return self.together(known)
+        return gathering.together()
+
+    def let_go(self) -> None:
+        """Forgets the vectors of all pairs, once everything was run."""
+        for vectors in self.vectors:
+            vectors.let_go()
 
     def prepare(self) -> None:
         """Reads off the unpatched runs of all pairs what must be known before the first is patched."""
-        first = [v for v in self.vectors if v.first_pass]
+        first = self.vectors
         self._take_elsewhere(self.components)
         for number in range(len(self.chunks)) if first else ():
             runs = self._references(number, self.components)
             for vectors in first:
                 vectors.take(number, runs)
+        for vectors in first:
+            vectors.settle()
 
     @property
     def components(self) -> set[Component]:
@@ -269,10 +271,25 @@ class Batch:
             self.run_arms(task, runs, readings, tick)
         return readings
 
+    def gathering(self, tasks: Sequence[Task]) -> Gathering:
+        """Where what tasks have read is put together."""
+        return Gathering([len(chunk.pairs) for chunk in self.chunks], tasks, self._close)
+
     def together(self, known: Mapping[Task, Readings]) -> Readings:
         """What all tasks have read, pairs of all chunks in one order."""
-        by_chunk = [[known[t] for t in sorted(known) if t.chunk == number] for number in range(len(self.chunks))]
-        return joined([merged(parts) for parts in by_chunk])
+        gathering = self.gathering(list(known))
+        for task, readings in known.items():
+            gathering.add(task, readings)
+        return gathering.together()
+
+    def _close(self, number: int, readings: Readings) -> None:
+        """Compares a chunk's logits, and lets go of them: those of all pairs would not fit."""
+        everyone = np.arange(len(self.chunks[number].pairs))
+        ran = {arm: self.arms[arm].pairs(number) if isinstance(arm, int) else everyone for arm in self.compared}
+        for index, comparison in enumerate(self.comparisons):
+            pairs, own = (torch.from_numpy(ran[arm]) for arm in (comparison.unpatched, comparison.own))
+            readings.apart[index] = comparison.apart(readings.logits, pairs, own)
+        readings.logits.clear()
 
     def _take_elsewhere(self, components: Collection[Component]) -> None:
         """Reads the means over other pairs off their clean runs."""
@@ -280,7 +297,7 @@ class Batch:
             for number in range(len(self.references.chunks(pairs))):
                 runs = self.references.get(pairs, number, self.reference_tokens, components, forced=self.forced)
                 for vectors in group:
-                    vectors.take_elsewhere(number, runs)
+                    vectors.put(vectors.taken_elsewhere(number, runs))
 
     @property
     def elsewhere(self) -> dict[Pairs, list[Vectors]]:
@@ -399,48 +416,3 @@ def begin_of(spots: Sequence[Spot], stops: Ints, layers: int) -> tuple[Ints, Int
     never = np.int64(layers)
     joins = [np.where(f < stop, s.join(layers), never) for f, s in zip(firsts, spots, strict=True)]
     return start, np.minimum.reduce(joins)
-
-
-def merged(parts: Sequence[Readings]) -> Readings:
-    """The readings of one chunk's tasks, of which each has some pairs of some arms."""
-    out = parts[0]
-    for part in parts[1:]:
-        for arm, waves in part.ran.items():
-            pairs = np.concatenate(waves)
-            out.ran.setdefault(arm, []).extend(waves)
-            for key in [key for key in part.scores if key[0] == arm]:
-                put(out.scores, key, part.scores[key], pairs)
-            if arm in part.finite:
-                put(out.finite, arm, part.finite[arm], pairs)
-            if arm in part.logits:
-                put(out.logits, arm, part.logits[arm], torch.from_numpy(pairs))
-        for key, error in part.refused.items():
-            out.refused.setdefault(key, error)
-    return out
-
-
-def put(into: dict[Any, Any], key: object, values: Any, pairs: Any) -> None:
-    """Some pairs' values in place of those that are there, or all where there are none."""
-    if key in into:
-        into[key][pairs] = values[pairs]
-    else:
-        into[key] = values
-
-
-def joined(parts: Sequence[Readings]) -> Readings:
-    """The chunks' readings, one behind the other."""
-    out = Readings()
-    for part in parts:
-        out.refused.update(part.refused)
-    first = parts[0]
-    for key in first.scores:
-        if key not in out.refused:
-            out.scores[key] = np.concatenate([p.scores[key] for p in parts])
-    out.owned = {
-        m: np.concatenate([p.owned[m] for p in parts]) for m in first.owned if ("corrupt", m) not in out.refused
-    }
-    out.finite = {arm: np.concatenate([p.finite[arm] for p in parts]) for arm in first.finite}
-    out.logits = {arm: torch.cat([p.logits[arm] for p in parts]) for arm in first.logits}
-    out.distances = {n: np.concatenate([p.distances[n] for p in parts]) for n in first.distances}
-    out.missed = {n: np.concatenate([p.missed[n] for p in parts]) for n in first.missed}
-    return out

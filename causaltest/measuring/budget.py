@@ -83,13 +83,18 @@ class Shape:
 @dataclass(frozen=True)
 class Budget:
     """Bytes above the model's own: a quarter for the unpatched runs, half for the keys of patched ones that
-    go on, and a quarter for a forward."""
+    go on, and a quarter for a forward. What is kept of all pairs takes its share from that of the unpatched runs."""
 
     bytes: int = DEFAULT
 
     @property
     def for_references(self) -> int:
         return self.bytes // 4
+
+    @property
+    def for_vectors(self) -> int:
+        """For the vectors of all pairs, which placebos and other pairs' activations need; the rest is in a file."""
+        return self.bytes // 8
 
     def halved(self) -> Budget:
         return replace(self, bytes=self.bytes // 2)

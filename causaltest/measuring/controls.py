@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from causaltest.asking.experiment import Patching
 from causaltest.asking.metrics import Metric
@@ -15,33 +14,28 @@ from causaltest.asking.sites import STREAM, Site
 from causaltest.effect import SelfPatch
 from causaltest.errors import PositionError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.batch import Readings
-from causaltest.measuring.chunk_runs import Side
 from causaltest.measuring.proofs import rounding_at_most
+from causaltest.measuring.readings import Apart
 
 EVERYWHERE = Position("everywhere")
+EPSILON = float(torch.finfo(torch.float32).eps)
+"""Logits are compared in single precision."""
 NOISE_FACTOR = 4
 """How many times the rounding that was seen in some runs may be met in others."""
 
 
-def self_patch(
-    readings: Readings, own: int | Side, pairs: Tensor, unpatched: int, side: Side, dtype: torch.dtype
-) -> SelfPatch:
-    """How far writing a run's own value moves any answer logit of `pairs`, and how far rounding alone may.
+def self_patch(apart: Apart, dtype: torch.dtype) -> SelfPatch:
+    """How far writing a run's own value moves any answer logit, and how far rounding alone may.
 
     Rounding is measured on every pair: the same unpatched run, once whole and once as patched runs are
     computed. A model that answers differently each time, or that was changed since its unpatched runs were kept, is
     off by more than any rounding: it gets no allowance for it, and has moved by as much.
     """
-    there, whole = readings.logits[unpatched], readings.logits[side]
-    whole = whole[:, : there.shape[1]]
-    largest = float(whole.abs().max())
-    off, most = float((there - whole).abs().max()), rounding_at_most(dtype) * largest
+    off, most = apart.off, rounding_at_most(dtype) * apart.largest
     noise = NOISE_FACTOR * off
     if noise > 0:
-        noise = max(noise, float(torch.finfo(there.dtype).eps) * largest)
-    moved = float((readings.logits[own][pairs] - there[pairs]).abs().max())
-    return SelfPatch(max(moved, off) if off > NOISE_FACTOR * most else moved, min(noise, most))
+        noise = max(noise, EPSILON * apart.largest)
+    return SelfPatch(max(apart.moved, off) if off > NOISE_FACTOR * most else apart.moved, min(noise, most))
 
 
 def everywhere(site: Site, model: LoadedModel) -> Site:

@@ -6,10 +6,12 @@ import hashlib
 import random
 from collections.abc import Hashable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from causaltest.errors import MeasurementError
+from causaltest.measuring.partners import NOBODY, Partners, Pool
 from causaltest.measuring.patches import Spot
 
 
@@ -26,20 +28,18 @@ def noise(seed: str, pair_id: str, spot: Spot, positions: Sequence[int], width: 
 
 def resampled(
     seed: str, ids: Sequence[str], clusters: Sequence[str], shapes: Sequence[tuple[Hashable, ...]]
-) -> list[int]:
+) -> Partners:
     """For each pair another one with as many positions, from another cluster where there is one.
 
     Raises MeasurementError when a pair has no such other.
     """
-    by_id = sorted(range(len(ids)), key=lambda i: ids[i])
-    chosen = []
-    for i, (name, shape) in enumerate(zip(ids, shapes, strict=True)):
-        same_shape = [j for j in by_id if j != i and shapes[j] == shape]
-        pool = [j for j in same_shape if clusters[j] != clusters[i]] or same_shape
-        if not pool:
+    pool = Pool(clusters, shapes, [True] * len(ids), sorted(range(len(ids)), key=lambda i: ids[i]))
+    chosen = np.empty(len(ids), dtype=np.int32)
+    for i, name in enumerate(ids):
+        chosen[i] = pool.one_of(i, random.Random(f"resample {seed} {name}").choice)
+        if chosen[i] == NOBODY:
             raise MeasurementError(
                 f"by=resample takes another pair's activation, and no other pair has as many positions as {name}. "
                 "Name one position, or add pairs of its length."
             )
-        chosen.append(random.Random(f"resample {seed} {name}").choice(pool))
     return chosen

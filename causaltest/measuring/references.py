@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
@@ -14,6 +16,7 @@ from causaltest.measuring.budget import Budget
 from causaltest.measuring.chunk_runs import ChunkRuns, Recorded, halves
 from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.kept_runs import KeptRuns, sooner_read
+from causaltest.measuring.kept_vectors import Room
 from causaltest.measuring.prompts import Chunk, tokenise
 from causaltest.measuring.trajectory import Run, run
 from causaltest.store.kept import Kept
@@ -40,9 +43,12 @@ class References:
         """`kept` is where runs are kept beyond this process."""
         self._model = model
         self.budget = budget
+        self.room = Room(budget.for_vectors)
+        """For the vectors of all pairs, which share the bytes of the unpatched runs."""
         self._store = KeptRuns(kept, model.device) if kept is not None and sooner_read(model) else None
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
+        self._columns: dict[str, Columns] = {}
         self._kept: dict[Key, Recorded] = {}
         self.forwards = self.runs = self.reused = 0
 
@@ -56,8 +62,11 @@ class References:
 
     def columns(self, pairs: Pairs) -> Columns:
         """The logits that any metric reads: those of every token of an answer."""
-        answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
-        return Columns(torch.tensor(sorted(answers), device=self._model.device), all_computed=True, total=True)
+        if pairs.digest not in self._columns:
+            answers = {i for c in self.chunks(pairs) for p in c.pairs for i in (*p.answer, *(p.corrupt_answer or ()))}
+            ids = torch.tensor(sorted(answers), device=self._model.device)
+            self._columns[pairs.digest] = Columns(ids, all_computed=True, total=True)
+        return self._columns[pairs.digest]
 
     def get(
         self,
@@ -118,19 +127,18 @@ class References:
     def _told(self, pairs: Pairs, chunk: Chunk, forced: bool) -> list[object]:
         """What tells a chunk's runs from all others of this model, as plain data."""
         shortcuts = self.shortcuts
+        answers = chunk.answers(max(len(p.answer) for p in chunk.pairs)) if forced else None
         return [
-            chunk.clean.tolist(),
-            chunk.corrupt.tolist(),
-            chunk.answers(max(len(p.answer) for p in chunk.pairs)).tolist() if forced else None,
-            self.columns(pairs).ids.tolist(),
+            *(hashed(ids) for ids in (chunk.clean, chunk.corrupt, answers, self.columns(pairs).ids)),
             [shortcuts.forks, shortcuts.trims, len(shortcuts.fused)],
         ]
 
     def _let_go(self, newest: Key) -> None:
         """Drops what was used longest ago until the rest is within its share of the budget."""
         total = sum(kept.bytes for kept in self._kept.values())
+        most = self.budget.for_references - self.room.held
         for key in list(self._kept):
-            if total <= self.budget.for_references or key == newest:
+            if total <= most or key == newest:
                 return
             total -= self._kept.pop(key).bytes
 
@@ -166,6 +174,14 @@ def read_alike(runs: ChunkRuns, chunk: Chunk, *, causal: bool) -> None:
         rows, positions = rest.nonzero(as_tuple=True)
         for place, target in runs.corrupt.activations.items():
             target[rows, positions] = runs.clean.activations[place][rows, positions]
+
+
+def hashed(ids: Tensor | None) -> str | None:
+    """The shape and the SHA-256 of tokens: what is known of a chunk takes no more room than this."""
+    if ids is None:
+        return None
+    there = ids.cpu().contiguous()
+    return f"{list(there.shape)} {hashlib.sha256(there.numpy().tobytes()).hexdigest()}"
 
 
 def size_of(run: Run) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 
 from causaltest.asking.experiment import Experiment, Patching, Quantity
 from causaltest.asking.interventions import replace as other_run
@@ -27,6 +26,7 @@ from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.numbers import Compared, numbers_of, quantities
 from causaltest.measuring.patches import refuse_overlap
 from causaltest.measuring.positions import layout
+from causaltest.measuring.readings import Comparison
 from causaltest.measuring.scores import tokens_needed
 from causaltest.measuring.sites import Sites
 from causaltest.measuring.trajectory import not_finite
@@ -74,6 +74,8 @@ class Study:
         if self.rule != metric or both:
             batch.least_tokens = max(batch.least_tokens, tokens_needed(self.rule, self.pairs, both=both))
         self.distance = self._distance(self.patched)
+        self.compared: dict[int | Side | None, int] = {}
+        """Per arm whose answer logits were compared with those of unpatched runs, which of the comparisons it is."""
         self.placebos: list[int] = []
         self.elsewhere: list[tuple[str, Patched, int]] = []
         """Per wrong place: what it is called, what is patched there, and its distances."""
@@ -125,23 +127,20 @@ class Study:
         """Keeps the answers' logits of an arm, if any, and of runs that begin there unpatched."""
         vectors = self.patched.vectors
         self.unpatched = self.batch.unpatched(vectors.side, vectors.spots, self.patched.new_tokens)
-        self.batch.compared |= {self.unpatched if arm is None else arm, self.unpatched, self.patched.vectors.side}
+        comparison = Comparison(self.unpatched if arm is None else arm, self.unpatched, vectors.side)
+        self.compared[arm] = self.batch.compare(comparison)
 
     def compare_roughly(self) -> None:
         """Has a few runs begin where the patched ones do, unpatched: enough to see how far rounding goes."""
         if self.experiment.metric.kind == "continuous":
             vectors, tokens = self.patched.vectors, self.patched.new_tokens
             key = ("unpatched, few", vectors.side, tokens)
-            self.few = self.batch.arm(key, lambda: Arm(vectors.side, vectors.spots, None, tokens, few=True))
-            self.batch.compared |= {self.few, vectors.side}
+            few = self.batch.arm(key, lambda: Arm(vectors.side, vectors.spots, None, tokens, few=True))
+            self.few = self.batch.compare(Comparison(few, few, vectors.side))
 
     def roughly(self, readings: Readings) -> float:
         """How far rounding may move a value of the metric, as those few runs show it."""
-        pairs = torch.from_numpy(self.batch.ran(self.few))
-        side, dtype = self.patched.vectors.side, self.batch.model.model.dtype
-        few = {arm: readings.logits[arm][pairs] for arm in (self.few, side)}
-        alike = replace(readings, logits=few)
-        return 2 * self_patch(alike, self.few, torch.arange(len(pairs)), self.few, side, dtype).tolerance
+        return 2 * self_patch(readings.apart[self.few], self.batch.model.model.dtype).tolerance
 
     def neutral(self, readings: Readings, arm: int | Side | None) -> SelfPatch:
         """How far an arm that was compared moves any answer logit, and how far rounding alone may.
@@ -154,9 +153,7 @@ class Study:
                 f"{missed:.3g}: vectors are read at other places than they are written to. Nothing can be concluded "
                 "from such a patch; please report it with the model's name."
             )
-        side, arm = self.patched.vectors.side, self.unpatched if arm is None else arm
-        pairs = torch.from_numpy(self.batch.ran(arm))
-        return self_patch(readings, arm, pairs, self.unpatched, side, self.batch.model.model.dtype)
+        return self_patch(readings.apart[self.compared[arm]], self.batch.model.model.dtype)
 
     def _patched(self, patching: Patching, metric: Metric, *, keeps: bool = False) -> Patched:
         out = self._read_at(patching, metric, keeps=keeps)
@@ -170,27 +167,28 @@ class Study:
         new_tokens = self.sites.tokens(metric)
         refuse_late_steps(patching, metric, new_tokens)
         sites = self.sites
-        vectors = Vectors(
-            model,
-            patching,
-            sites.spots(patching, new_tokens),
-            sites.clusters,
-            keeps,
-            ids=sites.ids,
-            seed=self.experiment.seed,
-            spaces=sites.spaces,
-            elsewhere=sites.elsewhere(patching, new_tokens),
-            arrivals=sites.arrivals(patching, new_tokens),
+        vectors = self.batch.vectors_of(
+            (patching, new_tokens, self.experiment.seed),
+            lambda: Vectors(
+                model,
+                patching,
+                sites.spots(patching, new_tokens),
+                sites.clusters,
+                ids=sites.ids,
+                seed=self.experiment.seed,
+                spaces=sites.spaces,
+                elsewhere=sites.elsewhere(patching, new_tokens),
+                arrivals=sites.arrivals(patching, new_tokens),
+                room=self.batch.references.room,
+            ),
+            keeps=keeps,
         )
         if vectors.is_move:
             refuse_overlap(vectors.spots, named(patching))
-        if vectors.first_pass:
-            self.batch.vectors.append(vectors)
         return Patched(patching, vectors, vectors.other_side, new_tokens)
 
     def _distance(self, patched: Patched) -> int:
-        self.batch.measured.append(patched.vectors)
-        return len(self.batch.measured) - 1
+        return self.batch.measure(patched.vectors)
 
     def _add_elsewhere(self, place: WrongPlace) -> None:
         patched = self._patched(replace(self.experiment.patching, sites=place.sites), self.experiment.metric)
@@ -261,8 +259,9 @@ class Study:
         """Per pair, the effect of other pairs' differences put at the same site, averaged over draws."""
         if not self.placebos:
             return self.experiment.checks.waiver("placebo")
-        alone = self.patched.vectors.without_partner()
-        if any(alone[i] for i in compared.keep):
+        moves = self.patched.vectors.displacement
+        assert moves is not None  # a batch settles its vectors before it runs an arm
+        if any(moves.alone[i] for i in compared.keep):
             # A pair left as it is would let the effect beat its placebo for free.
             return None
         total = [0.0] * len(compared.keep)

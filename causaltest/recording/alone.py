@@ -21,6 +21,10 @@ def alone(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
     from filelock import FileLock, Timeout  # late: nobody who only reads waits for its import
 
     hidden = folder / FOLDER
+    # Opening it empties what is locked: in a stranger's folder a link could lead to any file.
+    for place in (hidden, hidden / FILE, hidden / ".gitignore"):
+        if place.is_symlink():
+            raise OSError(f"{place} is a link, and nothing is written through it: remove it")
     hidden.mkdir(exist_ok=True)
     ignored = hidden / ".gitignore"
     if not ignored.exists():

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from causaltest import __version__
+from causaltest.bounded import TooLarge, read_bounded
 from causaltest.errors import CausaltestError, RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.saved import SavedClaim, claim_of, plain_claim
@@ -54,14 +55,14 @@ def read_baseline(path: Path) -> Baseline:
     causaltest, or that cannot be read.
     """
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= LARGEST else b""
+        data = read_bounded(path, LARGEST)
     except FileNotFoundError:
         raise
+    except TooLarge as error:
+        size = path.stat().st_size
+        raise RecordError(f"{path} has {size:,} bytes, and a baseline has at most {LARGEST:,}.") from error
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if size > LARGEST:
-        raise RecordError(f"{path} has {size:,} bytes, and a baseline has at most {LARGEST:,}.")
     return baseline_from_bytes(data, str(path))
 
 

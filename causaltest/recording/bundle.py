@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from causaltest import __version__
+from causaltest.bounded import read_bounded
 from causaltest.errors import RecordError, Tampered
 from causaltest.judging.version import STATISTICS
-from causaltest.recording import ledger, lock
+from causaltest.recording import ledger, lock, lock_text
 from causaltest.recording.baseline import (
     USUAL,
     Baseline,
@@ -77,13 +78,18 @@ def bundle_of(folder: Path, *, baseline: str) -> Bundle:
     """
     record = Record(folder)
     try:
-        lock_text = record.lock_file.read_bytes()
+        locked = read_bounded(record.lock_file, lock_text.LARGEST)
     except OSError as error:
         raise RecordError(
             f"{record.lock_file} cannot be read ({error.strerror}), and a bundle begins with a lock: `causaltest "
             f"register {folder}` makes one."
         ) from error
-    ledger_text = (folder / ledger.NAME).read_bytes() if (folder / ledger.NAME).exists() else b""
+    try:
+        ledger_text = read_bounded(folder / ledger.NAME, ledger.LARGEST)
+    except FileNotFoundError:
+        ledger_text = b""
+    except OSError as error:
+        raise RecordError(f"{folder / ledger.NAME} cannot be read: {error.strerror or error}.") from error
     file = baseline_file(folder, baseline)
     try:
         saved = read_baseline(file)
@@ -94,7 +100,7 @@ def bundle_of(folder: Path, *, baseline: str) -> Bundle:
         saved = Baseline({})
     lines = record.ledger.lines
     of_looks = {id: claim for id, claim in saved.claims.items() if any(is_of(claim, line) for line in lines)}
-    return Bundle(lock_text, ledger_text, replace(saved, claims=of_looks), record.committed)
+    return Bundle(locked, ledger_text, replace(saved, claims=of_looks), record.committed)
 
 
 def packed(bundle: Bundle) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from causaltest.bounded import read_bounded
 from causaltest.errors import RecordError
 from causaltest.recording import ledger, lock
 from causaltest.recording.git import git_bytes
@@ -105,7 +106,7 @@ def versions(folder: Path, name: str) -> list[Version]:
 def text_of(file: Path) -> bytes:
     """A file as git keeps it; nothing where it is not there."""
     try:
-        return file.read_bytes().replace(b"\r\n", b"\n")
+        return read_bounded(file, ledger.LARGEST).replace(b"\r\n", b"\n")
     except OSError:
         return b""
 
@@ -116,7 +117,7 @@ def event_hashes(text: bytes) -> list[str]:
     try:
         read: Sequence[Any] = json.loads(f"[{events.partition(chr(10) + ' ],')[0]}]") if found else []
         return [str(event["hash"]) for event in read if hash_of(event) == event["hash"]]
-    except (ValueError, TypeError, KeyError, RecursionError, RecordError):
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, RecordError):
         return []
 
 

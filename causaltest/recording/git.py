@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +25,19 @@ OF_ANOTHER_REPOSITORY = (
 """What git sets for its hooks, and what would make it look elsewhere than at the folder that is asked about."""
 
 
-QUIET = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false")
+QUIET = (
+    "--no-pager",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "log.showSignature=false",
+    "-c",
+    f"core.hooksPath={os.devnull}",
+)
 """A repository's own settings can name programs that these would run, and the repository may be a stranger's."""
+NOTHING_FETCHED = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+"""Of a partial clone git would fetch what is missing, with the program that the repository names for it."""
+FILTER = re.compile(r"filter\..*\.(clean|smudge|process)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,9 @@ def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
             why_not=f"there is no git repository here, and only a commit says when {name} was written: git init, and "
             "commit it"
         )
-    status = asked(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no", "-z")
+    # In a submodule git runs itself again, under the settings of that one.
+    looking = ("--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty", "-z")
+    status = asked(folder, "status", *looking, more=without_filters(folder))
     if status.failed:
         return Committed(why_not=f"git says nothing of {name}: {status.failed}")
     state = State.of(status.text)
@@ -169,13 +184,16 @@ def git(folder: Path, *arguments: str) -> str | None:
     return None if answer.failed else answer.text
 
 
-def asked(folder: Path, *arguments: str) -> Answer:
-    """Asks git about a folder: in its own repository, in English, and without touching it."""
+def asked(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) -> Answer:
+    """Asks git about a folder: in its own repository, in English, and without touching it.
+
+    `more` are variables of its environment.
+    """
     try:
         done = subprocess.run(
             ["git", *QUIET, *arguments],
             cwd=folder,
-            env=surroundings(),
+            env={**surroundings(), **(more or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -220,7 +238,24 @@ def git_bytes(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None
 def surroundings() -> dict[str, str]:
     """The environment that git is asked in."""
     own = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
-    return {**own, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    return {**own, **NOTHING_FETCHED, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def without_filters(folder: Path) -> dict[str, str]:
+    """Variables that empty the filters which the repository's own settings define: to see whether a file has changed,
+    git would run them. Those of the user stay."""
+    told = asked(folder, "config", "--list", "--show-scope", "--name-only", "-z")
+    words = told.text.split("\0")
+    own = [name for scope, name in zip(words[::2], words[1::2], strict=False) if scope in ("local", "worktree")]
+    said = {name: "" for name in own if FILTER.fullmatch(name)}
+    # One that is required and empty would make git fail.
+    said |= {f"{name.rpartition('.')[0]}.required": "false" for name in said}
+    given = os.environ.get("GIT_CONFIG_COUNT", "0")
+    first = int(given) if given.isdecimal() else 0
+    variables = {"GIT_CONFIG_COUNT": str(first + len(said))}
+    for number, (name, value) in enumerate(sorted(said.items()), start=first):
+        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
 
 
 def top_of(folder: Path) -> Path | None:

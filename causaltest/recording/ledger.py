@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from causaltest.bounded import open_plain
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
 from causaltest.recording.clock import now
@@ -98,7 +99,7 @@ class Ledger:
     def _read(self) -> None:
         """Takes up the lines that were written since."""
         try:
-            with self.file.open("rb") as stream:
+            with open_plain(self.file) as stream:
                 status = os.fstat(stream.fileno())
                 if status.st_size < self._read_to or status.st_ino != self._inode:
                     self._forget()  # shortened, or another file in its place, as after a checkout
@@ -112,6 +113,8 @@ class Ledger:
         except FileNotFoundError:
             self._forget()
             return
+        except OSError as error:
+            raise RecordError(f"{self.file} cannot be read: {error.strerror or error}.") from error
         ended = new[: new.rfind(b"\n") + 1]
         for line in parsed_lines(ended, named=str(self.file), first=len(self._lines) + 1):
             self._take(line)

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from causaltest.bounded import open_plain
 from causaltest.errors import RecordError
 from causaltest.recording.lock_text import LARGEST, formatted, parsed
 from causaltest.writing.canonical import digest_of, sha256_of, written
@@ -134,7 +135,7 @@ def batch_name(digest: str) -> str:
 def read_lock(file: Path) -> Lock:
     """The lock of a file; an empty one where there is none. Raises RecordError for what is no lock."""
     try:
-        with file.open("rb") as stream:
+        with open_plain(file) as stream:
             raw = stream.read(LARGEST + 1)
     except FileNotFoundError:
         return Lock()

@@ -6,19 +6,24 @@ entered on either branch can still be told from what was not.
 
 from __future__ import annotations
 
-import re
-
+from causaltest.bounded import read_bounded
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
 from causaltest.recording.entering import dated
 from causaltest.recording.git import git_bytes
 from causaltest.recording.lock import Entry, Lock, parse_lock, write_lock
+from causaltest.recording.lock_text import LARGEST
 from causaltest.recording.record import Record
 
-HUNK = re.compile(
-    rb"^<{7}[^\n]*\n(?P<ours>.*?)(?:^\|{7}[^\n]*\n.*?)?^={7}[^\n]*\n(?P<theirs>.*?)^>{7}[^\n]*\n",
-    re.MULTILINE | re.DOTALL,
-)
+OURS, BASE, THEIRS, BOTH = "ours", "base", "theirs", "both"
+MARKS = {
+    (BOTH, b"<<<<<<<"): OURS,
+    (OURS, b"|||||||"): BASE,
+    (OURS, b"======="): THEIRS,
+    (BASE, b"======="): THEIRS,
+    (THEIRS, b">>>>>>>"): BOTH,
+}
+"""What follows a mark, by what stood before it."""
 
 
 def merge(record: Record) -> Lock:
@@ -47,9 +52,24 @@ def both_sides(record: Record) -> tuple[Lock, Lock]:
     name = record.lock_file.name
     ours, theirs = (git_bytes(record.folder, "show", f":{stage}:./{name}") for stage in (2, 3))
     if ours is None or theirs is None:
-        text = record.lock_file.read_bytes()
-        ours, theirs = HUNK.sub(rb"\g<ours>", text), HUNK.sub(rb"\g<theirs>", text)
+        text = read_bounded(record.lock_file, LARGEST)
+        ours, theirs = sides_of(text)
     return parse_lock(ours, named=f"{name} of this branch"), parse_lock(theirs, named=f"{name} of the other branch")
+
+
+def sides_of(text: bytes) -> tuple[bytes, bytes]:
+    """The two texts in one with the marks of a merge; read once, however many marks there are."""
+    ours, theirs, part = list[bytes](), list[bytes](), BOTH
+    for line in text.splitlines(keepends=True):
+        turned = MARKS.get((part, line[:7]))
+        if turned is not None:
+            part = turned
+            continue
+        if part in (OURS, BOTH):
+            ours.append(line)
+        if part in (THEIRS, BOTH):
+            theirs.append(line)
+    return b"".join(ours), b"".join(theirs)
 
 
 def joined(ours: Lock, theirs: Lock) -> Lock:

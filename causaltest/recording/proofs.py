@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from causaltest.bounded import open_plain, read_bounded
 from causaltest.errors import RecordError
 from causaltest.recording import authority, chain
 from causaltest.recording.committed_versions import versions
 from causaltest.recording.git import git_bytes
+from causaltest.recording.lock_text import LARGEST
 from causaltest.recording.stamp import Stamp
 
 LARGEST_BYTES = 1 << 20
@@ -50,7 +52,10 @@ def stamp_of(
 
 def stamped_state(proof: Path, file: Path, stamp: Stamp) -> str:
     """The state of the file that has the stamped hash: as it is now, or as it was committed earlier."""
-    present = file.read_bytes()
+    try:
+        present = read_bounded(file, LARGEST)
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror or error}.") from error
     if is_of(stamp, present):
         return f"It is of {file.name} as it is."
     for commit, content in earlier_contents(file):
@@ -78,7 +83,7 @@ def is_of(stamp: Stamp, content: bytes) -> bool:
 def limited(file: Path) -> bytes:
     """The file's bytes. Raises RecordError where it is too large, or cannot be read."""
     try:
-        with file.open("rb") as open_file:
+        with open_plain(file) as open_file:
             data = open_file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise RecordError(f"{file} cannot be read: {error.strerror}.") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from causaltest.asking.lab import Lab
 from causaltest.asking.sightings import claim_key, looked_at, seen_by, told
+from causaltest.bounded import open_plain
 from causaltest.effect import Question
 from causaltest.effects import Measured
 from causaltest.kept import cache_folder
@@ -114,7 +115,7 @@ class SeenLog:
         if self.file is None:
             return
         try:
-            with self.file.open("rb") as stream:
+            with open_plain(self.file) as stream:
                 if stream.seek(0, os.SEEK_END) < self._read_to:
                     self._forget()
                 stream.seek(self._read_to)

@@ -7,11 +7,13 @@ from typing import Any
 
 
 def counted(count: int, what: str) -> str:
-    """As in "1 claim", "2 batches" and "1,000 claims"."""
+    """As in "1 claim", "2 batches", "3 entries" and "1,000 claims"."""
     return f"{count:,} {what if count == 1 else several(what)}"
 
 
 def several(what: str) -> str:
+    if what.endswith("ry"):
+        return f"{what[:-1]}ies"
     return f"{what}es" if what.endswith("ch") else f"{what}s"
 
 
@@ -24,7 +26,7 @@ def as_number(written: Any) -> float | None:
     """A number of a line, in which decimals stand as strings; None for what is none."""
     try:
         return None if written is None else float(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

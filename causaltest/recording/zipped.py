@@ -5,6 +5,7 @@ Nothing is written to disk, so no name can point out of a folder; a name that is
 
 from __future__ import annotations
 
+import os
 import stat
 import zipfile
 import zlib
@@ -20,6 +21,12 @@ CHUNK = 1 << 20
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The first moment that a ZIP can name. No file has another, as bytes must not depend on when they were written."""
 ENCRYPTED = 0x1
+MOST_TO_ONE = 100
+"""How many bytes one may unpack to. A record packs to about a tenth; what is made to burst, to a thousandth."""
+LARGEST_DIRECTORY = 1 << 16
+"""Bytes of the list of files, each of whose entries takes many times its size in memory."""
+END, END_BYTES, LONGEST_COMMENT = b"PK\x05\x06", 22, 1 << 16
+LOCATOR, LOCATOR_BYTES = b"PK\x06\x07", 20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -43,6 +50,7 @@ def unzipped(file: Path, expected: Collection[str]) -> dict[str, bytes]:
     try:
         if file.stat().st_size > LARGEST:
             raise RecordError(f"{file} has {file.stat().st_size >> 20} MB, and a bundle has at most {LARGEST >> 20}.")
+        check_directory(file)
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             check(file, entries, expected)
@@ -66,6 +74,22 @@ def unzipped(file: Path, expected: Collection[str]) -> dict[str, bytes]:
 AGAIN = "Get it again from whoever made it."
 
 
+def check_directory(file: Path) -> None:
+    """Raises RecordError for a list of files that is longer than a bundle's: zipfile reads it whole."""
+    with file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - END_BYTES - LONGEST_COMMENT))
+        tail = stream.read()
+    # Where zipfile looks: at the very end, or before a comment.
+    bare = tail[-END_BYTES:].startswith(END) and tail.endswith(b"\0\0")
+    at = len(tail) - END_BYTES if bare else tail.rfind(END)
+    length = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    if length > LARGEST_DIRECTORY:
+        refuse(file, f"its list of files has {length >> 10} kB")
+    if at >= LOCATOR_BYTES and tail[at - LOCATOR_BYTES :].startswith(LOCATOR):
+        refuse(file, "it is written as files of 4 GB and more are")
+
+
 def check(file: Path, entries: list[zipfile.ZipInfo], expected: Collection[str]) -> None:
     """Raises RecordError for an entry that no bundle has."""
     names = [entry.filename for entry in entries]
@@ -82,6 +106,8 @@ def check(file: Path, entries: list[zipfile.ZipInfo], expected: Collection[str])
             refuse(file, f"{named} is a link or no plain file")
         if entry.compress_type not in METHODS:
             refuse(file, f"{named} is compressed in a way that only some programs read")
+        if entry.file_size > MOST_TO_ONE * (entry.compress_size + CHUNK):
+            refuse(file, f"{named} unpacks to {entry.file_size >> 20} MB out of {entry.compress_size >> 10} kB")
     if sum(entry.file_size for entry in entries) > LARGEST:
         refuse(file, f"its files have more than {LARGEST >> 20} MB")
 

@@ -112,7 +112,8 @@ def summed(found: Beside) -> str:
 
 def models_of(claims: Iterable[SavedClaim]) -> str:
     """The models that claims were measured on, by name."""
-    names = {str(model.get("name", "")): model for claim in claims for model in claim.spec.get("models", ())}
+    said = [model for claim in claims if isinstance(models := claim.spec.get("models"), list) for model in models]
+    names = {str(model.get("name", "")): model for model in said if isinstance(model, Mapping)}
     return ", ".join(f"{name}{known_by(model)}" for name, model in names.items()) or "values that were given"
 
 

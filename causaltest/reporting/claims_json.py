@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from causaltest.writing.whole_file import write_whole
 
 FIELDS = (
     "id", "sentence", "verdict", "reason", "estimate", "lower", "upper", "threshold", "n", "clusters", "eligible",
@@ -25,9 +26,9 @@ def write_json(path: Path, lines: Iterable[str]) -> None:
     claims = [ordered(json.loads(line)) for line in lines]
     claims.sort(key=lambda c: str(c["id"]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(claims, indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a character, as a model's answer may hold, stands escaped, which JSON reads as it was.
+    write_whole(path, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def ordered(result: dict[str, Any]) -> dict[str, Any]:

@@ -10,23 +10,15 @@ from causaltest.results import ClaimResult
 def origin(result: ClaimResult) -> str:
     """Where one claim's numbers come from; empty where all were measured in this run."""
     stored, anew = counts([result])
-    if not stored:
-        return ""
     if not anew:
-        return "in an earlier run, and read from the store"
-    return f"{anew} of {stored + anew} effects in this run, the others read from the store"
+        return "in an earlier run, and read from the store" if stored else ""
+    return f"{anew} of {stored + anew} in this run, the rest read from the store" if stored else ""
 
 
 def origins(results: Sequence[ClaimResult]) -> str:
     """The same of all claims."""
     stored, anew = counts(results)
-    if not stored:
-        return ""
-    if not anew:
-        return "everything that these claims rest on was read from the store, and nothing was measured for them"
-    return (
-        f"{stored} of {stored + anew} effects of these claims were read from the store, and {anew} measured in this run"
-    )
+    return f"measurements: {stored} read from the store, {anew or 'none'} made in this run" if stored else ""
 
 
 def counts(results: Sequence[ClaimResult]) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from causaltest.judging.planning import Need
 from causaltest.power_plan import PowerPlan, PowerRow
 from causaltest.reporting.terminal import row
+from causaltest.writing.whole_file import write_whole
 
 NAMED = 3
 """Of claims with the same answer, how many are named before the others are counted."""
@@ -107,10 +107,8 @@ def foot(plan: PowerPlan) -> list[str]:
 def write_power(path: Path, plan: PowerPlan) -> None:
     """The plan as one JSON object, in a file that is never half written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(as_dict(plan), indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def as_dict(plan: PowerPlan) -> dict[str, Any]:

@@ -19,10 +19,13 @@ from causaltest.store.entry import Entry, entry_from_stream, entry_to_pieces
 from causaltest.store.files import NOFOLLOW, make_folder, opened, refuse_links, write_whole
 from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of
 from causaltest.store.room import PARTS, RUNS, Room
+from causaltest.store.waiting import LONG_S, patiently, work_of
 from causaltest.writing.raw_tensors import Damaged, TooLarge
 from causaltest.writing.sizes import shown_bytes
 
 MOST_BYTES = 10 << 30
+LOCK_DIGITS = 3
+"""Digits of the keys that share a lock: few files, and who computes something else seldom waits."""
 MOST_ASIDE = 100
 """Names that are tried for an entry that is set aside."""
 
@@ -40,10 +43,19 @@ class Store:
         """A sentence for each entry that was set aside."""
         self.problems: list[str] = []
         """A sentence for each kind of thing that could not be kept."""
+        self.notice: Callable[[str], None] = lambda _: None
+        """Hears what is waited for, while it is."""
         self._hear = hear
 
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, or one that is damaged, which is set aside."""
+        entry = self.look_at(kind, key)
+        if entry is not None:
+            self._used(kind, key)
+        return entry
+
+    def look_at(self, kind: str, key: str) -> Entry | None:
+        """The same, without noting that it was used."""
         file = self.file(kind, key)
         status = None
         try:
@@ -54,17 +66,15 @@ class Store:
                     # Such a file is no larger than its reader's memory only by chance.
                     self.tell(f"some {kind} in {self.folder} are larger than {self._bound}, so they are not read")
                     return None
-                entry = entry_from_stream(stream, status.st_size, kind, key)
+                return entry_from_stream(stream, status.st_size, kind, key)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:
-            self.tell(f"some {kind} in {self.folder} cannot be read ({why(error)}), so they are measured again")
+            self.tell(f"{self.folder} cannot be read ({why(error)}), so what it may hold is measured again")
             return None
         except Damaged as damaged:
             self.set_aside(kind, key, str(damaged), status)
             return None
-        self.used(file, key)
-        return entry
 
     def put(self, kind: str, key: str, entry: Entry, *, lasting: bool = True) -> bool:
         """Keeps an entry in place of any other of its key; False where it is not kept, which is told.
@@ -101,15 +111,18 @@ class Store:
         from filelock import FileLock  # late: nobody who only reads waits for its import
 
         place = self.folder / LOCKS
-        file = place / f"{kind}-{key[:3]}"
+        file = place / f"{kind}-{key[:LOCK_DIGITS]}"
         lock = None
         with suppress(OSError, NotImplementedError):
             make_folder(place, self.folder)
             # Made here, with the permissions that the umask says: a lock that others cannot open locks nobody out.
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o666))
-            waited = FileLock(file, poll_interval=0.01)
-            waited.acquire()
-            lock = waited
+            # Two keys may share a file: who holds it already does not wait for themselves.
+            wanted = FileLock(file, is_singleton=True)
+            waited_s = patiently(wanted, kind, self.notice)
+            lock = wanted
+            if waited_s >= LONG_S:
+                self._say(f"waited {waited_s:.0f} s for another process, which {work_of(kind)}")
         try:
             yield
         finally:
@@ -123,14 +136,14 @@ class Store:
     def set_aside(self, kind: str, key: str, why: str, read: os.stat_result | None = None) -> None:
         """Moves an entry out of the way, where a person can look at it; but not if it is another than was `read`."""
         file = self.file(kind, key)
-        told = f"{file.name} in {file.parent} is damaged ({why}), so it is measured again"
+        told = f"{kind}/{key[:2]}/{file.name} in {self.folder} was damaged ({why}): it is measured again"
         with suppress(OSError):
             refuse_links(file.parent, self.folder)
             now = file.lstat()
             if read is not None and (now.st_ino, now.st_mtime_ns) != (read.st_ino, read.st_mtime_ns):
                 # Another process has found the same, and has measured it by now.
                 return
-            told += f"; what was there is now {self._moved(file, kind, key)}"
+            told += f", and set aside as {DAMAGED}/{self._moved(file, kind, key).name}"
         self.damaged.append(told)
         self._say(told)
 
@@ -145,11 +158,11 @@ class Store:
                 return aside
         raise FileExistsError(f"{folder} has {MOST_ASIDE} of {name}")
 
-    def used(self, file: Path, key: str) -> None:
+    def _used(self, kind: str, key: str) -> None:
         """Notes that an entry was used, so that it goes last."""
         self.room.used(key)
         with suppress(OSError, NotImplementedError):
-            os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            os.utime(self.file(kind, key), follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def tell(self, problem: str) -> None:
         """Says once what could not be done."""

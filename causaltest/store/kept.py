@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from causaltest.store.altered import altered
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import Surroundings
 from causaltest.writing.canonical import digest_of
 
@@ -27,6 +28,8 @@ class Kept:
     """Entries that are not needed once the answers that they lead to are kept."""
     doubts: list[str] = field(default_factory=list, compare=False)
     """Why the keys may be another model's, once they may: nothing is read or kept any more."""
+    shared: Remote | None = field(default=None, compare=False)
+    """Where others keep and find the same."""
 
     def key(self, kind: str, of: Any) -> str:
         """The key of plain data that tell an entry from all others of its kind."""
@@ -34,20 +37,41 @@ class Kept:
 
     def get(self, kind: str, of: Any) -> Entry | None:
         """The entry of plain data; None where there is none, and once there are doubts."""
-        return self.store.get(kind, self.key(kind, of)) if self.sure else None
+        if not self.sure:
+            return None
+        key = self.key(kind, of)
+        found = self.store.get(kind, key)
+        if found is None and self.shared is not None and (found := self.shared.get(kind, key)) is not None:
+            self.store.put(kind, key, found, lasting=False)
+        return found
+
+    def fetch(self, kind: str, ofs: Iterable[Any]) -> None:
+        """Has what lies at the address brought here, all at once, so that each is not waited for alone."""
+        if self.shared is None or not self.sure:
+            return
+        keys = [key for of in ofs if not self.store.file(kind, key := self.key(kind, of)).exists()]
+        for key, found in self.shared.several(kind, keys):
+            self.store.put(kind, key, found, lasting=False)
 
     def put(self, kind: str, of: Any, entry: Entry, *, lasting: bool = True) -> bool:
         """Keeps an entry; False where it cannot be, or once there are doubts."""
-        about = self._called
-        return self.sure and self.store.put(kind, self.key(kind, of), replace(entry, about=about), lasting=lasting)
+        if not self.sure:
+            return False
+        key, entry = self.key(kind, of), replace(entry, about=self._called)
+        kept = self.store.put(kind, key, entry, lasting=lasting)
+        if self.shared is not None:
+            self.shared.put(kind, key, entry, self.store.file(kind, key) if kept else None)
+        return kept
 
     def drop(self, kind: str, of: Any) -> None:
         self.store.drop(kind, self.key(kind, of))
 
     def let_go(self) -> None:
-        """Drops what has led to answers that are kept now."""
+        """Drops what has led to answers that are kept now; they are at the address, too, when this returns."""
         while self.passing:
             self.drop(*self.passing.pop())
+        if self.shared is not None:
+            self.shared.flush()
 
     @contextmanager
     def alone(self, kind: str, of: Any) -> Iterator[None]:
@@ -64,15 +88,16 @@ class Kept:
                 f"{differing(self.surroundings.plain['altered'], now)} was set after the first question to "
                 f"{self._called}, so nothing more is read from the store or kept in it: set it in the conftest, before"
             )
+        for why in self.doubts:
+            self.store.tell(why)
         return not self.doubts
 
     def loaded(self, provenance: Mapping[str, str]) -> None:
         """Compares the keys with the model that was loaded; where they are not its own, nothing is read or kept."""
         if (own := provenance.get(OWN_CLASS)) is not None:
             self.doubt(f"{self._called} is made by {own}, which none of its files names, so nothing of it is kept")
-        model = self.surroundings.plain.get("model", {})
         for kind in ("weights", "commit"):
-            known, there = model.get(kind), provenance.get(kind)
+            known, there = self.model.get(kind), provenance.get(kind)
             if known is not None and there is not None and known != there:
                 self.doubt(
                     f"{self._called} was loaded with {kind} {there[:8]}, and its files said {known[:8]} before, so "
@@ -80,9 +105,14 @@ class Kept:
                 )
 
     def doubt(self, why: str) -> None:
-        """Reads and keeps nothing more, and says so."""
+        """Reads and keeps nothing more, and says so when it is next asked to."""
         self.doubts.append(why)
-        self.store.tell(why)
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What the keys say of the model's files."""
+        found: Mapping[str, Any] = self.surroundings.plain.get("model", {})
+        return found
 
     @property
     def _called(self) -> str:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from causaltest.store.layout import DAMAGED, PARTIAL, Lying, lying
 
 RUNS, PLANS, PARTS = "runs", "plans", "parts"
-HOUR_S, DAY_S = 3600.0, 86400.0
+HOUR_S, DAY_S, MONTH_S = 3600.0, 86400.0, 30 * 86400.0
 FILLED = 0.9
 """How full the store is after something had to go, so that not every write looks for more."""
 LOOKS = 16
@@ -62,16 +62,19 @@ class Room:
         there = without_leftovers(lying(self.folder))
         total = sum(one.nbytes for one in there)
         if total + nbytes > self.most_bytes:
-            total -= self._let_go(there, total + nbytes - int(FILLED * self.most_bytes))
+            gone = self.let_go(there, total + nbytes - int(FILLED * self.most_bytes))
+            total -= sum(one.nbytes for one in gone)
         return min(self.most_bytes - total, max(nbytes, self.most_bytes // LOOKS))
 
-    def _let_go(self, there: Iterable[Lying], surplus: int) -> int:
-        """Removes what may go until the surplus is gone; the bytes that are gone."""
-        gone = 0
+    def let_go(self, there: Iterable[Lying], surplus: int, go: Callable[[Lying], bool] | None = None) -> list[Lying]:
+        """Removes what may go until the surplus is gone; what is gone. `go` does it, and says whether it was done."""
+        gone: list[Lying] = []
         for one in sorted((one for one in there if self._may_go(one)), key=self._rank):
-            if gone >= surplus:
+            if surplus <= 0:
                 break
-            gone += one.nbytes if removed(one) else 0
+            if (go or removed)(one):
+                gone.append(one)
+                surplus -= one.nbytes
         return gone
 
     def _may_go(self, one: Lying) -> bool:
@@ -93,8 +96,15 @@ def age(one: Lying) -> float:
 
 
 def without_leftovers(there: Iterable[Lying]) -> list[Lying]:
-    """What lies there, without what processes that were killed had begun to write, which is removed."""
-    return [one for one in there if not (one.kind == PARTIAL and age(one) > HOUR_S and removed(one))]
+    """What lies there, without leftovers, which are removed."""
+    return [one for one in there if not (is_leftover(one) and removed(one))]
+
+
+def is_leftover(one: Lying) -> bool:
+    """Whether a process that was killed had begun to write it; or has begun a plan that nobody went on with."""
+    if one.kind == PARTIAL:
+        return age(one) > HOUR_S
+    return one.kind in (PLANS, PARTS) and time.time() - one.used > MONTH_S
 
 
 def removed(one: Lying) -> bool:

@@ -36,6 +36,7 @@ from causaltest.store.answers import (
 from causaltest.store.folder import Store
 from causaltest.store.journal import PLAN, Journal
 from causaltest.store.kept import Kept
+from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
 from causaltest.writing.canonical import digest_of
@@ -56,12 +57,16 @@ class Stored:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
+        place = settings.store
+        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._inner: Backend | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
+        self._fetched: set[str] = set()
         self._measured: set[str] = set()
         """What was measured by this process, and not read."""
+        self._has_read = False
         self._given = {"stored": 0, "anew": 0}
 
     @property
@@ -88,19 +93,24 @@ class Stored:
         return self._inner
 
     def _opened(self) -> Backend:
-        """Opens the model. Raises ModelError where its files are not those any more that the keys were made of."""
+        """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if before is not None and now != before:
+        if now == before:
+            return opened
+        if self._has_read:
             raise ModelError(
                 f"The files of {self._name} changed while it was being opened, and what was read from the store was "
                 "measured before that. Run again."
             )
-        if before is None and now is not None:
-            # The first opening has downloaded them. What is measured from now on has a key.
-            self.kept = now
-            opened = self._open(now)
-        return opened
+        # Opening it has downloaded them, or a newer commit of its branch: what is kept has another key.
+        self.kept = now
+        return self._open(now)
+
+    def _open_under(self, kept: Kept) -> bool:
+        """Opens the model; whether its keys are still these."""
+        _ = self.inner
+        return self.kept == kept
 
     def _keeping(self) -> Kept | None:
         """Where to keep what is measured. A model without files is opened to see: it may be downloaded by that."""
@@ -110,7 +120,7 @@ class Stored:
 
     def _kept_now(self) -> Kept | None:
         try:
-            return Kept(self.store, surroundings_of(self._name, self._settings))
+            return Kept(self.store, surroundings_of(self._name, self._settings), shared=self._shared)
         except RecordError:
             return None
 
@@ -120,6 +130,7 @@ class Stored:
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls."""
+        self._fetch()
         if self._look_up(experiment) is None:
             self._measure(experiment)
         answer = self._answers[experiment.digest]
@@ -127,6 +138,13 @@ class Stored:
         if isinstance(answer, CausaltestError):
             raise answer
         return answer
+
+    def _fetch(self) -> None:
+        """Has what was expected since the last time brought from the address, where there is one."""
+        new = [digest for digest in self._expected if digest not in self._fetched] if self._shared is not None else []
+        if new and self.kept is not None:
+            self.kept.fetch(EFFECT, new)
+            self._fetched.update(new)
 
     def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
         """What is known of an experiment, here or in the store."""
@@ -152,16 +170,18 @@ class Stored:
         journal = Journal(kept, list(map(str, company(experiment))))
         with kept.alone(PLAN, journal.of):
             by_digest = {e.digest: e for e in alike}
-            for members in journal.begun():
-                if all(digest in by_digest for digest in members):
-                    self._finish(journal, [by_digest[digest] for digest in members])
-            # Somebody else may have measured them while this process waited.
-            missing = [e for e in alike if self._look_up(e) is None]
-            if missing:
-                # A model that cannot be opened leaves nothing begun behind.
-                _ = self.inner
-                journal.begin([e.digest for e in missing])
-                self._finish(journal, missing)
+            begun = [[by_digest[d] for d in plan] for plan in journal.begun() if all(d in by_digest for d in plan)]
+            # Somebody else may have measured them while this process waited. A model that cannot be opened leaves
+            # nothing begun behind.
+            if all(self._look_up(e) is not None for e in alike) or self._open_under(kept):
+                for members in begun:
+                    self._finish(journal, members)
+                if missing := [e for e in alike if self._look_up(e) is None]:
+                    journal.begin([e.digest for e in missing])
+                    self._finish(journal, missing)
+                return
+        # Not within the lock: another plan's may lie in the same file.
+        self._measure(experiment)
 
     def _finish(self, journal: Journal, members: list[Experiment]) -> None:
         """Measures a company that was begun; what is stored of it already stays as it is."""
@@ -276,22 +296,27 @@ class Stored:
             return answered(partial(ask, self.inner))
         with kept.alone(ANSWER, question):
             found = self._read(ANSWER, question, decode)
-            if found is None:
+            if found is not None:
+                return found
+            if self._open_under(kept):
                 found = answered(partial(ask, self.inner))
                 self._measured.add(question)
                 self._keep(kept, ANSWER, question, found, encode)
                 kept.let_go()
-        return found
+                return found
+        return self._answer_anew(question, ask, encode, decode)
 
     def _read(self, kind: str, of: str, decode: Callable[[Mapping[str, Any]], T]) -> T | CausaltestError | None:
         entry = None if self.kept is None else self.kept.get(kind, of)
         if entry is None or self.kept is None:
             return None
         try:
-            return read(entry, decode)
+            found = read(entry, decode)
         except Damaged as damaged:
             self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
             return None
+        self._has_read = True
+        return found
 
     def _keep(
         self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.asking.settings import Settings
+from causaltest.bounded import read_bounded
 from causaltest.identity.whole_model import whole_model
 from causaltest.store.altered import altered
 from causaltest.store.installed import versions
@@ -49,6 +50,8 @@ MEASURES = (
 """What of this package has a say in the numbers, or in how they are kept."""
 NO_SAY = frozenset({"offload_folder", "store", "progress"})
 """Settings that say where something lies or what is shown. What is offloaded is computed with as it was."""
+LARGEST_TOML = 1 << 20
+"""Bytes of a pyproject.toml that is read."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
@@ -117,8 +120,8 @@ def named_modules(folder: Path) -> Any:
         file = place / "pyproject.toml"
         if file.is_file():
             try:
-                tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+                tool = tomllib.loads(read_bounded(file, LARGEST_TOML).decode()).get("tool", {})
                 return tool.get("causaltest", {}).get("models")
-            except (OSError, ValueError, AttributeError):
+            except (OSError, ValueError, AttributeError, RecursionError):
                 return None
     return None

@@ -30,8 +30,14 @@ def written(data: Any) -> str:
 
 
 def digest_of(data: Any) -> str:
-    """SHA-256 of the canonical text."""
-    return sha256_of(canonical(data))
+    """SHA-256 of the canonical text. Raises RecordError as `canonical` does, and for half a character."""
+    text = canonical(data)
+    try:
+        return sha256_of(text)
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"a text holds half a character, which has no UTF-8: {error.object[error.start]!a}"
+        ) from error
 
 
 def sha256_of(text: str) -> str:
@@ -64,6 +70,8 @@ def plain(data: Any) -> Any:
         return plainly(data)
     except NoForm as error:
         raise RecordError(f"{error.path or 'a value'} is {error}") from error
+    except RecursionError as error:
+        raise RecordError("it is nested too deep for any record") from error
 
 
 class NoForm(Exception):

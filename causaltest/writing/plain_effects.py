@@ -211,7 +211,10 @@ def whole(data: Any) -> int:
 def number(data: Any) -> float:
     if isinstance(data, bool) or not isinstance(data, int | float):
         raise TypeError(f"{data!r} is no number")
-    return float(data)
+    try:
+        return float(data)
+    except OverflowError as error:
+        raise ValueError("a whole number that no float can hold") from error
 
 
 def floats(data: Any, n: int) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
-SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)I?B?", re.IGNORECASE)
+SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)I?B?", re.IGNORECASE)
 
 
 def bytes_of_size(size: str) -> int:

@@ -249,7 +249,15 @@ BAD_LINES = {
     "spans in a list": (GOOD[:-1] + ', "spans": [1, 2]}', "line 3: spans must be an object of name"),
     "a span outside": (GOOD[:-1] + ', "spans": {"s": [0, 99]}}', "line 3: Span 's' is .* has 11 characters"),
     "an empty prompt": ('{"clean": "", "corrupt": "b", "answer": "c"}', "line 3: A pair's clean must be a text"),
-    "a cluster that is a number": (GOOD[:-1] + ', "cluster": 4}', "line 3: A pair's cluster must be a text"),
+    "a cluster that is a number": (
+        json.dumps(ONE.as_dict() | {"cluster": 4}),
+        "line 3: A pair's cluster must be a text",
+    ),
+    "a field that stands there twice": (GOOD[:-1] + ', "answer": "c"}', "line 3 is not JSON: the key 'answer' occurs"),
+    "half a character": (GOOD[:-1] + r', "id": "\ud800"}', "line 3: A pair's id holds half a character"),
+    "a chat with options in a list": (GOOD[:-1] + ', "chat": {"options": [[1]]}}', "line 3: A chat's options are"),
+    "a chat with turns that are a number": (GOOD[:-1] + ', "chat": {"turns": 3}}', "line 3: A chat's turns are"),
+    "a chat with options that are a text": (GOOD[:-1] + ', "chat": {"options": "a"}}', "line 3: A chat's options are"),
 }
 
 

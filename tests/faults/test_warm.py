@@ -1,49 +1,41 @@
-"""A warm run answers from the store: the same report, and no torch."""
+"""A warm run answers from the store, with the same report and without torch: the short form of benchmarks/faults."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import shutil
+
+from benchmarks.faults.warm import pytest
 
 CLAIMS = """
 import pytest
-from causaltest import Pairs, at_least, accuracy, claim, resid_post, thought
-from causaltest.organisms import ducks
+from causaltest import Pairs, at_least, accuracy, claim, last, resid_post, span, thought
+from causaltest.organisms import planted
 
 @pytest.fixture(scope="module")
 def lab(make_lab):
-    return make_lab("organism:ducks")
+    return make_lab("organism:planted")
 
-@claim("The first thought carries the total.", at_least(0.30, expecting=0.60))
-@pytest.mark.parametrize("layer", [6, 7])
-def test_total(lab, layer):
-    pairs = ducks.twins(sentence=1, clusters=12, per_cluster=2, seed=7)
-    return lab.denoise(pairs, at=resid_post(layer, thought(0))).recovery(accuracy)
+@claim("The reader holds the value.", at_least(0.30, expecting=0.60))
+@pytest.mark.parametrize("layer", [1, 2])
+def test_reader(lab, layer):
+    return lab.denoise(planted.pairs(), at=resid_post(layer, last())).recovery(accuracy)
+
+def test_map(lab, causal_report):
+    swept = lab.sweep(planted.pairs(per_cluster=1), at=resid_post(range(4), last())).recovery(accuracy)
+    causal_report.say(str(swept.survivors()))
+    assert lab.clean(planted.pairs(per_cluster=1)).eligible == 45
 """
-WATCHED = "import sys, pytest; s = pytest.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(s)"
-
-
-def run(folder: Path, store: Path) -> tuple[str, dict]:
-    report = folder / "report.json"
-    words = ["-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
-    words += [f"--causal-cache-dir={store}", f"--causal-json={report}", str(folder)]
-    environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    environment["CAUSALTEST_CACHE_DIR"] = str(folder / "cache")
-    ran = subprocess.run([sys.executable, "-c", WATCHED, *words], capture_output=True, text=True, env=environment)
-    return ran.stdout, json.loads(report.read_text())
 
 
 def test_a_warm_run_imports_no_torch_and_reports_the_same(tmp_path):
-    folder = tmp_path / "claims"
-    folder.mkdir()
-    (folder / "test_ducks.py").write_text(CLAIMS)
-    cold, first = run(folder, tmp_path / "store")
-    warm, second = run(folder, tmp_path / "store")
-    assert cold.splitlines()[-1] == "True" and warm.splitlines()[-1] == "False"
-    for report in (first, second):
-        for one in report:
-            one.pop("runs")
-            one.pop("seen"), one.pop("status_reason")
-    assert first == second
+    claims, place = tmp_path / "claims", tmp_path / "place"
+    claims.mkdir()
+    (claims / "test_planted.py").write_text(CLAIMS)
+    cold = pytest(claims, place)
+    assert cold.torch and cold.counts["anew"] == 2 and cold.counts["patched_runs"] > 0
+    # They are only on the way to an answer, and gigabytes of a large model.
+    shutil.rmtree(place / "store" / "runs")
+    warm = pytest(claims, place)
+    assert not warm.torch and warm.counts == {"stored": 2, "anew": 0, "patched_runs": 0}
+    assert warm.report == cold.report
+    assert "measurements: 2 read from the store, none made in this run" in warm.printed

@@ -91,3 +91,13 @@ def test_the_units_promised_give_the_power_promised(kind):
     units = trend_units(conditions(first, 1e-9), sample, step=step, alpha=0.05, power=0.8, seed=0)
     power = np.mean([page(conditions(drawn(units))) <= 0.05 for _ in range(400)])
     assert 0.72 <= power <= 0.9
+
+
+@pytest.mark.parametrize("units, count", [(2, 3), (20, 3), (21, 3), (12, 4), (13, 4), (12, 8), (5, 9), (200, 12)])
+@pytest.mark.parametrize("digits", [0, 12])
+def test_it_is_the_test_of_scipy_to_the_last_bit(units, count, digits):
+    rng = np.random.default_rng((units, count, digits))
+    for rise in (0.0, 0.3):
+        table = np.round(rng.normal(rise * np.arange(count), 1.0, (units, count)), digits)
+        assert page(conditions(table)) == float(stats.page_trend_test(table).pvalue)
+        assert (conditions(table).ranks == stats.rankdata(table, axis=1)).all()

@@ -14,6 +14,7 @@ from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.backend import ModelBackend
 from causaltest.measuring.budget import Budget
 from causaltest.measuring.engine import WHOLE
+from causaltest.measuring.readings import Comparison
 from causaltest.measuring.references import STREAM_PARTS, References, read_alike, size_of
 
 
@@ -249,8 +250,17 @@ def test_generated_clean_runs_looked_at_first_are_not_taken_for_forced_ones(tiny
         backend._prove(pairs)
         batch, (study,) = backend.batch([asked])
         assert batch.forced and study.patched.new_tokens == 3
-        batch.compared |= {"clean", "corrupt", study.patched.arm}
-        return batch.run(lambda *_: None).logits
+        batch.compare(Comparison(study.patched.arm, "corrupt", "clean"))
+        kept, close = {}, batch._close
+
+        def keeping(number, readings):
+            kept.update(readings.logits)
+            close(number, readings)
+
+        batch._close = keeping
+        batch.run(lambda *_: None)
+        assert kept.keys() == {"clean", "corrupt", study.patched.arm}
+        return kept
 
     looked = ModelBackend(tiny_gpt2.backend.loaded)
     looked.clean(pairs)

@@ -81,7 +81,7 @@ def test_shares(lab, pairs):
         "--causal-plan",
     ).stdout.str()
     assert "causal power" in said and "37 pairs if the effect is 0.7" in said
-    assert "organism:planted: 1 experiments on 45 pairs" in said
+    assert "organism:planted: 1 experiment on 45 pairs" in said
 
 
 def test_the_same_family_whatever_is_selected(claims, pytester):

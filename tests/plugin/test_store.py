@@ -8,9 +8,11 @@ import shutil
 
 import pytest
 from kinds import KINDS
+from records import git
 
 from causaltest.errors import ModelError
 from causaltest.kept import cache_folder
+from causaltest.recording.bundle import bundle_of
 
 RUNS = r'"runs": \{[^}]*\}'
 MORE = """
@@ -78,6 +80,8 @@ def run(claims, pytester, monkeypatch):
     def go(body: str, *options: str, name: str = "test_claims") -> tuple[pytest.RunResult, dict[str, dict]]:
         (cache_folder() / "seen.jsonl").unlink(missing_ok=True)
         result = claims(body, "--causal-cache-dir=store", "--causal-json=out.json", *options, name=name)
+        if "--causal-register" in options:
+            return result, {}
         return result, {one["id"]: one for one in json.loads((pytester.path / "out.json").read_text())}
 
     return go
@@ -179,7 +183,7 @@ def test_of_a_suite_in_which_one_claim_changed_that_one_is_measured(run):
     assert after["token"]["runs"]["reference_runs"] == 0 < alone["token"]["runs"]["reference_runs"]
     assert without_runs(after)["reader"] == without_runs(before)["reader"]
     result.stdout.fnmatch_lines(
-        ["*measured    in an earlier run*", "2 of 3 effects*read from the store, and 1 measured*"]
+        ["*measured    in an earlier run*", "measurements: 2 read from the store, 1 made in this run"]
     )
 
 
@@ -211,7 +215,7 @@ def test_without_a_store_everything_is_measured(run, pytester):
 def test_the_plan_says_what_is_left_to_measure(run, no_model):
     run(SUITE, "-k", "not on")
     partly = plan(run, SUITE)
-    assert "1 experiments on 45 pairs" in partly and "besides, 2 experiments are in the store" in partly
+    assert "1 experiment on 45 pairs" in partly and "besides, 2 experiments are in the store" in partly
     run(SUITE)
     no_model()
     assert "nothing is left to measure: 3 experiments are in the store" in plan(run, SUITE)
@@ -233,3 +237,30 @@ def test_a_model_that_cannot_be_loaded_is_tried_once_and_leaves_nothing(run, pyt
     _, report = run(SUITE)
     assert [one["reason"] for one in report.values()] == ["ModelError: it is not there"] * 3 and tried == [1]
     assert not list((pytester.path / "store").rglob("*.safetensors"))
+
+
+CHAINED = ("at", "previous", "hash", "dirty")
+"""What another look's line says otherwise: when it was, what stands before it, and what else lies in the folder."""
+
+
+def test_a_record_is_the_same_and_a_bundle_takes_effects_that_the_store_has(run, pytester, no_model):
+    def looks() -> list[dict]:
+        lines = map(json.loads, (pytester.path / "claims.ledger").read_text().splitlines())
+        return [{name: value for name, value in line.items() if name not in CHAINED} for line in lines]
+
+    body = KINDS + MORE
+    run(body, "--causal-register", ".")
+    git(pytester.path, "init", "-q", "-b", "main")
+    git(pytester.path, "add", ".")
+    git(pytester.path, "commit", "-q", "-m", "Register the claims")
+    run(body)
+    cold = looks()
+    no_model()
+    run(body, "--causal-save")
+    assert looks() == cold
+    with_effects = {look["claim"] for look in cold if look.get("effects")}
+    assert len(with_effects) > 10
+    assert bundle_of(pytester.path, baseline="baseline").effects.claims.keys() == with_effects
+    (pytester.path / "claims.ledger").unlink()
+    run(body)
+    assert looks() == cold

@@ -1,37 +1,45 @@
-"""Claims of every kind, on two workers: the same verdicts, standings, families and numbers as in one process.
+"""Claims on two workers: the same verdicts, standings, families, numbers and tables as in one process.
 
-One suite for all kinds, as starting workers takes far longer than measuring.
+Few suites, each with much in it, as starting workers takes far longer than measuring.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kinds import KINDS
 from records import commit, repository
 
+from causaltest.cli import main
+from causaltest.pytest_workers import FOLDER, TOLD_IN, ask, claim_files, tell
 from causaltest.recording.baseline import baseline_file
+
+pytest.importorskip("xdist")
 
 OF_A_LINE = ("at", "previous", "hash", "sightings")
 """What is another in a ledger that is written in another order: the first line that saw some pairs names them."""
 
 
 def test_the_same_suite_says_the_same_alone_and_on_two_workers(claims, pytester):
-    pytest.importorskip("xdist")
     ledger, seen = pytester.path / "claims.ledger", Path(os.environ["CAUSALTEST_CACHE_DIR"], "seen.jsonl")
     repository(pytester.path)
     claims(KINDS, "--causal-register", ".")
     commit(pytester.path)
-    looks = []
+    looks, tables = [], []
     for name, workers in (("one", ()), ("two", ("-n", "2"))):
         ran = claims(KINDS, f"--causal-json={name}.json", f"--causal-save={name}", *workers)
         ran.stdout.re_match_lines([r"causaltest .* claims\.lock 7 registered "])
         lines = map(json.loads, ledger.read_text().splitlines())
         told = [{field: value for field, value in line.items() if field not in OF_A_LINE} for line in lines]
         looks.append(sorted(told, key=lambda line: line["claim"]))
+        tables.append([line.replace(f"baselines/{name}.", "") for line in table_of(ran)])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main(["verify", "."])
         # the next run is a first look, too
         ledger.unlink()
         seen.unlink()
@@ -39,6 +47,7 @@ def test_the_same_suite_says_the_same_alone_and_on_two_workers(claims, pytester)
     for claim in (*one, *two):
         del claim["runs"]
     assert one == two
+    assert tables[0] == tables[1]
     assert {claim["id"]: claim["family_size"] for claim in one} == {
         **dict.fromkeys(["reader", "invalid", "mixed", "looks", "decoy"], 5),
         **dict.fromkeys(["apart[1]", "apart[2]"], 2),
@@ -50,3 +59,168 @@ def test_the_same_suite_says_the_same_alone_and_on_two_workers(claims, pytester)
     assert files[0].read_bytes() == files[1].read_bytes()
     by_id = {claim["id"]: claim for claim in one}
     assert len(by_id["mixed"]["variants"]) == 2 and by_id["looks"]["looks"]["planned"] == 2
+
+
+def table_of(ran: pytest.RunResult) -> list[str]:
+    """The lines of the summary: what tests have said, the table, the counts."""
+    begin = next(n for n, line in enumerate(ran.outlines) if re.match("=+ causal claims =+", line))
+    end = next((n for n, line in enumerate(ran.outlines) if n > begin and line.startswith("==")), None)
+    return ran.outlines[begin + 1 : end]
+
+
+HEAD = """
+import os, time, pytest
+from causaltest import Effect, Waived, at_least, claim
+
+def given(right):
+    return Effect.from_values([1] * right + [0] * (60 - right), kind="binary", iid=True, placebo=Waived("a test"))
+"""
+
+FILE = (
+    HEAD
+    + """
+time_s = {time_s}
+
+@claim("{name} holds.", at_least(0.3))
+@pytest.mark.parametrize("right", [50, 51, 52])
+def test_holds(right, causal_report):
+    time.sleep(time_s)
+    causal_report.say(f"{name} {{right}}")
+    return given(right)
+
+def test_plain():
+    assert given(50) > 0.3
+"""
+)
+
+PLAIN = """
+import pytest
+
+@pytest.mark.parametrize("n", range(12))
+def test_plain(n):
+    pass
+"""
+
+
+def by_worker(ran: pytest.RunResult) -> dict[str, dict[str, list[str]]]:
+    """Of each file, the tests that each worker ran, from what -v prints."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for line in ran.outlines:
+        if told := re.match(r"\[(gw\d+)\] \[ *\d+%\] \w+ (\w+\.py)::(\S+)", line):
+            worker, file, test = told.groups()
+            found.setdefault(file, {}).setdefault(worker, []).append(test)
+    return found
+
+
+@pytest.fixture
+def several(pytester: pytest.Pytester) -> pytest.Pytester:
+    """Three files of claims, of which the first takes longest, and one of plain tests."""
+    names = {"test_a": 0.4, "test_b": 0.0, "test_c": 0.0}
+    pytester.makepyfile(**{name: FILE.format(name=name, time_s=time_s) for name, time_s in names.items()})
+    pytester.makepyfile(test_d=PLAIN)
+    return pytester
+
+
+def test_a_file_with_claims_stays_on_one_worker_and_the_table_is_a_serial_run_s(several):
+    runs = {
+        name: several.runpytest_inprocess("-v", "-p", "no:cacheprovider", f"--causal-json={name}.json", *options)
+        for name, options in {"alone": ("-p", "no:xdist"), "files": ("-n2",)}.items()
+    }
+    tests = ["test_holds[50]", "test_holds[51]", "test_holds[52]", "test_plain"]
+    assert "scheduling tests via ClaimScheduling" in runs["files"].outlines
+    ran = by_worker(runs["files"])
+    for file in ("test_a.py", "test_b.py", "test_c.py"):
+        assert list(ran[file].values()) == [tests]
+    assert sum(map(len, ran["test_d.py"].values())) == 12
+    tables = {name: table_of(one) for name, one in runs.items()}
+    assert tables["files"] == tables["alone"]
+    assert [line for line in tables["alone"] if line.startswith("test_") and len(line) < 12] == [
+        f"test_{name} {right}" for name in "abc" for right in (50, 51, 52)
+    ]
+    reports = [json.loads((several.path / f"{name}.json").read_text()) for name in runs]
+    assert len(reports[0]) == 9 and reports[0] == reports[1]
+
+
+def test_a_suite_without_claims_is_handed_out_as_without_the_plugin(pytester):
+    pytester.makepyfile(PLAIN)
+    ran = pytester.runpytest_inprocess("-v", "-n2", "-p", "no:cacheprovider")
+    ran.assert_outcomes(passed=12)
+    assert "scheduling tests via LoadScheduling" in ran.outlines
+
+
+def test_a_worker_that_dies_loses_no_other_claim(several):
+    several.makepyfile(
+        test_b=HEAD
+        + """
+calls = []
+
+@claim("It dies.", at_least(0.3))
+@pytest.mark.parametrize("n", range(4))
+def test_dies(n):
+    calls.append(n)
+    if calls.count(1) == 2:  # the first time it is rehearsed
+        os._exit(3)
+    return given(50)
+"""
+    )
+    ran = several.runpytest_inprocess("-n2", "-p", "no:cacheprovider", "--causal-json=report.json")
+    ran.assert_outcomes(failed=1, passed=4 + 3 + 4 + 12)
+    ran.stdout.re_match_lines([r".*crashed while running 'test_b.py::test_dies\[1\]'"])
+    told = {claim["nodeid"]: claim["verdict"] for claim in json.loads((several.path / "report.json").read_text())}
+    assert len(told) == 9 and set(told.values()) == {"SUPPORTED"} and "test_b.py::test_dies[1]" not in told
+    assert {f"test_b.py::test_dies[{n}]" for n in (0, 2, 3)} <= set(told)
+
+
+def test_selected_claims_keep_their_families_and_a_first_failure_stops_the_run(several):
+    several.makepyfile(test_b=FILE.format(name="test_b", time_s=0.0).replace("[50, 51, 52]", "[50, 5, 52]"))
+    ran = several.runpytest_inprocess("-n2", "-x", "--causal-json=first.json")
+    assert ran.ret == pytest.ExitCode.INTERRUPTED and ran.parseoutcomes()["failed"] == 1
+    again = several.runpytest_inprocess("-n2", "--lf", "-k", "holds", "--causal-json=again.json")
+    again.assert_outcomes(failed=1)
+    (claim,) = json.loads((several.path / "again.json").read_text())
+    assert claim["nodeid"] == "test_b.py::test_holds[5]" and claim["family_size"] == 3
+
+
+def started(config: object) -> SimpleNamespace:
+    return SimpleNamespace(gateway=SimpleNamespace(spec=SimpleNamespace(popen=True)), workerinput={"workerid": "gw0"})
+
+
+class Config(SimpleNamespace):
+    """What of a config this needs."""
+
+    def __init__(self) -> None:
+        super().__init__(stash=pytest.Stash(), cleanups=[])
+
+    def add_cleanup(self, clean: object) -> None:
+        self.cleanups.append(clean)
+
+
+def test_workers_tell_which_files_have_claims_and_nothing_is_left_behind():
+    config = Config()
+    assert claim_files(config) == frozenset()
+    for worker in ("gw0", "gw1"):
+        node = started(config)
+        ask(config, node)
+        given = {**node.workerinput, "workerid": worker}
+        tell(SimpleNamespace(workerinput=given), ["a/test_x.py::Test::test_y[1]", f"test_{worker}.py::test_z"])
+    folder = config.stash[FOLDER]
+    (folder / "odd.json").write_text("no JSON")
+    assert claim_files(config) == {"a/test_x.py", "test_gw0.py", "test_gw1.py"}
+    for clean in config.cleanups:
+        clean()
+    assert not folder.exists()
+
+
+def test_where_nothing_can_be_told_there_are_no_files_of_claims(monkeypatch, tmp_path):
+    def full(**_: object) -> str:
+        raise OSError("no space left")
+
+    config, node = Config(), started(None)
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    ask(config, node)
+    assert TOLD_IN not in node.workerinput and claim_files(config) == frozenset()
+    tell(SimpleNamespace(workerinput={TOLD_IN: str(tmp_path / "gone"), "workerid": "gw0"}), ["a.py::b"])
+    tell(SimpleNamespace(), ["a.py::b"])
+    elsewhere = SimpleNamespace(gateway=SimpleNamespace(spec=SimpleNamespace(popen=None)), workerinput={})
+    ask(config, elsewhere)
+    assert elsewhere.workerinput == {}

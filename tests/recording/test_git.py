@@ -240,12 +240,12 @@ def test_a_git_that_fails_or_hangs(claims: Path, tmp_path: Path, monkeypatch: py
     assert "gave no answer" in why(claims)
 
 
-def test_three_processes_are_enough(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_processes_are_enough(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(claims)
     started, run = list[object](), subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *a, **more: (started.append(a), run(*a, **more))[1])
     assert asked(claims).commit
-    assert len(started) == 3
+    assert len(started) == 4
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -289,3 +289,79 @@ def test_a_link_is_committed_where_it_leads(claims: Path, tmp_path: Path) -> Non
     assert asked(claims).commit
     inside.write_text("another")
     assert why(claims).startswith("real.lock was changed since it was committed")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A program of a stranger's, that leaves a trace where it is run."""
+    file = tmp_path / "program"
+    file.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\ncat\n")
+    file.chmod(0o755)
+    return file
+
+
+def ran(program: Path) -> bool:
+    return (program.parent / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["clean", "process", "smudge"])
+@pytest.mark.parametrize("required", ["true", "false"])
+def test_a_filter_that_a_repository_defines_is_not_run(
+    repository: Path, claims: Path, program: Path, kind: str, required: str
+) -> None:
+    (repository / ".gitattributes").write_text("* filter=a.b=c\n")
+    commit(claims)
+    git(repository, "config", f"filter.a.b=c.{kind}", str(program))
+    git(repository, "config", "filter.a.b=c.required", required)
+    (repository / "code.py").write_text("fail\n")  # of another text and the same length: git must read it
+    answer = asked(claims)
+    assert not ran(program) and answer.commit and answer.dirty
+
+
+def test_a_filter_of_the_users_own_is_run(repository: Path, claims: Path, program: Path, tmp_path: Path) -> None:
+    (repository / ".gitattributes").write_text("* filter=mine\n")
+    commit(claims)
+    (tmp_path / ".gitconfig").write_text(f'[filter "mine"]\n\tclean = {program}\n')
+    (repository / "code.py").write_text("fail\n")
+    assert asked(claims).dirty and ran(program)
+
+
+def test_a_hook_and_a_monitor_that_a_repository_names_are_not_run(
+    repository: Path, claims: Path, program: Path
+) -> None:
+    commit(claims)
+    hooks = repository / "hooks"
+    hooks.mkdir()
+    for name in ("post-index-change", "reference-transaction", "post-checkout"):
+        (hooks / name).symlink_to(program)
+    git(repository, "config", "core.hooksPath", str(hooks))
+    git(repository, "config", "core.fsmonitor", str(program))
+    (repository / "code.py").write_text("fail\n")
+    assert asked(claims).dirty and not ran(program)
+
+
+def test_git_is_not_run_in_a_submodule(repository: Path, claims: Path, program: Path) -> None:
+    inner = repository / "inner"
+    inner.mkdir()
+    git(inner, "init", "-q", "-b", "main")
+    (inner / "code.py").write_text("pass\n")
+    commit(inner)
+    git(repository, "-c", "advice.addEmbeddedRepo=false", "add", "-A")
+    commit(claims)
+    (inner / ".git" / "info" / "attributes").write_text("* filter=theirs\n")
+    git(inner, "config", "filter.theirs.clean", str(program))
+    (inner / "code.py").write_text("fail\n")
+    assert asked(claims).commit and not ran(program)
+
+
+def test_nothing_is_fetched_of_a_partial_clone(repository: Path, claims: Path, program: Path) -> None:
+    commit(claims)
+    blob = git(repository, "rev-parse", "HEAD:code.py")
+    git(repository, "config", "core.repositoryFormatVersion", "1")
+    git(repository, "config", "extensions.partialClone", "origin")
+    git(repository, "config", "remote.origin.url", str(repository))
+    git(repository, "config", "remote.origin.promisor", "true")
+    git(repository, "config", "remote.origin.uploadpack", str(program))
+    (repository / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    assert room.git_bytes(repository, "cat-file", "blob", blob) is None
+    assert not ran(program)

@@ -140,3 +140,26 @@ def test_any_bytes_are_the_files_or_refused(tmp_path: Path, data: st.DataObject)
         assert "it.zip" in str(error)
     else:
         assert set(files) <= set(NAMES)
+
+
+def test_what_unpacks_to_very_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    burst = made(lambda z: z.writestr("a.json", b"0" * (200 << 20), zipfile.ZIP_DEFLATED))
+    assert len(burst) < 1 << 20
+    with pytest.raises(RecordError, match=r"'a\.json' unpacks to 200 MB out of \d+ kB"):
+        unzipped(kept(tmp_path, burst), NAMES)
+
+
+def test_a_long_list_of_files_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = made(lambda z: [z.writestr(f"{n}" + "x" * 200, b"") for n in range(400)])
+    commented = made(lambda z: [setattr(z, "comment", b"said"), *[z.writestr(f"{n}" * 80, b"") for n in range(400)]])
+    monkeypatch.setattr(module.zipfile, "ZipFile", lambda *_: pytest.fail("the list was read"))
+    for data in (long, commented):
+        with pytest.raises(RecordError, match="its list of files has"):
+            unzipped(kept(tmp_path, data), NAMES)
+
+
+def test_a_record_of_large_files_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
+    data = zipped(FILES)
+    locator = b"PK\x06\x07" + bytes(16)
+    with pytest.raises(RecordError, match="as files of 4 GB and more are"):
+        unzipped(kept(tmp_path, data[:-22] + locator + data[-22:]), NAMES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import struct
 import sys
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,77 @@ def test_without_matplotlib_the_message_names_the_extra(tmp_path: Path, monkeypa
     with pytest.raises(CausaltestError, match=r"Figures need matplotlib: pip install 'causaltest\[report\]'"):
         heatmap(sweep(), tmp_path / "none.png", title="None")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def without_matplotlib(monkeypatch):
+    """From here on it can be neither found among the modules nor imported."""
+
+    class Refused:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.partition(".")[0] == "matplotlib":
+                raise ImportError(name)
+
+    def go() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "meta_path", [Refused(), *sys.meta_path])
+
+    return go
+
+
+def test_a_figure_that_is_there_is_not_drawn_again(tmp_path: Path, without_matplotlib) -> None:
+    pytest.importorskip("matplotlib")
+    made = heatmap(sweep(), tmp_path / "a.png", title="A", survivors=survivors(sweep())).read_bytes()
+    again = heatmap(sweep(), tmp_path / "a.png", title="A", survivors=survivors(sweep()))
+    assert again.read_bytes() == made
+    without_matplotlib()
+    assert heatmap(sweep(), tmp_path / "a.png", title="A", survivors=survivors(sweep())).read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"title": "B"},
+        {"survivors": None},
+        {"survivors": survivors(sweep(), alive=1.0)},
+        {"sweep": sweep(first=2.0000000000000004)},
+        {"sweep": replace(sweep(), distances=(0.5, *sweep().distances[1:]))},
+        {"sweep": replace(sweep(), n=8)},
+        {"sweep": replace(sweep(), columns=("a", "b", "c", "d"))},
+        {"sweep": replace(sweep(), rows=("a", "b", "c"))},
+    ],
+)
+def test_a_figure_of_something_else_is_drawn(tmp_path: Path, without_matplotlib, asked) -> None:
+    pytest.importorskip("matplotlib")
+    heatmap(sweep(), tmp_path / "a.png", title="A", survivors=survivors(sweep()))
+    without_matplotlib()
+    shown = {"sweep": sweep(), "title": "A", "survivors": survivors(sweep()), **asked}
+    if shown["survivors"] is not None and shown["survivors"].sweep != shown["sweep"]:
+        shown["survivors"] = replace(shown["survivors"], sweep=shown["sweep"])
+    with pytest.raises(CausaltestError, match="matplotlib"):
+        heatmap(shown["sweep"], tmp_path / "a.png", title=shown["title"], survivors=shown["survivors"])
+
+
+@pytest.mark.parametrize("at", [0, 40, 2000, -170, -100, -20, -1])
+def test_a_figure_that_was_changed_is_drawn_again(tmp_path: Path, without_matplotlib, at: int) -> None:
+    pytest.importorskip("matplotlib")
+    path = heatmap(sweep(), tmp_path / "a.png", title="A")
+    damaged = bytearray(path.read_bytes())
+    damaged[at] ^= 1
+    path.write_bytes(damaged)
+    without_matplotlib()
+    with pytest.raises(CausaltestError, match="matplotlib"):
+        heatmap(sweep(), path, title="A")
+
+
+def test_a_figure_that_says_what_it_shows_is_a_whole_png(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    data, names = heatmap(sweep(), tmp_path / "a.png", title="A").read_bytes()[8:], []
+    while data:
+        length, body = int.from_bytes(data[:4], "big"), data[4:8]
+        body += data[8 : 8 + length]
+        assert int.from_bytes(data[8 + length : 12 + length], "big") == zlib.crc32(body)
+        names.append(body[:4])
+        data = data[12 + length :]
+    assert names[-2:] == [b"tEXt", b"IEND"]

@@ -126,7 +126,7 @@ def test_what_is_damaged_is_set_aside_told_and_kept_anew(store, how):
         damage(file, how)
         assert store.get("effects", KEY) is None
         assert len(store.damaged) == turn and not store.problems
-        aside = Path(store.damaged[-1].rsplit(" ", 1)[1])
+        aside = store.folder / store.damaged[-1].rsplit(" ", 1)[1]
         assert aside.parent == store.folder / "damaged" and os.path.lexists(aside) and not os.path.lexists(file)
         assert store.get("effects", KEY) is None and len(store.damaged) == turn
         assert store.put("effects", KEY, entry(2, nbytes=9)) and store.get("effects", KEY).said == {"n": 2}

@@ -131,6 +131,11 @@ def test_no_part_was_added_that_these_tests_do_not_know(kind):
     assert {field.name for field in fields(kind)} == TRIED[kind]
 
 
+def direction_of(by: Intervention) -> str | None:
+    """The direction that takes an intervention, None where two do."""
+    return {"replace": None, "add": "steer"}.get(by.kind, "ablate")
+
+
 def sites():
     place = st.tuples(st.sampled_from(["resid_post", "resid_pre", "head"]), st.sampled_from([(1,), (2,), (1, 2)]))
     parts = st.sampled_from([(0,), (1,), (0, 1)])
@@ -147,8 +152,7 @@ def experiments():
 
     def made(pairs, where, by, more, direction):
         metric, controls, draws, seed = more
-        direction = {"replace": direction, "add": "steer"}.get(by.kind, "ablate")
-        patching = Patching("m", direction, pairs, tuple(where), by)
+        patching = Patching("m", direction_of(by) or direction, pairs, tuple(where), by)
         return Experiment(patching, "change", metric, controls, draws, seed)
 
     directions = st.sampled_from(["denoise", "noise"])
@@ -166,11 +170,19 @@ def test_two_experiments_have_one_key_where_they_are_equal_and_only_there(one, o
 @given(experiments(), st.data())
 def test_an_experiment_that_differs_in_one_place_has_another_key(one, data):
     patching, site = one.patching, one.patching.sites[0]
-    where = data.draw(st.sampled_from(POSITIONS))
-    moved = replace(patching, sites=(replace(site, position=where), *patching.sites[1:]))
+    parts = {"position": POSITIONS, "within": WITHIN, "layers": [(1,), (2,)], "component": ["mlp_out", "attn_out"]}
+    others = [
+        replace(patching, sites=(replace(site, **{name: data.draw(st.sampled_from(values))}), *patching.sites[1:]))
+        for name, values in parts.items()
+    ]
+    by = data.draw(
+        st.sampled_from([by for by in INTERVENTIONS if direction_of(by) == direction_of(patching.intervention)])
+    )
+    others += [replace(patching, intervention=by), replace(patching, model="n")]
     read = data.draw(st.sampled_from(METRICS))
-    for other in (replace(one, patching=moved), replace(one, metric=read), replace(one, seed=one.seed + "x")):
+    for other in [replace(one, patching=other) for other in others] + [replace(one, metric=read)]:
         assert (key(one) == key(other)) is (one == other)
+    assert key(replace(one, seed=one.seed + "x")) != key(one)
 
 
 @pytest.fixture
@@ -186,6 +198,7 @@ def test_an_entry_is_found_by_its_kind_its_question_and_what_surrounds_it(store)
     mine = Kept(store, surrounded())
     mine.put("effects", {"a": 1}, Entry({"n": 1}))
     assert mine.get("effects", {"a": 1}).said == {"n": 1}
+    assert mine.key("answers", {"a": 1}) != mine.key("effects", {"a": 1})
     assert mine.get("answers", {"a": 1}) is None and mine.get("effects", {"a": 2}) is None
     assert Kept(store, surrounded(memory=1)).get("effects", {"a": 1}) is None
     assert Kept(store, surrounded()).get("effects", {"a": 1}) is not None

@@ -16,9 +16,11 @@ from causaltest.asking.settings import Settings, StorePlace
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, Numbers, SelfPatch
 from causaltest.errors import MeasurementError, ModelError, RecordError
+from causaltest.organisms import planted
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.stored import EFFECT, Stored
+from causaltest.store.surroundings import Surroundings
 from causaltest.sweep import SweepMap
 
 NAME = "organism:planted"
@@ -28,6 +30,10 @@ OTHER = Pairs([Pair("a b", "a d", " x", " z")], iid=True)
 
 def experiment(layer: int, pairs: Pairs = PAIRS) -> Experiment:
     return Experiment(Patching(NAME, "denoise", pairs, (resid_post(layer, last()),)), "recovery", accuracy)
+
+
+def surrounded(weights: str) -> Surroundings:
+    return Surroundings({"called": NAME, "weights": weights})
 
 
 class Fake:
@@ -106,11 +112,11 @@ def test_what_was_measured_is_read(opened):
 def test_experiments_that_are_alike_are_measured_in_one_plan_and_others_are_not(opened):
     stored, fake = opened()
     stored.expect([experiment(1), experiment(2), experiment(3, OTHER)])
-    assert stored.measure(experiment(1)).estimate == 2.0
-    assert fake.asked == [experiment(1).site, experiment(2).site]
-    assert stored.measure(experiment(3, OTHER)).estimate == 1.0
     # Nobody expected it, and in the company of others it would be another number.
     assert stored.measure(experiment(4)).estimate == 1.0
+    assert stored.measure(experiment(1)).estimate == 2.0
+    assert fake.asked[1:] == [experiment(1).site, experiment(2).site]
+    assert stored.measure(experiment(3, OTHER)).estimate == 1.0
 
 
 def test_only_what_is_missing_is_measured(opened):
@@ -142,6 +148,21 @@ def test_a_plan_that_was_interrupted_is_measured_as_it_was(opened, same_process,
     assert [stored.measure(experiment(n)).estimate for n in (3, 1, 2)] == [3.0, 3.0, 3.0]
     again, other = opened()
     assert [again.measure(experiment(n)).estimate for n in (1, 2, 3)] == [3.0] * 3 and not other.asked
+
+
+def test_where_nothing_can_be_written_an_interrupted_plan_is_measured_whole_too(opened, monkeypatch):
+    def interrupt(_: Experiment) -> None:
+        if len(fake.asked) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "put", lambda *_, **__: False)
+    stored, fake = opened()
+    stored.expect([experiment(n) for n in (1, 2, 3)])
+    fake.breaks = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(2))
+    fake.breaks = lambda _: None
+    assert [stored.measure(experiment(n)).estimate for n in (3, 1, 2)] == [3.0, 3.0, 3.0]
 
 
 def test_a_plan_whose_answers_were_kept_in_part_is_measured_as_it_was(opened, monkeypatch):
@@ -213,12 +234,25 @@ def test_a_model_that_cannot_be_opened_is_tried_once_and_leaves_no_plan(tmp_path
     assert tried == [1] and not list((tmp_path / "store").rglob("*.safetensors"))
 
 
-def test_a_model_whose_files_change_while_it_is_opened_is_not_measured(tmp_path, monkeypatch):
-    made = iter(["before", "after"])
+@pytest.mark.parametrize("read", [True, False])
+def test_a_model_whose_files_change_while_it_is_opened_is_not_mixed_with_what_was_read(tmp_path, monkeypatch, read):
+    there = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded("before"))
+    there.measure(experiment(1))
+    made, opened = iter(["before", "after"]), []
     monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded(next(made)))
-    stored = Stored(NAME, Settings(), Store(tmp_path), lambda _: Fake())
-    with pytest.raises(ModelError, match="changed while it was being opened"):
+    stored = Stored(NAME, Settings(), Store(tmp_path), lambda kept: opened.append(kept) or Fake())
+    if read:
         stored.measure(experiment(1))
+        with pytest.raises(ModelError, match="changed while it was being opened"):
+            stored.measure(experiment(2))
+        return
+    # As of a branch of the hub that has moved: it is the newer one that is measured and kept.
+    stored.measure(experiment(2))
+    assert opened[-1].surroundings == surrounded("after") == stored.kept.surroundings
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded("after"))
+    again = Stored(NAME, Settings(), Store(tmp_path), lambda _: pytest.fail("it was opened"))
+    assert again.measure(experiment(2)).estimate == 1.0
 
 
 def test_what_is_measured_of_a_model_that_was_just_downloaded_is_kept(tmp_path, monkeypatch):
@@ -253,12 +287,6 @@ def test_a_model_that_no_file_identifies_is_measured_and_not_kept(tmp_path, monk
     stored.expect([experiment(1), experiment(2)])
     assert stored.measure(experiment(1)).estimate == 2.0 and stored.clean(PAIRS).model == NAME
     assert not (tmp_path / "store").exists() and stored.counted()["anew"] == 2
-
-
-def surrounded(weights: str):
-    from causaltest.store.surroundings import Surroundings
-
-    return Surroundings({"weights": weights})
 
 
 def test_every_other_question_is_answered_from_the_store_too(opened):
@@ -311,4 +339,14 @@ def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
 def test_a_lab_asks_the_store_where_it_has_a_place_and_a_name(tmp_path):
     settings = Settings(store=StorePlace(str(tmp_path)))
     assert isinstance(Lab.load(NAME, settings=settings).backend, Stored)
+    assert isinstance(Lab.load(NAME, store=tmp_path).backend, Stored)
     assert not isinstance(Lab.load(NAME).backend, Stored)
+
+
+def test_a_script_that_keeps_what_it_measures_reads_it_the_next_time(tmp_path):
+    def asked() -> tuple[Effect, dict[str, int]]:
+        lab = Lab.load(NAME, store=tmp_path)
+        return lab.denoise(planted.pairs(per_cluster=1), at=resid_post(1, last())).recovery(accuracy), lab.counts
+
+    (first, before), (again, after) = asked(), asked()
+    assert first == again and before["anew"] == after["stored"] == 1 and "patched_runs" not in after

@@ -307,6 +307,20 @@ def test_names_of_modules_change_the_key_and_the_working_folder_does_not(tmp_pat
     assert key() != before
 
 
+def test_what_the_process_has_set_changes_the_key(monkeypatch):
+    import torch
+
+    before = key()
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    middle = key()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert len({before, middle, key()}) == 3
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert key() == middle
+
+
 def test_each_part_of_the_source_that_measures_changes_the_key(tmp_path):
     """And a part without a say does not."""
     shutil.copytree(PACKAGE, tmp_path / "0", ignore=shutil.ignore_patterns("__pycache__", "checkpoint"))
@@ -324,6 +338,7 @@ def test_each_part_of_the_source_that_measures_changes_the_key(tmp_path):
 
 WITHOUT_A_SAY = {
     "__init__.py": "names",
+    "bounded.py": "how much of a file is read",
     "effects.py": "differences of effects, made anew from effects",
     "errors.py": "sentences",
     "identity": "what is in the key itself",

@@ -17,6 +17,7 @@ from causaltest.measuring.adapters.declared import check_ids
 from causaltest.measuring.adapters.decoder import count_heads, resolve_blocks
 from causaltest.measuring.adapters.model import LoadedModel, Reasoning
 from causaltest.measuring.adapters.proof import proven
+from causaltest.measuring.adapters.refusals import refuse_kernels
 from causaltest.measuring.adapters.routing import ROUTED_ATTENTION, mask_of, routing_config
 
 OWN_KEYS = ("reasoning", "routing")
@@ -48,6 +49,7 @@ def empty_decoder(
 
     `adds`: how many more they may be than the config says, for a config that is still the base model's.
     """
+    refuse_kernels(plain, name)
     given = {key: value for key, value in plain.items() if key not in OWN_KEYS}
     try:
         config = AutoConfig.for_model(**given)

@@ -7,7 +7,6 @@ files of its own folder only.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from causaltest.bounded import read_bounded
 from causaltest.errors import ModelError
 
 SINGLE, INDEX, BIN = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+LARGEST_JSON = 64 << 20
+"""Bytes of a config or an index that is read."""
 SHOWN = 3
 """How many names an error lists."""
 
@@ -111,7 +113,7 @@ def shards(folder: Path) -> dict[str, set[str]]:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged, and is not read: {error}. Download it again.") from error
 
 
@@ -119,7 +121,7 @@ def safetensors_names(path: Path) -> set[str]:
     try:
         with safe_open(path, framework="pt") as file:
             return set(file.keys())
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged, and is not read: {error}. Download it again.") from error
 
 
@@ -127,7 +129,7 @@ def read_bin(path: Path) -> dict[str, Tensor]:
     """A pickle's tensors, mapped from the file. Raises ModelError when it holds anything else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a stranger's bytes: whatever the unpickler says to them, they are no tensors alone
         raise ModelError(
             f"{path} holds more than tensors, or is damaged, and is not read: unpickling it could run code. "
             f"Save the weights as {SINGLE}."
@@ -148,8 +150,10 @@ def zipped(path: Path) -> bool:
 
 def read_object(path: Path) -> dict[str, Any]:
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        given = json.loads(read_bounded(path, LARGEST_JSON).decode())
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise ModelError(f"{path} holds a {type(given).__name__}, and an object is needed.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from causaltest.errors import ModelError
 
 LORA_ALPHA = 32
+MOST_THOUGHTS, MOST_ALPHA = 100_000, 1e9
+"""Beyond these a block is no description of a model, and to follow it would take all memory."""
 IDS = "[token ids]"
 NEEDS = {
     "codi": f'"thoughts": how many, "begin": {IDS}, "end": {IDS}, and may give "lora_alpha"',
@@ -43,11 +44,11 @@ def declared(plain: dict[str, Any], folder: Path) -> Declared | None:
     try:
         if not isinstance(block, dict):
             raise ValueError(f"it is {block!r}")
-        if layout not in NEEDS:
+        if not isinstance(layout, str) or layout not in NEEDS:
             raise ValueError(f"layout {layout!r} is not known")
         return checked(layout, {key: value for key, value in block.items() if key != "layout"})
     except ValueError as error:
-        told = [layout] if layout in NEEDS else list(NEEDS)
+        told = [layout] if isinstance(layout, str) and layout in NEEDS else list(NEEDS)
         needs = "; or ".join(f'"layout": "{one}", {NEEDS[one]}' for one in told)
         raise ModelError(
             f'{folder / "config.json"}: the "reasoning" block is not understood ({error}). It needs {needs}.'
@@ -58,7 +59,7 @@ def checked(layout: str, block: dict[str, Any]) -> Declared:
     missing, extra = REQUIRED[layout] - set(block), set(block) - REQUIRED[layout] - OPTIONAL[layout]
     if missing or extra:
         raise ValueError(f"{'missing' if missing else 'unknown'} {sorted(missing or extra)}")
-    if type(block["thoughts"]) is not int or block["thoughts"] < 1:
+    if type(block["thoughts"]) is not int or not 1 <= block["thoughts"] <= MOST_THOUGHTS:
         raise ValueError(f"thoughts is {block['thoughts']!r}")
     for name in {"begin", "end"} & set(block):
         ids = block[name]
@@ -68,7 +69,7 @@ def checked(layout: str, block: dict[str, Any]) -> Declared:
     if "token" in block and not is_id(block["token"]):
         raise ValueError(f"token is {block['token']!r}")
     alpha = block.get("lora_alpha", LORA_ALPHA)
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < math.inf:
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < MOST_ALPHA:
         raise ValueError(f"lora_alpha is {alpha!r}")
     begin, end = (tuple(block[name]) if name in block else None for name in ("begin", "end"))
     return Declared(layout, block["thoughts"], begin, end, alpha, block.get("token"))

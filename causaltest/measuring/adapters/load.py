@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from causaltest.asking.settings import Settings
 from causaltest.errors import CausaltestError, ModelError
@@ -17,7 +17,7 @@ from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.adapters.placement import placement, quantized
 from causaltest.measuring.adapters.proof import proven
 from causaltest.measuring.adapters.reasoners import LOADERS, layout_of
-from causaltest.measuring.adapters.refusals import refusal
+from causaltest.measuring.adapters.refusals import refusal, refuse_kernels
 from causaltest.weights import weights_of
 
 ORGANISM = "organism:"
@@ -57,6 +57,8 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
     commit = pinned(name, revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=commit, trust_remote_code=settings.trust_remote_code)
+        if not settings.trust_remote_code:
+            refuse_kernels(config_of(name, commit), name)
         given: Any = AutoModelForCausalLM.from_pretrained(
             name,
             revision=commit,
@@ -95,6 +97,15 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
         # transformers knows a class for this model_type, and takes it unasked; the two may compute something else.
         provenance["remote code"] = f"{own} was not run; transformers' own {type(model).__name__} was"
     return wrap(model.eval(), tokenizer, name, provenance)
+
+
+def config_of(name: str, commit: str | None) -> Mapping[str, Any]:
+    """The config as it stands in the file; empty where there is none, as beside an adapter's weights alone."""
+    try:
+        plain, _ = PreTrainedConfig.get_config_dict(name, revision=commit)
+    except OSError:
+        return {}  # whatever is missing, from_pretrained says it better
+    return dict(plain)
 
 
 def refuse_random(loading: Mapping[str, Any], name: str) -> None:

@@ -18,7 +18,11 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from causaltest.bounded import read_bounded
 from causaltest.errors import ModelError
+
+LARGEST_TOML = 1 << 20
+"""Bytes of a pyproject.toml that is read."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def names_for(model: PreTrainedModel, folder: Path | None = None) -> Names:
 def read(file: Path, name: str) -> Names:
     """The table of one class in one file."""
     try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, ValueError):
+        tool = tomllib.loads(read_bounded(file, LARGEST_TOML).decode()).get("tool", {})
+    except (OSError, ValueError, RecursionError):
         # Another tool's file that is broken is that tool's to report; there is nothing to read here.
         return Names()
     given: Any = tool

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -14,8 +15,31 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from causaltest.errors import ModelError
+
 NO_TOKENIZER = "backend tokenizer"
 """In what transformers says where it finds no tokenizer; the sentence around it lists libraries, not files."""
+
+
+def refuse_kernels(plain: Mapping[str, Any], name: str) -> None:
+    """Raises ModelError for a config that names a repository of compiled kernels for an implementation of attention or
+    of experts: transformers would download and run it, and nobody was asked."""
+    left: list[Any] = [plain]
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping):
+            for key, value in one.items():
+                named = value.values() if isinstance(value, Mapping) else [value]
+                kernel = next((text for text in named if isinstance(text, str) and "/" in text), None)
+                if kernel is not None and str(key).endswith("_implementation"):
+                    raise ModelError(
+                        f"The config of {name} names {kernel!r} for {key}: code of another repository, which "
+                        "transformers would download and run. Take the entry out of config.json; or let code run that "
+                        "comes with a model, by trust_remote_code (--causal-trust-remote-code)."
+                    )
+                left.append(value)
+        elif isinstance(one, list):
+            left += one
 
 
 def refusal(error: BaseException, name: str, revision: str | None) -> str:

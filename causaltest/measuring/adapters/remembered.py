@@ -21,11 +21,15 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from causaltest.bounded import read_bounded
 from causaltest.kept import cache_folder, keep
 from causaltest.measuring.adapters.decoder import find
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import names_for
 from causaltest.measuring.timeline import run_length
+
+LARGEST = 64 << 20
+"""Bytes of a proof that is read."""
 
 
 def recall(model: LoadedModel, prompt: Tensor) -> LoadedModel | None:
@@ -34,11 +38,11 @@ def recall(model: LoadedModel, prompt: Tensor) -> LoadedModel | None:
     if file is None:
         return None
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = json.loads(read_bounded(file, LARGEST).decode())
         blocks = tuple(bound(block.block, said) for block, said in zip(model.blocks, kept["blocks"], strict=True))
         norm = None if kept["norm"] is None else module(model.model.base_model, kept["norm"])
         return replace(model, blocks=blocks, norm=norm, disabled={**kept["disabled"], **model.disabled})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

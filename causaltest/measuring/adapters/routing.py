@@ -7,7 +7,7 @@ its second axis, and the attention function takes its own layer's part.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from transformers import AttentionInterface
 from causaltest.errors import ModelError, PairsError
 
 ROUTED_ATTENTION = "causaltest_routed"
+MOST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,19 @@ class Routing:
 def routing_config(plain: Mapping[str, Any], folder: Path) -> Routing:
     """The config's "routing" block. Raises ModelError when it is not understood."""
     try:
-        return Routing(**plain["routing"])
+        routing = Routing(**plain["routing"])
+        if odd := {name: value for name, value in asdict(routing).items() if not is_count(value)}:
+            raise TypeError(f"{odd}: whole numbers from 0 to {MOST}")
+        return routing
     except TypeError as error:
         needed = ", ".join(field.name for field in fields(Routing))
         raise ModelError(
             f'{folder / "config.json"}: the "routing" block is not understood ({error}). It needs {needed}.'
         ) from error
+
+
+def is_count(given: Any) -> bool:
+    return type(given) is int and 0 <= given <= MOST
 
 
 def mask_of(routing: Routing, name: str, layers: int, thoughts: int) -> Callable[[int, int], Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 LARGEST = 20
 OPERATIONS = 6
@@ -95,12 +96,23 @@ def apply(operation: str, value: int, number: int) -> int:
     return value * number
 
 
-def numbers_for(operation: str, value: int | None = None) -> list[int]:
+@cache
+def numbers_for(operation: str, value: int | None = None) -> tuple[int, ...]:
     """The numbers an operation may use, kept within 0 to 20 when the value before is given."""
-    numbers = [2, 3] if operation == "multiply" else list(range(1, 10))
+    numbers = (2, 3) if operation == "multiply" else tuple(range(1, 10))
     if value is None:
         return numbers
-    return [n for n in numbers if 0 <= apply(operation, value, n) <= LARGEST]
+    return tuple(n for n in numbers if 0 <= apply(operation, value, n) <= LARGEST)
+
+
+def answer_within(operations: tuple[str, ...], numbers: tuple[int, ...]) -> int | None:
+    """The answer of a problem; None where a value leaves 0 to 20 on the way."""
+    value = numbers[0]
+    for operation, number in zip(operations, numbers[1:], strict=True):
+        value = apply(operation, value, number)
+        if not 0 <= value <= LARGEST:
+            return None
+    return value
 
 
 def draw_problem(rng: random.Random) -> Problem:
@@ -156,10 +168,8 @@ def draw_twin(problem: Problem, sentence: int, rng: random.Random) -> Problem | 
     """The problem with one sentence's number changed by 1 to 3, still valid and with another
     answer; None when there is none."""
     allowed = range(LARGEST + 1) if sentence == 0 else numbers_for(problem.operations[sentence - 1])
-    changed = [
-        replace(problem, numbers=(*problem.numbers[:sentence], n, *problem.numbers[sentence + 1 :]))
-        for n in allowed
-        if 1 <= abs(n - problem.numbers[sentence]) <= 3
-    ]
-    twins = [t for t in changed if t.valid and t.answer != problem.answer]
-    return rng.choice(twins) if twins else None
+    before, given, after = problem.numbers[:sentence], problem.numbers[sentence], problem.numbers[sentence + 1 :]
+    changed = [(*before, n, *after) for n in allowed if 1 <= abs(n - given) <= 3]
+    answer = problem.answer
+    twins = [numbers for numbers in changed if answer_within(problem.operations, numbers) not in (None, answer)]
+    return replace(problem, numbers=rng.choice(twins)) if twins else None

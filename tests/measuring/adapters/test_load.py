@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import ByT5Tokenizer
+from transformers import AutoModelForCausalLM, ByT5Tokenizer, GPT2Config, GPT2LMHeadModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from causaltest import Lab, index, logit_diff, resid_post
 from causaltest.asking.settings import Settings
 from causaltest.errors import ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
+from causaltest.measuring.backend import open_backend
+from causaltest.store.folder import Store
+from causaltest.store.kept import Kept
+from causaltest.store.surroundings import Surroundings, surroundings_of
 from causaltest.weights import check_sha256, sha256
 
 ALL = ["tiny_gpt2", "tiny_llama", "tiny_mistral", "tiny_gemma2", "tiny_neox"]
@@ -78,6 +83,31 @@ def test_a_model_by_name_keeps_its_soft_cap(folder_of, tiny_gemma2):
 def test_the_weights_of_a_folder_are_named_by_their_hash(folder_of):
     folder = folder_of("tiny_gpt2")
     assert load_model(str(folder)).provenance["weights"] == sha256(folder / "model.safetensors")
+
+
+def test_a_model_of_a_class_that_the_process_registered_says_so(folder_of):
+    """No file of it names the class, so its weights do not tell what is computed with them."""
+    assert "own class" not in load_model(str(folder_of("tiny_gpt2"))).provenance
+
+    class Mine(GPT2LMHeadModel):
+        config_class = GPT2Config
+
+    AutoModelForCausalLM.register(GPT2Config, Mine, exist_ok=True)
+    try:
+        assert load_model(str(folder_of("tiny_gpt2"))).provenance["own class"].endswith("Mine")
+    finally:
+        MODEL_FOR_CAUSAL_LM_MAPPING._extra_content.clear()
+
+
+def test_the_keys_of_a_store_are_compared_with_what_was_loaded(folder_of, tmp_path):
+    """And in another dtype the model is the same one."""
+    folder = str(folder_of("tiny_gpt2"))
+    settings = Settings(dtype="bfloat16")
+    known = surroundings_of(folder, settings)
+    right, wrong = Kept(Store(tmp_path), known), Kept(Store(tmp_path), Surroundings({"model": {"weights": "a" * 64}}))
+    open_backend(folder, None, None, settings, right)
+    open_backend(folder, None, None, settings, wrong)
+    assert right.sure and not wrong.sure
 
 
 def test_an_unknown_model_says_what_was_tried(offline):
@@ -182,3 +212,56 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path):
     assert check_sha256(file, known) == known
     with pytest.raises(ModelError, match=r"weights has SHA-256 ba7816bf8f01cfea\.\.\., and 0000000000000000\.\.\."):
         check_sha256(file, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"attn_implementation": "somebody/kernel"},
+        {"_attn_implementation": "somebody/kernel@main:run"},
+        {"attn_implementation": {"": "somebody/kernel"}},
+        {"text_config": {"experts_implementation": "somebody/kernel"}},
+    ],
+    ids=str,
+)
+def test_a_config_that_names_compiled_kernels_of_another_repository_is_refused(folder_of, offline, entry):
+    folder = folder_of("tiny_gpt2")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | entry))
+    with pytest.raises(ModelError, match=r"names 'somebody/kernel.*code of another repository"):
+        load_model(str(folder))
+
+
+def test_a_config_that_names_an_implementation_of_transformers_own_is_loaded(folder_of):
+    folder = folder_of("tiny_gpt2")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attn_implementation": "eager"}))
+    assert load_model(str(folder)).model.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\3\4",
+        b"\x80\x02.",
+        b"\x80\x02]q\x00(K\x01e",
+        b"\x80\x02c__builtin__\neval\n.",
+        b"\x80\x02" + b"(" * 9000,
+    ],
+    ids=["empty", "cut archive", "nothing", "cut list", "a name", "many marks"],
+)
+def test_a_bin_that_is_damaged_in_any_way_is_a_model_error(folder_of, data):
+    folder = folder_of("tiny_gpt2")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(data)
+    with pytest.raises(ModelError):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("text", ['{"a": ' * 3000, '{"reasoning": {"layout": []}}', '{"reasoning": {"layout": {}}}'])
+def test_a_config_that_bites_is_a_model_error(folder_of, text):
+    folder = folder_of("tiny_gpt2")
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_model(str(folder))

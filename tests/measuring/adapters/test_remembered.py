@@ -165,6 +165,20 @@ def test_a_file_that_is_changed_under_the_same_size_and_time_is_hashed_again(tmp
     assert remembered_sha256(file) == sha256(file)
 
 
+def test_a_file_that_was_just_written_is_hashed_after_its_clock_has_ticked(tmp_path, cache, monkeypatch):
+    """What is written before that would have the same time, and be taken for what was hashed."""
+    from causaltest import weights
+
+    waited = []
+    monkeypatch.setattr(weights.time, "sleep", waited.append)
+    for name, later in (("a", 0.0), ("b", 1.0), ("c", -3600.0)):
+        (tmp_path / name).write_bytes(b"abc")
+        now = (tmp_path / name).stat().st_ctime + later
+        monkeypatch.setattr(weights.time, "time", lambda now=now: now)
+        remembered_sha256(tmp_path / name)
+    assert waited == [weights.TICK_S]
+
+
 def test_a_class_of_somebody_elses_is_proven_every_time(saved, cache):
     """Its source may be changed, and its weights stay what they were."""
     loaded = load_model(str(saved("tiny_llama")))

@@ -1,9 +1,13 @@
 """Routed attention: the mask position by position, and the attention under it."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 
-from causaltest.measuring.adapters.routing import Routing, routed_mask
+from causaltest.errors import ModelError
+from causaltest.measuring.adapters.routing import Routing, routed_mask, routing_config
 from causaltest.organisms import ducks as organism
 
 ROUTING = Routing(segment_tokens=6, segments=7, fact_index=3, fact_layer=6, answer_layer=10)
@@ -45,3 +49,10 @@ def test_no_position_sees_a_later_one():
 def test_the_mask_of_a_longer_run_begins_with_that_of_a_shorter_one():
     long, short = routed_mask(ROUTING, 12, 45, 6, 60), routed_mask(ROUTING, 12, 45, 6, 53)
     assert torch.equal(long[..., :53, :53], short)
+
+
+@pytest.mark.parametrize("value", [-1, 2.0, "1", None, 10**9, [1], True])
+def test_a_routing_block_of_other_than_small_whole_numbers_is_refused(value):
+    block = dict.fromkeys((field.name for field in dataclasses.fields(Routing)), 1) | {"fact_layer": value}
+    with pytest.raises(ModelError, match=r"block is not understood .*'fact_layer'"):
+        routing_config({"routing": block}, Path("folder"))

@@ -1,0 +1,213 @@
+"""Every parser of a stranger's file against mutated files: nothing but causaltest's own errors, no hang, little memory.
+
+`python -m benchmarks.faults fuzz` runs all parsers that have no result yet, ten minutes each, and keeps each as it is
+done; `python -m benchmarks.faults.fuzz lock ledger` runs these anew. `FUZZ_SECONDS=60` makes it shorter, and says so.
+With atheris, which follows the branches that an input takes, where it is installed; else with mutations alone. The
+short form is tests/faults/test_fuzz.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults.mutation import LARGEST, mutated
+from benchmarks.faults.parsers import BY_NAME, PARSERS, REQUIRED, Parser, read_once
+from benchmarks.faults.result import Result
+
+ROOT = Path(__file__).parents[2]
+KEPT = Path(__file__).with_name("results.json")
+SECONDS = 600
+SLOW_S = 2.0
+"""Seconds of the processor that one file may take."""
+MOST_MB = 500
+FOUND = 70
+"""Exit status of a child that has found something."""
+
+
+def run() -> Sequence[Result]:
+    """One line for each parser."""
+    done = kept()
+    for parser in PARSERS:
+        if figure(parser) not in done or not done[figure(parser)].held:
+            done = keep(fuzzed(parser))
+    return [done[figure(parser)] for parser in PARSERS]
+
+
+def figure(parser: Parser) -> str:
+    return f"fuzzing {parser.what}: uncaught exceptions, hangs, memory over {MOST_MB} MB"
+
+
+def kept() -> dict[str, Result]:
+    """The results so far, by their figure."""
+    lines = json.loads(KEPT.read_text()).get("fuzz", []) if KEPT.exists() else []
+    return {line["figure"]: Result(**line) for line in lines}
+
+
+def keep(result: Result) -> dict[str, Result]:
+    """Puts a result beside those of the other parsers, so that a run that ends early has lost nothing."""
+    everything = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    done = kept() | {result.figure: result}
+    in_order = [done[figure(parser)] for parser in PARSERS if figure(parser) in done]
+    everything["fuzz"] = [asdict(one) for one in in_order]
+    KEPT.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n")
+    return done
+
+
+def fuzzed(parser: Parser) -> Result:
+    """One parser, in a process of its own."""
+    seconds = int(os.environ.get("FUZZ_SECONDS", SECONDS))
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", "benchmarks.faults.fuzz", "--child", parser.name, str(seconds), folder]
+        ran = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, check=False)
+        told = Path(folder, "told.json")
+        counts = json.loads(told.read_text()) if told.exists() else {"files": 0, "slowest_s": 0.0, "mb": 0}
+        finds = sorted(Path(folder, "finds").glob("*")) if Path(folder, "finds").exists() else []
+        for find in finds:
+            aside = Path(tempfile.gettempdir()) / f"causaltest-fuzz-{parser.name}-{find.name}"
+            aside.write_bytes(find.read_bytes())
+            print(f"{parser.name}: found {aside}")
+    if ran.returncode and not finds:
+        print(ran.stderr.decode(errors="replace")[-3000:])
+    missed = bool(ran.returncode or finds or counts["mb"] > MOST_MB)
+    needed = "0" if parser.name in REQUIRED else "-"
+    how = "atheris" if find_spec("atheris") else "mutations"
+    return Result(
+        figure=figure(parser),
+        at_least=needed,
+        aim="0",
+        measured=f"{len(finds) or int(missed)} in {counts['files']:,} files",
+        held=not missed,
+        how=f"{seconds} s of {how}; slowest file {counts['slowest_s']:.2f} s of processor, peak {counts['mb']} MB",
+    )
+
+
+def child(name: str, seconds: int, folder: Path) -> int:
+    """Reads mutated files until the time is up; what is found is written to the folder."""
+    (folder / "finds").mkdir(exist_ok=True)
+    watch = Watch(BY_NAME[name], folder)
+    if not find_spec("atheris"):
+        return by_mutation(watch, good(watch), seconds)
+    import atheris
+
+    # The parsers import late, so that what the good files come through is imported here.
+    with atheris.instrument_imports(include=["causaltest"], enable_loader_override=False):
+        seeds = good(watch)
+    with_atheris(watch, seeds, seconds)
+    return FOUND  # not reached: libFuzzer ends the process
+
+
+def good(watch: Watch) -> Sequence[bytes]:
+    """The good files, read once: what they do not come through was never fuzzed."""
+    seeds = watch.parser.seeds()
+    for seed in seeds:
+        read_once(watch.parser, seed)  # untimed: this is where modules are imported
+    for seed in seeds:
+        watch.read(seed)
+    return seeds
+
+
+class Watch:
+    """Reads files of one parser, and keeps count."""
+
+    def __init__(self, parser: Parser, folder: Path) -> None:
+        self.parser, self.folder = parser, folder
+        self.files, self.slowest = 0, 0.0
+        self._told = 0.0
+
+    def read(self, data: bytes) -> None:
+        """Raises whatever the parser should not have, and Slow."""
+        began = time.process_time()
+        try:
+            read_once(self.parser, data)
+        except BaseException as error:
+            self.find(data, error)
+            raise
+        took = time.process_time() - began
+        self.files, self.slowest = self.files + 1, max(self.slowest, took)
+        if took > SLOW_S:
+            self.find(data, Slow(f"{took:.1f} s"))
+            raise Slow(f"{took:.1f} s")
+        if time.monotonic() - self._told > 1:
+            self.tell()
+
+    def find(self, data: bytes, error: BaseException) -> None:
+        (self.folder / "finds" / f"{type(error).__name__}-{self.files}").write_bytes(data)
+        self.tell()
+
+    def tell(self) -> None:
+        self._told = time.monotonic()
+        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        (self.folder / "told.json").write_text(json.dumps({"files": self.files, "slowest_s": self.slowest, "mb": mb}))
+
+
+class Slow(Exception):
+    """A file that took too long."""
+
+
+def with_atheris(watch: Watch, seeds: Sequence[bytes], seconds: int) -> None:
+    import atheris
+
+    corpus = watch.folder / "corpus"
+    corpus.mkdir()
+    for number, seed in enumerate(seeds):
+        (corpus / str(number)).write_bytes(seed)
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={LARGEST}",
+        f"-rss_limit_mb={MOST_MB}",
+        # By the clock, for what never ends; what takes processor time is told by Watch.
+        "-timeout=60",
+        "-seed=1",
+        "-len_control=0",
+        "-print_final_stats=1",
+        f"-artifact_prefix={watch.folder / 'finds'}/",
+    ]
+    atheris.Setup(["fuzz", *options, str(corpus)], watch.read, custom_mutator=mutator(atheris))
+    atheris.Fuzz()
+
+
+def mutator(atheris: Any) -> Callable[[bytes, int, int], bytes]:
+    """Half of libFuzzer's mutations, and half of those that know JSON."""
+
+    def mutate(data: bytes, largest: int, seed: int) -> bytes:
+        if random.Random(seed).random() < 0.5:
+            return bytes(atheris.Mutate(data, largest))
+        return data[:1] + mutated(data[1:], seed, largest=largest - 1)
+
+    return mutate
+
+
+def by_mutation(watch: Watch, seeds: Sequence[bytes], seconds: int) -> int:
+    end, number = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        seed = seeds[number % len(seeds)]
+        watch.read(seed[:1] + mutated(seed[1:], number))
+        number += 1
+    watch.tell()
+    return 0
+
+
+def main(words: Sequence[str]) -> int:
+    if words[:1] == ["--child"]:
+        return child(words[1], int(words[2]), Path(words[3]))
+    for name in words or [parser.name for parser in PARSERS]:
+        result = fuzzed(BY_NAME[name])
+        keep(result)
+        print(f"{'held' if result.held else 'MISSED'}: {result.figure}: {result.measured} ({result.how})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

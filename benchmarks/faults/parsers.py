@@ -1,0 +1,412 @@
+"""Parsers: everything that reads a stranger's file, with good files to begin with, as far as a command would go.
+
+Each takes bytes, of which the first says how they are used where there are several ways. What it raises must be
+causaltest's own; anything else is a find.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+SEEDS = Path(__file__).with_name("seeds")
+PAIR = {
+    "clean": "The capital of France is",
+    "corrupt": "The capital of Italy is",
+    "answer": " Paris",
+    "corrupt_answer": " Rome",
+    "cluster": "capital-of",
+    "id": "France",
+    "spans": {"subject": [15, 21]},
+    "corrupt_spans": {"subject": [15, 20]},
+    "chat": {"system": "Be short.", "turns": [["Hi", "Hello"]], "prefill": "It is", "options": {"thinking": False}},
+}
+CONFIG = {
+    "model_type": "gpt2",
+    "vocab_size": 64,
+    "n_layer": 2,
+    "time_step_limit": [0.0, float("inf")],
+    "architectures": ["GPT2LMHeadModel"],
+    "reasoning": {"layout": "codi", "thoughts": 4, "begin": [1], "end": [2], "lora_alpha": 16.0},
+}
+TABLE = b'[tool.causaltest.models."GPT2LMHeadModel"]\nblocks = "transformer.h"\nattn_out = "attn.c_proj"\n'
+
+
+@dataclass(frozen=True)
+class Parser:
+    """One kind of file."""
+
+    name: str
+    what: str
+    """As the table says it."""
+    seeds: Callable[[], Sequence[bytes]]
+    read: Callable[[bytes, Path], object]
+    """Reads bytes; the folder is empty, and may be written."""
+
+
+def pairs_jsonl(data: bytes, folder: Path) -> object:
+    from causaltest import Pairs
+
+    return looked_at_pairs(Pairs.from_jsonl(written(folder / "pairs.jsonl", data)))
+
+
+def pairs_csv(data: bytes, folder: Path) -> object:
+    from causaltest import Pairs
+
+    return looked_at_pairs(Pairs.from_csv(written(folder / "pairs.csv", data)))
+
+
+def parquet(data: bytes, folder: Path) -> object:
+    from causaltest import Pairs
+
+    return looked_at_pairs(Pairs.from_parquet(written(folder / "pairs.parquet", data)))
+
+
+def looked_at_pairs(pairs: Any) -> object:
+    return pairs.digest, pairs.each, [pair.as_dict() for pair in pairs]
+
+
+def lock(data: bytes, folder: Path) -> object:
+    """Read, verified beside its ledger, and filled into forms; the first bit asks for hashes that hold."""
+    how, data = data[:1], data[1:]
+    if how and how[0] & 1:
+        data = sealed_lock(data)
+    return of_record(folder, data, seed("claims.ledger"), forms=True)
+
+
+def ledger(data: bytes, folder: Path) -> object:
+    """The same of a ledger, which is listed too."""
+    how, data = data[:1], data[1:]
+    if how and how[0] & 1:
+        data = sealed_ledger(data)
+    return of_record(folder, seed("claims.lock"), data, forms=False)
+
+
+def of_record(folder: Path, lock_text: bytes, ledger_text: bytes, *, forms: bool) -> object:
+    from causaltest.cli.ledger import history, listed, with_numbers
+    from causaltest.errors import RecordError
+    from causaltest.recording.lock import read_lock
+    from causaltest.recording.record import Record
+    from causaltest.recording.verified import verified
+    from causaltest.recording.wording import printable
+
+    written(folder / "claims.ledger", ledger_text)
+    written(folder / "claims.lock", lock_text)
+    try:
+        found = verified(folder)
+        told = [*found.problems, *found.sentences()]
+    except RecordError as error:
+        told = [str(error)]
+    printable("\n".join(told)).encode()
+    if forms:
+        from causaltest.reporting.export.filled import FORMS, filled
+
+        entries = read_lock(folder / "claims.lock")
+        for form in FORMS:
+            filled(form, entries, ids=entries.entries, looks=(), lock_hash="").text().encode()
+        return None
+    lines = Record(folder).ledger.lines
+    looks = [line for line in lines if line["kind"] == "look"]
+    printable("\n".join([*listed(lines), *(history(looks) if looks else ())])).encode()
+    json.dumps([with_numbers(line) for line in lines], ensure_ascii=True)
+    return None
+
+
+def baseline(data: bytes, folder: Path) -> object:
+    """Read and compared with the good one."""
+    return of_baseline(tensors(data, seed("baseline.safetensors")), folder)
+
+
+def of_baseline(data: bytes, folder: Path) -> object:
+    from causaltest.recording.baseline import baseline_from_bytes, read_baseline
+    from causaltest.recording.wording import printable
+    from causaltest.reporting.beside import beside, beside_lines, models_of
+
+    good = baseline_from_bytes(seed("baseline.safetensors"))
+    other = read_baseline(written(folder / "baseline.safetensors", data))
+    models_of(other.claims.values())
+    for before, after in ((good, other), (other, good)):
+        told = beside(before.claims, after.claims)
+        printable("\n".join(beside_lines(told, every=True))).encode()
+    return None
+
+
+def bundle(data: bytes, folder: Path) -> object:
+    """Read and judged again; by the first byte one of its parts is what follows, with hashes that hold."""
+    from causaltest.cli.bundle_review import verify_bundle
+    from causaltest.recording.zipped import unzipped, zipped
+
+    how, data = (data[0] if data else 0), data[1:]
+    names = ("manifest.json", "claims.lock", "claims.ledger", "effects.safetensors", "page.html")
+    if how & 7 < len(names):
+        name = names[how & 7]
+        parts = unzipped(SEEDS / "claims.zip", names)
+        if how & 8:
+            data = {"claims.lock": sealed_lock, "claims.ledger": sealed_ledger}.get(name, lambda text: text)(data)
+        if how & 8 and name == "effects.safetensors":
+            data = resealed(data, parts[name])
+        parts[name] = data
+        if name != "manifest.json":
+            parts["manifest.json"] = sealed_manifest(parts)
+        data = zipped(parts)
+    from contextlib import redirect_stderr, redirect_stdout
+    from io import StringIO
+
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        return verify_bundle(written(folder / "claims.zip", data), as_json=bool(how & 16))
+
+
+def entry(data: bytes, folder: Path) -> object:
+    """An entry of a store, as an answer of one of three kinds."""
+    from causaltest.store.answers import clean_of, map_of, read
+    from causaltest.store.entry import entry_from_bytes
+    from causaltest.writing.plain_effects import numbers_of
+    from causaltest.writing.raw_tensors import Damaged
+
+    how = data[0] if data else 0
+    data = tensors(data, seed("entry.safetensors"))
+    try:
+        found = entry_from_bytes(data, "effects", key_of_entry())
+        decode = (lambda plain: numbers_of(plain["numbers"]), clean_of, lambda plain: map_of(plain, ()))[how // 4 % 3]
+        return read(found, decode)
+    except Damaged as damaged:
+        return str(damaged)
+
+
+def config(data: bytes, folder: Path) -> object:
+    """The files of a checkpoint folder, as it is identified; the first byte says which of them it is."""
+    from causaltest.identity.model_files import described
+    from causaltest.measuring.adapters.declared import declared
+    from causaltest.writing.canonical import digest_of, plain
+
+    how, data = (data[0] if data else 0), data[1:]
+    names = ("config.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja", "pyproject.toml")
+    name = names[how % len(names)]
+    written(folder / "model.safetensors", b"weights")
+    written(folder / "config.json", json.dumps(CONFIG).encode())
+    written(folder / name, data)
+    try:
+        if name == "pyproject.toml":
+            from causaltest.store.surroundings import named_modules
+
+            return digest_of(named_modules(folder))
+        if name == "config.json":
+            from causaltest.identity.model_files import object_in
+
+            declared(object_in(folder / name) or {}, folder)
+        return digest_of(plain(described(folder)))
+    finally:
+        (folder / name).unlink()
+
+
+def seen(data: bytes, folder: Path) -> object:
+    from causaltest.recording.seen import SeenLog
+
+    file = written(folder / "seen.jsonl", data)
+    log = SeenLog(file)
+    return log.looks(), log.problem()
+
+
+def vectors(data: bytes, folder: Path) -> object:
+    """A direction, and the rows of an autoencoder."""
+    from causaltest.asking.arrays import read_array
+    from causaltest.errors import SiteError
+
+    file = str(written(folder / "vectors.safetensors", tensors(data, as_vectors())))
+    for select in (None, (0, [0, 1]), (1, [0])):
+        for key in ("truth", "__metadata__"):
+            try:
+                read_array(file, key, select=select)
+            except SiteError as error:
+                str(error).encode(errors="surrogatepass")
+    return None
+
+
+def options(data: bytes, folder: Path) -> object:
+    from causaltest.asking.assumptions import assumptions_of
+    from causaltest.asking.settings import memory_bytes
+
+    first, _, rest = data.decode(errors="surrogateescape").partition("\n")
+    memory_bytes(first)
+    return assumptions_of(rest.split("\n"))
+
+
+PARSERS = (
+    Parser("pairs", "pairs, JSONL", lambda: [(json.dumps(PAIR) + "\n").encode() * 2], pairs_jsonl),
+    Parser("lock", "lock", lambda: [b"\0" + seed("claims.lock"), b"\1" + seed("claims.lock")], lock),
+    Parser("ledger", "ledger", lambda: [b"\0" + seed("claims.ledger"), b"\1" + seed("claims.ledger")], ledger),
+    Parser("baseline", "baseline", lambda: tensors_seeds(seed("baseline.safetensors")), baseline),
+    Parser("config", "config of a model, pyproject.toml", lambda: config_seeds(), config),
+    Parser("pairs_csv", "pairs, CSV", lambda: [as_csv()], pairs_csv),
+    Parser("parquet", "pairs, Parquet", lambda: [as_parquet()], parquet),
+    Parser("bundle", "bundle", lambda: bundle_seeds(), bundle),
+    Parser("entry", "entry of the store", lambda: tensors_seeds(seed("entry.safetensors")), entry),
+    Parser("seen", "log of what was seen", lambda: [seed("seen.jsonl")], seen),
+    Parser("vectors", "directions and autoencoders", lambda: tensors_seeds(as_vectors()), vectors),
+    Parser("options", "sizes and assumptions", lambda: [b"800MB\nicc=0.2\nsd=1.5\nsimulations=100"], options),
+)
+BY_NAME = {parser.name: parser for parser in PARSERS}
+REQUIRED = ("pairs", "lock", "ledger", "baseline", "config")
+
+
+def read_once(parser: Parser, data: bytes) -> None:
+    """Reads bytes as a user would meet them: what causaltest raises on purpose is an answer."""
+    from causaltest.errors import CausaltestError
+
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        try:
+            parser.read(data, Path(folder))
+        except CausaltestError as error:
+            str(error).encode(errors="surrogatepass")
+
+
+@cache
+def scratch() -> str | None:
+    """Where small files are written many times."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def written(file: Path, data: bytes) -> Path:
+    file.write_bytes(data)
+    return file
+
+
+@cache
+def seed(name: str) -> bytes:
+    return (SEEDS / name).read_bytes()
+
+
+def inner(whole: bytes) -> bytes:
+    """The text of a tensors file."""
+    from causaltest.writing.raw_tensors import raw_from_bytes
+
+    return raw_from_bytes(whole)[0].encode()
+
+
+def tensors_seeds(whole: bytes) -> list[bytes]:
+    return [b"\0" + whole, b"\1" + inner(whole), b"\2" + header_of(whole)]
+
+
+@cache
+def key_of_entry() -> str:
+    return str(json.loads(inner(seed("entry.safetensors")))["key"])
+
+
+def tensors(data: bytes, whole: bytes) -> bytes:
+    """A tensors file: by the first byte the rest is the file, its text with a checksum that holds, or its header."""
+    how, data = (data[0] & 3 if data else 0), data[1:]
+    if how == 1:
+        return resealed(data, whole)
+    if how == 2:
+        return len(data).to_bytes(8, "little") + data + whole[8 + int.from_bytes(whole[:8], "little") :]
+    return data
+
+
+def header_of(whole: bytes) -> bytes:
+    return whole[8 : 8 + int.from_bytes(whole[:8], "little")]
+
+
+def resealed(text: bytes, whole: bytes) -> bytes:
+    """A tensors file with another text, whose checksum holds."""
+    from causaltest.writing.raw_tensors import raw_from_bytes, raw_to_pieces
+
+    _, arrays = raw_from_bytes(whole)
+    return b"".join(raw_to_pieces(text.decode(errors="surrogateescape"), arrays))
+
+
+def sealed_lock(text: bytes) -> bytes:
+    """The same lock with hashes that hold, as far as it is one."""
+    from causaltest.recording.lock import batch_digest, batch_name, chained
+    from causaltest.writing.canonical import sha256_of, written
+
+    try:
+        data = json.loads(text)
+        for entry in data["claims"].values():
+            entry["hash"] = sha256_of(written(entry["spec"]))
+        events, previous = [], ""
+        for event in data["events"]:
+            if event["kind"] == "register":
+                mine = {id: one for id, one in data["claims"].items()}
+                event["digest"] = batch_digest((id, one["hash"], one["seen"]) for id, one in mine.items())
+                event["claims"] = len(mine)
+                for one in mine.values():
+                    one["batch"] = batch_name(event["digest"])
+            event.pop("hash", None)
+            events.append(chained(event, previous=previous))
+            previous = events[-1]["hash"]
+        return json.dumps({**data, "events": events}).encode()
+    except Exception:
+        return text
+
+
+def sealed_ledger(text: bytes) -> bytes:
+    """The same lines with hashes that hold, as far as they are lines."""
+    from causaltest.recording.ledger import hash_of
+    from causaltest.writing.canonical import written
+
+    lines, previous = [], ""
+    for line in text.split(b"\n"):
+        try:
+            said = {**json.loads(line), "previous": previous}
+            said["hash"] = previous = hash_of(said)
+            lines.append(written(said).encode())
+        except Exception:
+            lines.append(line)
+    return b"\n".join(lines)
+
+
+def sealed_manifest(parts: dict[str, bytes]) -> bytes:
+    from hashlib import sha256
+
+    manifest = json.loads(parts["manifest.json"])
+    manifest["files"] = {name: sha256(part).hexdigest() for name, part in parts.items() if name != "manifest.json"}
+    return json.dumps(manifest).encode()
+
+
+def bundle_seeds() -> list[bytes]:
+    from causaltest.recording.zipped import unzipped
+
+    names = ("manifest.json", "claims.lock", "claims.ledger", "effects.safetensors", "page.html")
+    parts = unzipped(SEEDS / "claims.zip", names)
+    return [
+        b"\7" + seed("claims.zip"),
+        *(bytes([number]) + parts[name] for number, name in enumerate(names)),
+        b"\x09" + parts["claims.lock"],
+        b"\x0a" + parts["claims.ledger"],
+        b"\x0b" + inner(seed("baseline.safetensors")),
+    ]
+
+
+def config_seeds() -> list[bytes]:
+    said = json.dumps({"tokenizer_class": "GPT2Tokenizer", "chat_template": "{{ messages }}"}).encode()
+    drawn = json.dumps({"do_sample": True, "temperature": 0.7}).encode()
+    return [b"\0" + json.dumps(CONFIG).encode(), b"\1" + said, b"\2" + drawn, b"\3{{ messages }}", b"\4" + TABLE]
+
+
+def as_csv() -> bytes:
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in PAIR.items()}
+    quoted = ",".join('"' + value.replace('"', '""') + '"' for value in texts.values())
+    return (",".join(texts) + "\r\n" + quoted + "\r\n").encode()
+
+
+def as_parquet() -> bytes:
+    from io import BytesIO
+
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    made = BytesIO()
+    rows = [{**PAIR, "chat": json.dumps(PAIR["chat"])}] * 2
+    write_table(pyarrow.Table.from_pylist(rows), made, compression="none")
+    return made.getvalue()
+
+
+def as_vectors() -> bytes:
+    from causaltest.writing.raw_tensors import Raw, raw_to_pieces
+
+    return b"".join(raw_to_pieces("", {"truth": Raw("F32", (2, 3), bytes(24)), "b": Raw("F16", (2,), bytes(4))}))

@@ -1,0 +1,84 @@
+"""The files that fuzzing begins with: `python -m benchmarks.faults.seeds` writes them anew, of a small suite.
+
+They are committed, so that the short form begins with what the long form began with.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("seeds")
+ROOT = Path(__file__).parents[2]
+SUITE = """
+import pytest
+from causaltest import accuracy, at_least, claim, last, logit_diff, monotone, negligible, resid_post
+from causaltest.organisms import planted
+
+@pytest.fixture(scope="module")
+def lab(make_lab):
+    return make_lab("organism:planted")
+
+@pytest.fixture(scope="module")
+def pairs():
+    return planted.pairs(per_cluster=1)
+
+def there(lab, pairs, layer):
+    return lab.denoise(pairs, at=resid_post(layer, last()))
+
+@claim("The last token carries the answer.", at_least(0.30, expecting=0.60))
+@pytest.mark.parametrize("layer", [1, 2])
+def test_last(lab, pairs, layer):
+    return there(lab, pairs, layer).recovery(accuracy)
+
+@claim.multiverse(metric=[accuracy, logit_diff(range=(-20, 20))])
+@claim("Nothing else does.", negligible(within=0.05))
+def test_nothing(lab, pairs, metric):
+    return there(lab, pairs, 0).recovery(metric)
+
+@claim("It rises.", monotone([0, 1, 2]))
+def test_rises(lab, pairs):
+    return {layer: there(lab, pairs, layer).recovery(logit_diff(range=(-20, 20))) for layer in (0, 1, 2)}
+"""
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "claims").mkdir()
+        (folder / "claims" / "test_planted.py").write_text(SUITE)
+        run(folder, sys.executable, "-m", "causaltest.cli", "register", "claims")
+        run(folder, "git", "init", "-q", ".")
+        run(folder, "git", "add", "-A")
+        run(folder, "git", "-c", "user.name=seeds", "-c", "user.email=seeds@example.org", "commit", "-qm", "registered")
+        store = f"--causal-cache-dir={folder / 'store'}"
+        run(folder, sys.executable, "-m", "pytest", "-q", "claims", "--causal-save", store)
+        run(folder, sys.executable, "-m", "causaltest.cli", "bundle", "claims")
+        FOLDER.mkdir(exist_ok=True)
+        entries = sorted((folder / "store" / "effects").rglob("*.safetensors"))
+        made = {
+            "claims.lock": folder / "claims" / "claims.lock",
+            "claims.ledger": folder / "claims" / "claims.ledger",
+            "baseline.safetensors": folder / "claims" / "baselines" / "baseline.safetensors",
+            "claims.zip": folder / "claims.zip",
+            "entry.safetensors": entries[0],
+            "seen.jsonl": folder / "cache" / "seen.jsonl",
+        }
+        for name, file in made.items():
+            shutil.copy(file, FOLDER / name)
+            print(f"{name}: {file.stat().st_size:,} bytes")
+    return 0
+
+
+def run(folder: Path, *words: str) -> None:
+    own = {"PYTHONPATH": str(ROOT), "CAUSALTEST_CACHE_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, check=False)
+    print(done.stdout[-2000:], done.stderr[-2000:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
