@@ -77,27 +77,33 @@ class Surroundings:
 
 
 def surroundings_of(name: str, settings: Settings) -> Surroundings:
-    """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it."""
+    """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it, or cannot
+    be read."""
+    try:
+        return Surroundings(plain_surroundings(name, settings))
+    except OSError as error:
+        raise RecordError(f"What {name} is measured with cannot be read, so it has no key: {error}") from error
+
+
+def plain_surroundings(name: str, settings: Settings) -> dict[str, Any]:
     elsewhere = settings.device_map or settings.quantize
-    return Surroundings(
-        {
-            "model": whole_model(name, remote_code=settings.trust_remote_code),
-            "called": name,
-            "memory": settings.memory,
-            "dtype": settings.dtype,
-            "device_map": settings.device_map,
-            "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
-            "quantize": settings.quantize,
-            "trust_remote_code": settings.trust_remote_code,
-            "devices": devices(settings) if elsewhere else ["cpu"],
-            "machine": [sys.platform, platform.machine(), sys.byteorder],
-            "python": list(sys.version_info[:2]),
-            "versions": versions(),
-            "source": source_digest(Path(__file__).parents[1]),
-            "altered": altered(),
-            "names": named_modules(Path.cwd()),
-        }
-    )
+    return {
+        "model": whole_model(name, remote_code=settings.trust_remote_code),
+        "called": name,
+        "memory": settings.memory,
+        "dtype": settings.dtype,
+        "device_map": settings.device_map,
+        "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
+        "quantize": settings.quantize,
+        "trust_remote_code": settings.trust_remote_code,
+        "devices": devices(settings) if elsewhere else ["cpu"],
+        "machine": [sys.platform, platform.machine(), sys.byteorder],
+        "python": list(sys.version_info[:2]),
+        "versions": versions(),
+        "source": source_digest(Path(__file__).parents[1]),
+        "altered": altered(),
+        "names": named_modules(Path.cwd()),
+    }
 
 
 @cache

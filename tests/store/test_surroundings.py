@@ -390,6 +390,28 @@ def test_a_key_needs_neither_torch_nor_numpy_nor_the_models_module():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_adapters_that_name_one_another_have_no_key(folder):
+    (folder / "config.json").unlink()
+    written("adapter_config.json", json.dumps({"base_model_name_or_path": str(folder)}))(folder)
+    with pytest.raises(RecordError, match="they name one another"):
+        key(str(folder))
+
+
+def test_a_link_that_leads_back_is_followed_once(folder):
+    before = key(str(folder), trust_remote_code=True)
+    (folder / "deep" / "back").symlink_to(folder, target_is_directory=True)
+    assert key(str(folder), trust_remote_code=True) == before
+
+
+def test_files_that_cannot_be_read_give_no_key(folder, monkeypatch):
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("model.safetensors")
+
+    monkeypatch.setattr(surroundings, "whole_model", gone)
+    with pytest.raises(RecordError, match=r"cannot be read, so it has no key: model\.safetensors"):
+        key(str(folder))
+
+
 def test_two_names_of_one_model_are_two_keys(folder, monkeypatch):
     """An answer says its model's name, and draws derive from it."""
     monkeypatch.chdir(folder.parent)
