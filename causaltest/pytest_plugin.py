@@ -176,8 +176,9 @@ def check_power_options(config: pytest.Config) -> None:
             assumptions_of(config.getoption("causal_assume"))
         except ClaimError as error:
             raise pytest.UsageError(f"--causal-assume: {error}") from error
-    if config.getoption("causal_power") and config.getoption("numprocesses", None):
-        raise pytest.UsageError("--causal-power is worked out in one process: leave out -n, or give -n 0.")
+    for option in ("power", "plan"):
+        if config.getoption(f"causal_{option}") and config.getoption("numprocesses", None):
+            raise pytest.UsageError(f"--causal-{option} is worked out in one process: leave out -n, or give -n 0.")
 
 
 def check_workers(config: pytest.Config) -> None:

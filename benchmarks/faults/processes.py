@@ -181,10 +181,10 @@ def computed(folder: Path, name: str, *options: str, store: bool = True, process
 
 
 def table_of(printed: Sequence[str]) -> list[str]:
-    """The section on claims of what pytest has printed."""
+    """The section on claims of what pytest has printed, but for how long it has waited for other processes."""
     begin = next(n for n, line in enumerate(printed) if line.strip("= ") == "causal claims")
     end = next((n for n, line in enumerate(printed) if n > begin and line.startswith("==")), None)
-    return list(printed[begin + 1 : end])
+    return [line for line in printed[begin + 1 : end] if not line.startswith("store: waited ")]
 
 
 def without_runs(claim: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from benchmarks.faults.result import Result
 from causaltest.measuring.executors.ray import leave, ray_module
 from causaltest.measuring.executors.spread import Spread
 
-PAIRS, SITES, TOKENS, TIMES = 40, 10, 16, 10
+PAIRS, SITES, TOKENS, TIMES = 24, 10, 16, 10
+SIZES = {"n_layer": 8, "n_embd": 512, "n_head": 4}
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,10 @@ def at_runs(backend: Spread, runs: int, act: Callable[[], None]) -> threading.Th
     return thread
 
 
-def killed(
-    *, pairs: int = PAIRS, sites: int = SITES, tokens: int = TOKENS, times: int = TIMES, **sizes: int
-) -> Survived:
+def killed(times: int = TIMES, *, pairs: int = PAIRS, sites: int = SITES, tokens: int = TOKENS) -> Survived:
     """Kills one of two nodes halfway through a plan, and gives the cluster another, so many times; after a plan in
     which nobody is killed."""
-    with saved(**sizes) as name, two_machines() as nodes:
+    with saved(**SIZES) as name, two_machines() as nodes:
         node = nodes.add_node(num_cpus=1)
         plain, backend = serial(name), workers(name, 2)
         before, mine = backend.counted(), some_pairs(pairs, tokens, seed=times)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from benchmarks.faults.ray_work import ask, one_machine, same, saved, serial, some_pairs, workers
 from benchmarks.faults.result import Result
 
-PAIRS, SITES, TOKENS, TIMES = 40, 10, 24, 5
+PAIRS, SITES, TOKENS, TIMES = 40, 10, 64, 3
 AT_LEAST, AIM = 1.7, 1.9
 
 

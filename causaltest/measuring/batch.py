@@ -212,14 +212,18 @@ class Batch:
         """
         self.prepare()
         tasks = self.tasks(whole_chunks=arms is not None)
-        gathering, known = self.gathering(tasks), {} if parts is None else parts.read(tasks)
+        gathering, known = self.gathering(tasks), set[Task]()
+        for some in () if parts is None else parts.each(tasks):
+            for task in some.keys() - known:
+                gathering.add(task, some[task])
+            known |= some.keys()
         try:
             for task in tasks:
-                readings = known.pop(task, None)
-                if readings is None:
-                    readings = self.run_task(task, tick, arms)
-                    if parts is not None:
-                        parts.ran(task, readings)
+                if task in known:
+                    continue
+                readings = self.run_task(task, tick, arms)
+                if parts is not None:
+                    parts.ran(task, readings)
                 gathering.add(task, readings)
         except BaseException:
             # Ctrl-C too: what was run is not lost.

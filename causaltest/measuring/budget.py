@@ -31,7 +31,7 @@ FORWARD_COSTS = 512
 OVERHEAD_WEIGHTS = 20_000_000
 """And what calling a block's modules takes: as long as a token takes in a block of so many weights."""
 
-PAIR_BYTES = 1_500
+PAIR_BYTES = 2_000
 """What is known of a pair as long as it is measured: its tokens and positions, and its numbers in a few effects."""
 FEW = 10_000
 """So many pairs are not counted."""

@@ -7,7 +7,7 @@ tasks that are missing. A part that is damaged is set aside, and the tasks in it
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,45 +39,49 @@ class Parts:
         self._kept, self._how = kept, list(how)
         self._plan = [sorted(members), {name: True for name in sorted(flags) if flags[name]}]
         self._waves: list[list[int]] = []
-        self._new: dict[Task, Readings] = {}
+        self._tasks: list[list[int]] = []
+        self._readings: list[dict[str, Any]] = []
+        self._arrays: dict[str, Raw] = {}
         self._written = 0
         self._last = time.monotonic()
 
     def read(self, tasks: Collection[Task]) -> dict[Task, Readings]:
         """What was kept of an earlier run of this plan, of which `tasks` are all."""
-        known: dict[Task, Readings] = {}
+        return {task: readings for some in self.each(tasks) for task, readings in some.items()}
+
+    def each(self, tasks: Collection[Task]) -> Iterator[dict[Task, Readings]]:
+        """The same part by part, so that nobody needs to hold what all pairs have given."""
         last: dict[int, int] = {}
         for task in tasks:
             last[task.chunk] = max(task.last, last.get(task.chunk, 0))
         self._waves = [list(each) for each in sorted(last.items())]
-        missing = n = 0
+        mine, missing, n = frozenset(tasks), 0, 0
         while missing < GAP:
             entry = self._kept.get(PART, [*self._plan, n])
             n += 1
             missing = missing + 1 if entry is None else 0
             if entry is not None:
                 self._written = n
-                known |= self._taken(entry, n - 1, tasks)
-        return known
+                yield self._taken(entry, n - 1, mine)
 
     def ran(self, task: Task, readings: Readings) -> None:
-        """Keeps what a task has read, together with others that took about a second."""
-        self._new[task] = readings
+        """Keeps what a task has read, together with others that took about a second.
+
+        It is written down now: readings are merged with others, in place, as soon as they are handed on.
+        """
+        self._readings.append(written(readings, f"{len(self._tasks)}/", self._arrays))
+        self._tasks.append([task.chunk, task.first, task.last])
         if time.monotonic() - self._last >= EVERY_S:
             self.flush()
 
     def flush(self) -> None:
         """Keeps what was run since."""
-        if not self._new:
-            return
-        said: dict[str, Any] = {"how": self._how, "waves": self._waves, "tasks": [], "readings": []}
-        arrays: dict[str, Raw] = {}
-        for n, (task, readings) in enumerate(self._new.items()):
-            said["tasks"].append([task.chunk, task.first, task.last])
-            said["readings"].append(written(readings, f"{n}/", arrays))
-        self._kept.put(PART, [*self._plan, self._written], Entry(said, arrays))
-        self._written += 1
-        self._new, self._last = {}, time.monotonic()
+        if self._tasks:
+            said = {"how": self._how, "waves": self._waves, "tasks": self._tasks, "readings": self._readings}
+            self._kept.put(PART, [*self._plan, self._written], Entry(said, self._arrays))
+            self._written += 1
+            self._tasks, self._readings, self._arrays = [], [], {}
+            self._last = time.monotonic()
 
     def done(self) -> None:
         """The plan is at its end: once its effects are kept, its parts are not needed."""
@@ -105,7 +109,7 @@ def written(readings: Readings, prefix: str, arrays: dict[str, Raw]) -> dict[str
 
     def kept(name: str, values: Any) -> str:
         tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-        arrays[f"{prefix}{name}"] = raw_of(tensor)
+        arrays[f"{prefix}{name}"] = raw_of(tensor.clone())
         return name
 
     return {

@@ -16,7 +16,7 @@ from causaltest.measuring.budget import Budget
 from causaltest.measuring.chunk_runs import ChunkRuns, Recorded, halves
 from causaltest.measuring.engine import Columns, Shortcuts
 from causaltest.measuring.freed import give_back
-from causaltest.measuring.kept_runs import KeptRuns
+from causaltest.measuring.kept_runs import KeptRuns, sooner_read
 from causaltest.measuring.kept_vectors import Room
 from causaltest.measuring.prompts import Chunk, tokenise
 from causaltest.measuring.trajectory import Run, run
@@ -25,6 +25,8 @@ from causaltest.store.kept import Kept
 STREAM_PARTS: frozenset[Component] = frozenset({"embed", "resid_pre", "resid_post"})
 """Always recorded: patched runs join in the stream, and a block's input is the output before it."""
 
+MOST_TOKENISED = 8
+"""Sets of pairs that are kept as tokens: a session of thousands of claims does not hold all that it has seen."""
 ROUNDS_OTHERWISE: frozenset[Component] = frozenset({"pattern", "logits"})
 """Recorded, they change the last bits of a run: attention is worked out eagerly, the head at every position."""
 
@@ -44,7 +46,7 @@ class References:
         self.budget = budget
         self.room = Room(budget.for_vectors)
         """For the vectors of all pairs, which share the bytes of the unpatched runs."""
-        self._store = None if kept is None else KeptRuns(kept, model.device)
+        self._store = KeptRuns(kept, model.device) if kept is not None and sooner_read(model) else None
         self.shortcuts = Shortcuts()
         self._chunks: dict[str, tuple[Chunk, ...]] = {}
         self._columns: dict[str, Columns] = {}
@@ -52,11 +54,15 @@ class References:
         self.forwards = self.runs = self.reused = 0
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
-        """The pairs as tokens, tokenised once."""
-        if pairs.digest not in self._chunks:
-            self._chunks[pairs.digest] = tokenise(self._model, pairs, self.budget.beside(len(pairs)))
+        """The pairs as tokens, tokenised once for those that were used last."""
+        chunks = self._chunks.pop(pairs.digest, None)
+        if chunks is None:
+            chunks = tokenise(self._model, pairs, self.budget.beside(len(pairs)))
             self.room.bytes = self._left.for_vectors
-        return self._chunks[pairs.digest]
+        self._chunks[pairs.digest] = chunks  # the last one used stands last
+        if len(self._chunks) > MOST_TOKENISED:
+            del self._chunks[next(iter(self._chunks))]
+        return chunks
 
     def columns(self, pairs: Pairs) -> Columns:
         """The logits that any metric reads: those of every token of an answer."""

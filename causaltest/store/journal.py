@@ -45,15 +45,16 @@ class Journal:
 
     def end(self, members: Members) -> None:
         """A company is measured, and its effects are kept: neither it nor its parts are needed."""
-        begun = self.begun()
-        if list(members) in begun:
-            self._write([each for each in begun if each != list(members)])
+        # The parts first: whoever is killed in between finds the company, and lets go of the rest.
         missing = n = 0
         while missing < GAP:
             part = [sorted(members), {}, n]
             missing = 0 if self.kept.get(PART, part) is not None else missing + 1
             self.kept.drop(PART, part)
             n += 1
+        begun = self.begun()
+        if list(members) in begun:
+            self._write([each for each in begun if each != list(members)])
 
     def _write(self, begun: list[list[str]]) -> None:
         if begun:

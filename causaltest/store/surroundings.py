@@ -61,6 +61,8 @@ CARDS = Path("/sys/class/drm")
 NODES = Path("/dev")
 KINDS_OF_NODES = ("nvidia[0-9]*", "dxg", "kfd", "dri/renderD*", "accel/*", "davinci[0-9]*")
 """Accelerators as Linux lists them: a container may have the nodes, and not what tells their names."""
+MOVES = frozenset({"get_default_device", "ACCELERATE_TORCH_DEVICE"})
+"""What a process may have set that puts models on an accelerator without a device map."""
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
@@ -77,27 +79,34 @@ class Surroundings:
 
 
 def surroundings_of(name: str, settings: Settings) -> Surroundings:
-    """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it."""
-    elsewhere = settings.device_map or settings.quantize
-    return Surroundings(
-        {
-            "model": whole_model(name, remote_code=settings.trust_remote_code),
-            "called": name,
-            "memory": settings.memory,
-            "dtype": settings.dtype,
-            "device_map": settings.device_map,
-            "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
-            "quantize": settings.quantize,
-            "trust_remote_code": settings.trust_remote_code,
-            "devices": devices(settings) if elsewhere else ["cpu"],
-            "machine": [sys.platform, platform.machine(), sys.byteorder],
-            "python": list(sys.version_info[:2]),
-            "versions": versions(),
-            "source": source_digest(Path(__file__).parents[1]),
-            "altered": altered(),
-            "names": named_modules(Path.cwd()),
-        }
-    )
+    """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it, or cannot
+    be read."""
+    try:
+        return Surroundings(plain_surroundings(name, settings))
+    except OSError as error:
+        raise RecordError(f"What {name} is measured with cannot be read, so it has no key: {error}") from error
+
+
+def plain_surroundings(name: str, settings: Settings) -> dict[str, Any]:
+    now = altered()
+    elsewhere = settings.device_map or settings.quantize or not MOVES.isdisjoint(name for name, _ in now)
+    return {
+        "model": whole_model(name, remote_code=settings.trust_remote_code),
+        "called": name,
+        "memory": settings.memory,
+        "dtype": settings.dtype,
+        "device_map": settings.device_map,
+        "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
+        "quantize": settings.quantize,
+        "trust_remote_code": settings.trust_remote_code,
+        "devices": devices(settings) if elsewhere else ["cpu"],
+        "machine": [sys.platform, platform.machine(), sys.byteorder],
+        "python": list(sys.version_info[:2]),
+        "versions": versions(),
+        "source": source_digest(Path(__file__).parents[1]),
+        "altered": now,
+        "names": named_modules(Path.cwd()),
+    }
 
 
 @cache

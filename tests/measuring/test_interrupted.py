@@ -134,3 +134,86 @@ def test_runs_that_are_read_give_the_bits_of_runs_that_were_computed(request, na
     assert again["reference_runs"] == 0 < counted["reference_runs"]
     assert again["patched_runs"] == counted["patched_runs"]
     assert read == computed
+
+
+@pytest.fixture
+def experiments(random_pairs):
+    """Experiments on pairs of five lengths: a chunk, and so a task, of each."""
+    pairs = random_pairs(15, (4, 5, 6, 7, 8))
+    sites = [resid_post(0, last()), resid_post(1, last()), head(1, 2, last())]
+    return [Experiment(Patching(NAME, "denoise", pairs, (at,)), "recovery", logit_diff, True, 2) for at in sites]
+
+
+def begun(tiny, folder, experiments, changes) -> None:
+    """A run that dies after so many changes of its store."""
+    Mortal.left = changes
+    with pytest.raises(Killed):
+        answers(tiny.model, tiny.tokenizer, folder, experiments)
+    Mortal.left = 10**9
+
+
+def files(folder, kind):
+    return sorted((folder / kind).rglob("*.safetensors"))
+
+
+def test_a_damaged_part_costs_its_own_tasks_and_no_others(tiny_gpt2, experiments, tmp_path):
+    wanted, counted = answers(tiny_gpt2.model, tiny_gpt2.tokenizer, tmp_path / "undisturbed", experiments)
+    computed = []
+    for damage in (False, True):
+        folder = tmp_path / f"{damage}"
+        begun(tiny_gpt2, folder, experiments, changes=20)
+        parts = files(folder, "parts")
+        assert len(parts) >= 3
+        if damage:
+            data = bytearray(parts[1].read_bytes())
+            data[-1] ^= 1
+            parts[1].write_bytes(data)
+        told, again = answers(tiny_gpt2.model, tiny_gpt2.tokenizer, folder, experiments)
+        assert told == wanted
+        assert bool(list((folder / "damaged").glob("*"))) == damage
+        computed.append(again["patched_runs"])
+    assert computed[0] < computed[1] < counted["patched_runs"]
+
+
+def test_a_run_of_some_leaves_what_was_begun_to_a_run_of_all(tiny_gpt2, experiments, tmp_path):
+    model, tokenizer = tiny_gpt2.model, tiny_gpt2.tokenizer
+    wanted, counted = answers(model, tokenizer, tmp_path / "undisturbed", experiments)
+    begun(tiny_gpt2, tmp_path / "store", experiments, changes=20)
+    some, _ = answers(model, tokenizer, tmp_path / "store", experiments[:1])
+    assert files(tmp_path / "store", "plans")
+    told, again = answers(model, tokenizer, tmp_path / "store", experiments)
+    # What was stored stays; the others come of the company in which they were begun.
+    assert told == [*some, *wanted[1:]]
+    assert again["patched_runs"] < counted["patched_runs"]
+    assert not files(tmp_path / "store", "plans") and not files(tmp_path / "store", "parts")
+
+
+def test_ctrl_c_keeps_what_was_run(tiny_gpt2, experiments, tmp_path, monkeypatch):
+    model, tokenizer = tiny_gpt2.model, tiny_gpt2.tokenizer
+    wanted, counted = answers(model, tokenizer, tmp_path / "undisturbed", experiments)
+    monkeypatch.setattr(parts, "EVERY_S", 1e9)
+    run_task, ran = batch.Batch.run_task, []
+
+    def interrupted(self, task, *given):
+        ran.append(task)
+        if len(ran) == 4:
+            raise KeyboardInterrupt
+        return run_task(self, task, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.Batch, "run_task", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            answers(model, tokenizer, tmp_path / "store", experiments)
+    assert len(files(tmp_path / "store", "parts")) == 1
+    told, again = answers(model, tokenizer, tmp_path / "store", experiments)
+    assert told == wanted and again["patched_runs"] < counted["patched_runs"]
+
+
+def test_what_may_be_left_out_is_proven_once(tiny_gpt2, tmp_path, monkeypatch):
+    """On whichever pairs a run begins: one that goes on begins with others."""
+    experiments = asked(tiny_gpt2.pairs)
+    model, tokenizer = tiny_gpt2.model, tiny_gpt2.tokenizer
+    wanted, _ = answers(model, tokenizer, tmp_path, experiments[:1])
+    monkeypatch.setattr("causaltest.measuring.backend.prove", lambda *_: pytest.fail("proven again"))
+    told, again = answers(model, tokenizer, tmp_path, experiments[4:5])
+    assert again["patched_runs"] and told != wanted

@@ -378,3 +378,24 @@ def test_a_script_that_keeps_what_it_measures_reads_it_the_next_time(tmp_path):
 
     (first, before), (again, after) = asked(), asked()
     assert first == again and before["anew"] == after["stored"] == 1 and "patched_runs" not in after
+
+
+def test_what_is_expected_is_brought_from_an_address_at_once(tmp_path, monkeypatch):
+    from causaltest.asking.settings import StorePlace
+    from causaltest.store.remote import Remote
+
+    settings = Settings(store=StorePlace(f"file://{tmp_path}/share"))
+    first = Stored(NAME, settings, Store(tmp_path / "1"), lambda _: Fake())
+    first.expect([experiment(1), experiment(2)])
+    first.measure(experiment(1))
+    asked, several = [], Remote.several
+
+    def counted(self: Remote, kind: str, keys: list[str]) -> object:
+        asked.append((kind, len(keys)))
+        return several(self, kind, keys)
+
+    monkeypatch.setattr(Remote, "several", counted)
+    second = Stored(NAME, settings, Store(tmp_path / "2"), lambda _: pytest.fail("it was opened"))
+    second.expect([experiment(1), experiment(2)])
+    assert [second.measure(experiment(n)).estimate for n in (1, 2)] == [2.0, 2.0]
+    assert asked == [("effects", 2)]

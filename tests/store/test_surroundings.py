@@ -301,6 +301,18 @@ def test_the_machine_the_python_and_accelerators_change_the_key(tmp_path, monkey
     assert key() != on_cpu
 
 
+def test_accelerators_count_where_the_process_has_moved_models_there(tmp_path, monkeypatch):
+    (tmp_path / "0").mkdir()
+    monkeypatch.setattr(surroundings, "DRIVER", tmp_path)
+    for moved in ("get_default_device", "ACCELERATE_TORCH_DEVICE"):
+        seen = set()
+        monkeypatch.setattr(surroundings, "altered", lambda moved=moved: [[moved, "cuda"]])
+        for name in ("Model: A", "Model: B"):
+            (tmp_path / "0" / "information").write_text(name, "utf-8")
+            seen.add(key())
+        assert len(seen) == 2
+
+
 def test_names_of_modules_change_the_key_and_the_working_folder_does_not(tmp_path, monkeypatch):
     before = key()
     (tmp_path / "deep").mkdir()
@@ -388,6 +400,28 @@ def test_a_key_needs_neither_torch_nor_numpy_nor_the_models_module():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_adapters_that_name_one_another_have_no_key(folder):
+    (folder / "config.json").unlink()
+    written("adapter_config.json", json.dumps({"base_model_name_or_path": str(folder)}))(folder)
+    with pytest.raises(RecordError, match="they name one another"):
+        key(str(folder))
+
+
+def test_a_link_that_leads_back_is_followed_once(folder):
+    before = key(str(folder), trust_remote_code=True)
+    (folder / "deep" / "back").symlink_to(folder, target_is_directory=True)
+    assert key(str(folder), trust_remote_code=True) == before
+
+
+def test_files_that_cannot_be_read_give_no_key(folder, monkeypatch):
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("model.safetensors")
+
+    monkeypatch.setattr(surroundings, "whole_model", gone)
+    with pytest.raises(RecordError, match=r"cannot be read, so it has no key: model\.safetensors"):
+        key(str(folder))
 
 
 def test_two_names_of_one_model_are_two_keys(folder, monkeypatch):

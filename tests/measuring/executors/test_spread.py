@@ -166,6 +166,23 @@ def test_whoever_is_lost_and_when_the_numbers_are_the_same(serial, folder, seed,
     assert asked.crew.replaced == sum(deaths.values()) and pool.begun == workers + asked.crew.replaced
 
 
+def test_a_worker_who_comes_later_proves_the_model_on_the_prompts_that_the_others_did(folder):
+    """What it may leave out must not depend on the pairs that are measured when it comes."""
+    lost: list[int] = []
+
+    def dies(worker: int, method: str, call: int) -> bool:
+        return bool(lost) and method == "run" and worker == lost.pop()
+
+    pool = LocalPool(dies=dies)
+    lab = lab_of(folder, spread(folder, pool, 1))
+    first, second = some_pairs(8), some_pairs(16)
+    for pairs in (first, second):
+        lab.denoise(pairs, at=resid_post(0, index(1))).recovery(logit_diff)
+        lost.append(1)
+    lab.denoise(second, at=resid_post(1, index(1))).recovery(logit_diff)
+    assert [(worker, pairs) for worker, method, pairs in pool.log if method == "prove"] == [(1, first), (2, first)]
+
+
 def test_a_task_that_ends_three_workers_is_named(folder):
     pool = LocalPool(dies=lambda worker, method, call: method == "run")
     with pytest.raises(WorkersError, match="3 workers ended one after the other at waves 0 to 1 of chunk 0, and"):
