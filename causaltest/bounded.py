@@ -29,15 +29,19 @@ def open_plain(file: Path) -> BinaryIO:
 def read_bounded(file: Path, most_bytes: int) -> bytes:
     """A plain file. Raises TooLarge where it has more than `most_bytes`, and OSError as `open_plain` does."""
     with open_plain(file) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most_bytes:
+            raise TooLarge(most_bytes, file, size)
         # One more than is accepted: a file can grow while it is read.
         data = stream.read(most_bytes + 1)
     if len(data) > most_bytes:
-        raise TooLarge(most_bytes, file)
+        raise TooLarge(most_bytes, file, len(data))
     return data
 
 
 class TooLarge(OSError):
     """A file beyond its bound."""
 
-    def __init__(self, most_bytes: int, file: Path) -> None:
-        super().__init__(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(file))
+    def __init__(self, most_bytes: int, file: Path, size: int) -> None:
+        super().__init__(errno.EFBIG, f"it has {size:,} bytes, and more than {most_bytes:,} are not read", str(file))
+        self.size = size

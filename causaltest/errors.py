@@ -9,6 +9,7 @@ CausaltestError
 ├── ModelError           a model that cannot be loaded, or must not be measured
 ├── MeasurementError     a run that gave no usable number
 │   └── NothingEligible  none of the pairs counts
+├── WorkersError         workers that cannot be had, that are not alike, or that a task has ended
 ├── JudgementError       numbers that cannot be judged as asked
 │   └── NoTruthValue     an INCONCLUSIVE or INVALID verdict used as true or false
 └── RecordError          a lock, ledger or baseline that cannot be read or written as asked
@@ -56,6 +57,10 @@ class NothingEligible(MeasurementError):
     def __init__(self, message: str, excluded: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.excluded = excluded
+
+
+class WorkersError(CausaltestError):
+    """Workers of a cluster that cannot be had, that are not alike, or that a task has ended again and again."""
 
 
 class JudgementError(CausaltestError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,4 +31,5 @@ def keep(file: Path, data: dict[str, Any]) -> None:
         partial.write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
         partial.replace(file)
     except OSError:
-        return
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

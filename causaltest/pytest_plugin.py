@@ -76,6 +76,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="let code that comes with a checkpoint run; it is recorded",
     )
     group.addoption(
+        "--causal-executor",
+        choices=("serial", "ray"),
+        default="serial",
+        help="who measures: this process, or workers of the Ray cluster at RAY_ADDRESS, or of one on this machine "
+        "(default: serial)",
+    )
+    group.addoption(
+        "--causal-workers", type=int, metavar="N", help="with ray: how many workers (default: as many as fit)"
+    )
+    group.addoption(
+        "--causal-gpus-per-worker", type=float, metavar="X", help="with ray: the share of a GPU that each worker has"
+    )
+    group.addoption(
         "--causal-plan", action="store_true", help="print what measuring the claims takes, and measure nothing"
     )
     group.addoption(
@@ -129,6 +142,7 @@ def pytest_configure(config: pytest.Config) -> None:
             )
     check_place(config)
     check_power_options(config)
+    check_workers(config)
     if config.getoption("causal_register"):
         from causaltest.pytest_register import prepare
 
@@ -162,8 +176,21 @@ def check_power_options(config: pytest.Config) -> None:
             assumptions_of(config.getoption("causal_assume"))
         except ClaimError as error:
             raise pytest.UsageError(f"--causal-assume: {error}") from error
-    if config.getoption("causal_power") and config.getoption("numprocesses", None):
-        raise pytest.UsageError("--causal-power is worked out in one process: leave out -n, or give -n 0.")
+    for option in ("power", "plan"):
+        if config.getoption(f"causal_{option}") and config.getoption("numprocesses", None):
+            raise pytest.UsageError(f"--causal-{option} is worked out in one process: leave out -n, or give -n 0.")
+
+
+def check_workers(config: pytest.Config) -> None:
+    """Raises UsageError for workers that nobody would ask, and for two ways at once to spread work."""
+    ray = config.getoption("causal_executor") == "ray"
+    for option in ("--causal-workers", "--causal-gpus-per-worker"):
+        if config.getoption(option) is not None and not ray:
+            raise pytest.UsageError(f"{option} is for --causal-executor ray, which was not given.")
+    if ray and (hasattr(config, "workerinput") or config.getoption("numprocesses", None)):
+        raise pytest.UsageError(
+            "--causal-executor ray spreads the work itself, and -n would begin a cluster per process: leave out -n."
+        )
 
 
 def is_claim(item: pytest.Function) -> bool:
@@ -299,7 +326,7 @@ class Results:
         """By whom, and what; nobody says an error of the run."""
         self.kept: list[str] = []
         self.notes: list[str] = []
-        self.told: dict[str, None] = {}
+        self.told: dict[str, str] = {}
         self.order: dict[str, int] = {}
         """Where each test stands in the collection of the workers, which end in any order."""
 
@@ -314,7 +341,9 @@ class Results:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
-        self.told.update({str(value): None for name, value in report.user_properties if name == TOLD})
+        for name, value in report.user_properties:
+            if name == TOLD:
+                self.told.setdefault(str(value), report.nodeid)
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -375,7 +404,8 @@ class Results:
 
             lines = [self.lines[nodeid] for nodeid in sorted(self.lines, key=self.place)]
             said = [text for _, text in sorted(self.said, key=lambda by: self.place(by[0]))]
-            write_summary(terminalreporter, lines, said, [*self.notes, *told_lines(list(self.told))])
+            told = sorted(self.told, key=lambda text: self.place(self.told[text]))
+            write_summary(terminalreporter, lines, said, [*self.notes, *told_lines(told)])
 
 
 @pytest.fixture(scope="session")

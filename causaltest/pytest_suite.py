@@ -20,7 +20,7 @@ from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, 
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
 from causaltest.asking.portions import in_portion
-from causaltest.asking.settings import Settings, StorePlace, memory_bytes
+from causaltest.asking.settings import Cluster, Settings, StorePlace, memory_bytes
 from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
@@ -470,8 +470,16 @@ def settings_of(config: pytest.Config) -> Settings:
         quantize=config.getoption("causal_quantize"),
         trust_remote_code=bool(config.getoption("causal_trust_remote_code")),
         store=store_of(config),
+        cluster=cluster_of(config),
         progress=False if quiet else real_stderr(config),
     )
+
+
+def cluster_of(config: pytest.Config) -> Cluster | None:
+    """The workers that measure, where the options name some."""
+    if config.getoption("causal_executor") == "serial":
+        return None
+    return Cluster(config.getoption("causal_workers"), config.getoption("causal_gpus_per_worker") or 0.0)
 
 
 def store_of(config: pytest.Config) -> StorePlace | None:
@@ -480,7 +488,9 @@ def store_of(config: pytest.Config) -> StorePlace | None:
         return None
     place = config.getoption("causal_cache_dir") or str(cache_folder() / "store")
     most = bytes_of_size(str(config.getoption("causal_cache_size")))
-    return StorePlace(place, most) if most else None
+    # Given by pytest-xdist to all workers.
+    run = str(getattr(config, "workerinput", {}).get("testrunuid", ""))
+    return StorePlace(place, most, run) if most else None
 
 
 def real_stderr(config: pytest.Config) -> TextIO | bool:

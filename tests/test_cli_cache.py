@@ -142,8 +142,8 @@ def test_what_cannot_be_meant_is_refused(folder, words, told):
 def test_an_address_is_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for command in ("show", "verify"):
-        refused = run(command, "--dir", "s3://bucket/store")
-        assert refused.exit_code == 1 and "is an address" in refused.output
+        refused = run(command, "--dir", "s3://me:hunter2@bucket/store")
+        assert refused.exit_code == 1 and "is an address" in refused.output and "hunter2" not in refused.output
 
 
 def test_verifying_sets_aside_what_is_damaged_and_says_so(folder):

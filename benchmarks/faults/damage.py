@@ -32,7 +32,7 @@ def run() -> Sequence[Result]:
     with tempfile.TemporaryDirectory() as folder:
         made = damaged_entries(Path(folder), trials=TRIALS)
         again = [damaged_store(Path(folder), seed=seed, layers=range(12), clusters=12) for seed in range(ROUNDS)]
-    kinds = " and ".join(f"{n} of {kind}" for kind, n in sorted(made.kinds.items()))
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(made.kinds.items()))
     entries = sum(one.entries for one in again)
     return [
         Result(

@@ -14,27 +14,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-SEEDS = Path(__file__).with_name("seeds")
-PAIR = {
-    "clean": "The capital of France is",
-    "corrupt": "The capital of Italy is",
-    "answer": " Paris",
-    "corrupt_answer": " Rome",
-    "cluster": "capital-of",
-    "id": "France",
-    "spans": {"subject": [15, 21]},
-    "corrupt_spans": {"subject": [15, 20]},
-    "chat": {"system": "Be short.", "turns": [["Hi", "Hello"]], "prefill": "It is", "options": {"thinking": False}},
-}
-CONFIG = {
-    "model_type": "gpt2",
-    "vocab_size": 64,
-    "n_layer": 2,
-    "time_step_limit": [0.0, float("inf")],
-    "architectures": ["GPT2LMHeadModel"],
-    "reasoning": {"layout": "codi", "thoughts": 4, "begin": [1], "end": [2], "lora_alpha": 16.0},
-}
-TABLE = b'[tool.causaltest.models."GPT2LMHeadModel"]\nblocks = "transformer.h"\nattn_out = "attn.c_proj"\n'
+from benchmarks.faults.good_files import (
+    CONFIG,
+    PAIR,
+    SEEDS,
+    as_csv,
+    as_parquet,
+    as_vectors,
+    bundle_seeds,
+    config_seeds,
+    key_of_entry,
+    resealed,
+    sealed_ledger,
+    sealed_lock,
+    sealed_manifest,
+    seed,
+    tensors,
+    tensors_seeds,
+)
 
 
 @dataclass(frozen=True)
@@ -241,7 +238,7 @@ PARSERS = (
     Parser("lock", "lock", lambda: [b"\0" + seed("claims.lock"), b"\1" + seed("claims.lock")], lock),
     Parser("ledger", "ledger", lambda: [b"\0" + seed("claims.ledger"), b"\1" + seed("claims.ledger")], ledger),
     Parser("baseline", "baseline", lambda: tensors_seeds(seed("baseline.safetensors")), baseline),
-    Parser("config", "config of a model, pyproject.toml", lambda: config_seeds(), config),
+    Parser("config", "config of a model, pyproject.toml", config_seeds, config),
     Parser("pairs_csv", "pairs, CSV", lambda: [as_csv()], pairs_csv),
     Parser("parquet", "pairs, Parquet", lambda: [as_parquet()], parquet),
     Parser("bundle", "bundle", lambda: bundle_seeds(), bundle),
@@ -274,139 +271,3 @@ def scratch() -> str | None:
 def written(file: Path, data: bytes) -> Path:
     file.write_bytes(data)
     return file
-
-
-@cache
-def seed(name: str) -> bytes:
-    return (SEEDS / name).read_bytes()
-
-
-def inner(whole: bytes) -> bytes:
-    """The text of a tensors file."""
-    from causaltest.writing.raw_tensors import raw_from_bytes
-
-    return raw_from_bytes(whole)[0].encode()
-
-
-def tensors_seeds(whole: bytes) -> list[bytes]:
-    return [b"\0" + whole, b"\1" + inner(whole), b"\2" + header_of(whole)]
-
-
-@cache
-def key_of_entry() -> str:
-    return str(json.loads(inner(seed("entry.safetensors")))["key"])
-
-
-def tensors(data: bytes, whole: bytes) -> bytes:
-    """A tensors file: by the first byte the rest is the file, its text with a checksum that holds, or its header."""
-    how, data = (data[0] & 3 if data else 0), data[1:]
-    if how == 1:
-        return resealed(data, whole)
-    if how == 2:
-        return len(data).to_bytes(8, "little") + data + whole[8 + int.from_bytes(whole[:8], "little") :]
-    return data
-
-
-def header_of(whole: bytes) -> bytes:
-    return whole[8 : 8 + int.from_bytes(whole[:8], "little")]
-
-
-def resealed(text: bytes, whole: bytes) -> bytes:
-    """A tensors file with another text, whose checksum holds."""
-    from causaltest.writing.raw_tensors import raw_from_bytes, raw_to_pieces
-
-    _, arrays = raw_from_bytes(whole)
-    return b"".join(raw_to_pieces(text.decode(errors="surrogateescape"), arrays))
-
-
-def sealed_lock(text: bytes) -> bytes:
-    """The same lock with hashes that hold, as far as it is one."""
-    from causaltest.recording.lock import batch_digest, batch_name, chained
-    from causaltest.writing.canonical import sha256_of, written
-
-    try:
-        data = json.loads(text)
-        for entry in data["claims"].values():
-            entry["hash"] = sha256_of(written(entry["spec"]))
-        events, previous = [], ""
-        for event in data["events"]:
-            if event["kind"] == "register":
-                mine = {id: one for id, one in data["claims"].items()}
-                event["digest"] = batch_digest((id, one["hash"], one["seen"]) for id, one in mine.items())
-                event["claims"] = len(mine)
-                for one in mine.values():
-                    one["batch"] = batch_name(event["digest"])
-            event.pop("hash", None)
-            events.append(chained(event, previous=previous))
-            previous = events[-1]["hash"]
-        return json.dumps({**data, "events": events}).encode()
-    except Exception:
-        return text
-
-
-def sealed_ledger(text: bytes) -> bytes:
-    """The same lines with hashes that hold, as far as they are lines."""
-    from causaltest.recording.ledger import hash_of
-    from causaltest.writing.canonical import written
-
-    lines, previous = [], ""
-    for line in text.split(b"\n"):
-        try:
-            said = {**json.loads(line), "previous": previous}
-            said["hash"] = previous = hash_of(said)
-            lines.append(written(said).encode())
-        except Exception:
-            lines.append(line)
-    return b"\n".join(lines)
-
-
-def sealed_manifest(parts: dict[str, bytes]) -> bytes:
-    from hashlib import sha256
-
-    manifest = json.loads(parts["manifest.json"])
-    manifest["files"] = {name: sha256(part).hexdigest() for name, part in parts.items() if name != "manifest.json"}
-    return json.dumps(manifest).encode()
-
-
-def bundle_seeds() -> list[bytes]:
-    from causaltest.recording.zipped import unzipped
-
-    names = ("manifest.json", "claims.lock", "claims.ledger", "effects.safetensors", "page.html")
-    parts = unzipped(SEEDS / "claims.zip", names)
-    return [
-        b"\7" + seed("claims.zip"),
-        *(bytes([number]) + parts[name] for number, name in enumerate(names)),
-        b"\x09" + parts["claims.lock"],
-        b"\x0a" + parts["claims.ledger"],
-        b"\x0b" + inner(seed("baseline.safetensors")),
-    ]
-
-
-def config_seeds() -> list[bytes]:
-    said = json.dumps({"tokenizer_class": "GPT2Tokenizer", "chat_template": "{{ messages }}"}).encode()
-    drawn = json.dumps({"do_sample": True, "temperature": 0.7}).encode()
-    return [b"\0" + json.dumps(CONFIG).encode(), b"\1" + said, b"\2" + drawn, b"\3{{ messages }}", b"\4" + TABLE]
-
-
-def as_csv() -> bytes:
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in PAIR.items()}
-    quoted = ",".join('"' + value.replace('"', '""') + '"' for value in texts.values())
-    return (",".join(texts) + "\r\n" + quoted + "\r\n").encode()
-
-
-def as_parquet() -> bytes:
-    from io import BytesIO
-
-    import pyarrow
-    from pyarrow.parquet import write_table
-
-    made = BytesIO()
-    rows = [{**PAIR, "chat": json.dumps(PAIR["chat"])}] * 2
-    write_table(pyarrow.Table.from_pylist(rows), made, compression="none")
-    return made.getvalue()
-
-
-def as_vectors() -> bytes:
-    from causaltest.writing.raw_tensors import Raw, raw_to_pieces
-
-    return b"".join(raw_to_pieces("", {"truth": Raw("F32", (2, 3), bytes(24)), "b": Raw("F16", (2,), bytes(4))}))

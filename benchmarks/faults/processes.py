@@ -23,28 +23,31 @@ ROOT = Path(__file__).parents[2]
 
 WATCH = '''
 """Logs every clean run and every plan that this process computes."""
-import hashlib, json, os
+import hashlib, inspect, json, os
 
 def log(**line):
     handle = os.open(os.environ["WATCHED"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(handle, (json.dumps({"pid": os.getpid(), **line}) + "\\n").encode())
     os.close(handle)
 
-def watch_references(inner):
-    def _run(self, pairs, chunk, new_tokens, wanted, forced):
-        before, told = self.runs, json.dumps(self._told(pairs, chunk, forced))
-        made = inner(self, pairs, chunk, new_tokens, wanted, forced)
-        key = hashlib.sha256(told.encode()).hexdigest()
-        log(kind="clean", key=key, tokens=new_tokens, recorded=sorted(wanted), runs=self.runs - before)
+def watch_references(inner, rounding):
+    signature = inspect.signature(inner)
+    def _run(self, *args, **options):
+        given = signature.bind(self, *args, **options).arguments
+        pairs, chunk, forced, tokens, recorded = map(given.get, ("pairs", "chunk", "forced", "new_tokens", "wanted"))
+        before, told = self.runs, [self._told(pairs, chunk, forced), rounding(tokens, recorded, forced)]
+        made = inner(self, *args, **options)
+        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        log(kind="clean", key=key, tokens=tokens, recorded=sorted(recorded), runs=self.runs - before)
         return made
     return _run
 
 def watch_plans(inner):
-    def _run(self, experiments, *args, **options):
+    def _run(self, plan, *args, **options):
         before = self.counts.patched_runs
-        made = inner(self, experiments, *args, **options)
-        ran = self.counts.patched_runs - before
-        log(kind="patched", key=" ".join(sorted(e.digest for e in experiments)), runs=ran)
+        made = inner(self, plan, *args, **options)
+        digests = sorted(e.digest for e in getattr(plan, "experiments", plan))
+        log(kind="patched", key=" ".join(digests), runs=self.counts.patched_runs - before)
         return made
     return _run
 
@@ -52,9 +55,9 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         return  # who only hands out work opens no model
     from causaltest.measuring.backend import ModelBackend
-    from causaltest.measuring.references import References
+    from causaltest.measuring.references import References, rounding
 
-    References._run = watch_references(References._run)
+    References._run = watch_references(References._run, rounding)
     ModelBackend._run = watch_plans(ModelBackend._run)
 '''
 
@@ -134,6 +137,8 @@ class Computed:
     """How many have computed anything."""
     reports: tuple[list[dict[str, Any]], ...]
     """Their claims, without what was computed for each."""
+    tables: tuple[list[str], ...]
+    """What each has printed of all claims together: the table, and how much was computed."""
 
 
 def suite(folder: Path, organism: Organism, files: int) -> None:
@@ -167,11 +172,19 @@ def computed(folder: Path, name: str, *options: str, store: bool = True, process
         started.append(subprocess.Popen(words, stdout=out, stderr=out, env=environment, cwd=folder))
         out.close()
     for n, process in enumerate(started):
-        if process.wait() not in (0, 1):
+        if process.wait() not in (0, 1) or not log.exists():
             raise RuntimeError((folder / f"{name}-{n}.txt").read_text())
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     told = tuple([without_runs(one) for one in json.loads(report.read_text())] for report in reports)
-    return Computed(counted(lines), repeated(lines), len({line["pid"] for line in lines}), told)
+    tables = tuple(table_of((folder / f"{name}-{n}.txt").read_text().splitlines()) for n in range(processes))
+    return Computed(counted(lines), repeated(lines), len({line["pid"] for line in lines}), told, tables)
+
+
+def table_of(printed: Sequence[str]) -> list[str]:
+    """The section on claims of what pytest has printed, but for how long it has waited for other processes."""
+    begin = next(n for n, line in enumerate(printed) if line.strip("= ") == "causal claims")
+    end = next((n for n, line in enumerate(printed) if n > begin and line.startswith("==")), None)
+    return [line for line in printed[begin + 1 : end] if not line.startswith("store: waited ")]
 
 
 def without_runs(claim: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,12 @@ from benchmarks.faults.result import Result
 ROOT = Path(__file__).parents[2]
 REPEATS = 5
 LEAST_S, AIM_S = 3.0, 2.0
-WATCHED = "import sys, pytest; status = pytest.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(status)"
+HEAVY = ("torch", "transformers", "scipy.stats", "matplotlib")
+"""Each takes longer to import than it takes to judge a suite."""
+WATCHED = (
+    "import sys, pytest; status = pytest.main(sys.argv[1:]); "
+    f"print(*[name for name in {HEAVY} if name in sys.modules], sep=','); sys.exit(status)"
+)
 CHANGES = ("runs", "seen", "status_reason")
 """What another run of the same claims says otherwise: where its numbers came from, and that there was one before."""
 
@@ -32,8 +37,8 @@ class Ran:
     """One run of pytest, in a process of its own."""
 
     seconds: float
-    torch: bool
-    """Whether it was imported."""
+    heavy: tuple[str, ...]
+    """Which of HEAVY it has imported."""
     report: str
     """The text of --causal-json, without what another run of the same claims says otherwise."""
     counts: dict[str, int]
@@ -46,7 +51,7 @@ def run() -> Sequence[Result]:
         cold, *warm = [pytest(ROOT / "claims", Path(place), root=ROOT, bytecode=True) for _ in range(1 + REPEATS)]
     seconds = sorted(one.seconds for one in warm)
     middle = statistics.median(seconds)
-    without_torch = not any(one.torch for one in warm)
+    without_torch = not any("torch" in one.heavy for one in warm)
     same = all(one.report == cold.report and one.counts["anew"] == 0 for one in warm)
     return [
         Result(
@@ -54,7 +59,7 @@ def run() -> Sequence[Result]:
             f"{LEAST_S:.0f} s, no torch import",
             f"{AIM_S:.0f} s",
             f"{middle:.1f} s, {'no torch import' if without_torch else 'torch imported'}",
-            held=middle <= LEAST_S and without_torch and same and cold.torch,
+            held=middle <= LEAST_S and without_torch and same and "torch" in cold.heavy,
             how=f"the median of {REPEATS} processes, from {seconds[0]:.1f} to {seconds[-1]:.1f} s, after a cold one of "
             f"{cold.seconds:.0f} s; {'the same report' if same else 'another report'}",
         )
@@ -88,4 +93,4 @@ def pytest(claims: Path, place: Path, *options: str, root: Path | None = None, b
     told: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
     counts = {name: sum(one["runs"].get(name, 0) for one in told) for name in ("stored", "anew", "patched_runs")}
     said = [{name: value for name, value in one.items() if name not in CHANGES} for one in told]
-    return Ran(seconds, imported == "True", json.dumps(said), counts, "\n".join(printed))
+    return Ran(seconds, tuple(filter(None, imported.split(","))), json.dumps(said), counts, "\n".join(printed))

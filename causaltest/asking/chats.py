@@ -48,7 +48,9 @@ class Chat:
             raise PairsError(f"{taken} cannot be options of the chat template: they are decided by how it is measured.")
         odd = next((k for k, v in self.options.items() if not isinstance(v, str | bool | int | float)), None)
         if odd is not None:
-            raise PairsError(f"The chat option {odd} is {self.options[odd]!r}; it is a text, a number, True or False.")
+            raise PairsError(
+                f"The chat option {odd!r} is {self.options[odd]!r}; it is a text, a number, True or False."
+            )
         object.__setattr__(self, "options", dict(self.options))
 
     def messages(self, prompt: str) -> list[dict[str, str]]:

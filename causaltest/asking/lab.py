@@ -167,6 +167,10 @@ class Lab:
 
     def _measuring(self, kept: Kept | None) -> Backend:
         """The backend that measures; torch is imported here."""
+        if self.settings.cluster is not None:
+            from causaltest.measuring.executors.ray import open_spread  # a late door: docs/decisions/0002
+
+            return open_spread(self._name, self._objects[0], self.settings, kept)
         from causaltest.measuring.backend import open_backend  # a late door: docs/decisions/0002
 
         return open_backend(self._name, *self._objects, self.settings, kept)

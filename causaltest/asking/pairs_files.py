@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from causaltest.asking.pair import Pair
-from causaltest.bounded import read_bounded
+from causaltest.bounded import TooLarge, read_bounded
 from causaltest.errors import PairsError
 from causaltest.writing.canonical import once_each
 
 LARGEST_FILE_BYTES = 1 << 30
 MOST_ROWS = 1_000_000
+LONGEST_LINE = 1 << 25
+"""Characters of a line of JSON, which may take thirty times as many bytes when it is read."""
 MOST_NAMED = 20
 """Columns that an error names."""
 FIELDS = tuple(f.name for f in fields(Pair))
@@ -146,6 +148,8 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
+        if len(line) > LONGEST_LINE:
+            raise PairsError(f"{where} has {len(line)} characters; a pair takes no more than {LONGEST_LINE}.")
         cells = parsed(line, where, "Each line is")
         if not isinstance(cells, dict):
             raise PairsError(f"{where} is a {type(cells).__name__}; each line is one object.")
@@ -177,6 +181,8 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[Row]:
 def read_text(path: Path) -> str:
     try:
         return read_bounded(path, LARGEST_FILE_BYTES).decode("utf-8")
+    except TooLarge as error:
+        raise PairsError(f"{path} has {error.size} bytes; a pairs file may have {LARGEST_FILE_BYTES}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PairsError(f"{path} cannot be read as UTF-8 text: {error}") from error
 

@@ -24,6 +24,8 @@ class StorePlace:
     measured is put to both. An address may hold a password, so it is not shown."""
     most_bytes: int = 10 * GIGABYTE
     """Beyond this, what was used longest ago goes from this machine's folder. An address has no bound."""
+    run: str = ""
+    """What the processes of one run are known by, each of which counts as its own what any of them has measured."""
 
     @property
     def folder(self) -> Path:
@@ -34,6 +36,19 @@ class StorePlace:
     def remote(self) -> bool:
         """Whether it is an address, and not a folder of this machine."""
         return "://" in self.address
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers of a Ray cluster that measure in place of this process: the one at RAY_ADDRESS, or one on this machine.
+
+    They load models by name, so that a folder must lie under the same path on every machine.
+    """
+
+    workers: int | None = None
+    """Processes with a model each; None: as many as there is room for."""
+    gpus_per_worker: float = 0.0
+    """The share of a GPU that each has."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,8 @@ class Settings:
     store: StorePlace | None = None
     """Where effects and clean runs are kept, so that none is measured twice; None: nowhere. Models that are given as
     objects are known by no file, and theirs are not kept."""
+    cluster: Cluster | None = None
+    """Who measures; None: this process."""
     progress: TextIO | bool = True
     """A terminal, or whether to show progress on stderr where that is one."""
 

@@ -135,10 +135,14 @@ def verify(context: click.Context, folder: Path | None) -> None:
 
 
 def place(context: click.Context, folder: Path | None) -> Path:
-    """The store that is meant. Raises ClickException for an address: what lies there is not of this machine."""
-    folder = folder or context.obj or cache_folder() / "store"
+    """The store that is meant. Raises ClickException for an address, whose entries are not of this machine alone."""
+    usual = cache_folder() / "store"
+    folder = folder or context.obj or usual
     if re.match(r"[a-z][a-z0-9+]*:/", str(folder)):
-        raise click.ClickException(f"{folder} is an address, and this command looks at a folder of this machine.")
+        raise click.ClickException(
+            "That is an address, and this command lists no entries there. What this machine keeps of them is in "
+            f"{usual}: give that, or leave out --dir."
+        )
     return Path(folder)
 
 

@@ -29,6 +29,8 @@ NOT_READ = re.compile(
 )
 """Files that lie beside a model and are never loaded with it."""
 FOLDERS_NOT_READ = frozenset({"__pycache__", "node_modules"})
+MOST_ADAPTERS = 3
+"""That stand on one another, before they are taken for a circle."""
 SMALL = 1 << 20
 """Bytes of a file that is read faster than it is looked up what it is."""
 OWN = "causaltest"
@@ -37,10 +39,11 @@ NEEDED = re.compile(r"[A-Za-z0-9._-]+")
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
-def whole_model(name: str, *, remote_code: bool = False) -> dict[str, Any]:
+def whole_model(name: str, *, remote_code: bool = False, adapters: int = 0) -> dict[str, Any]:
     """What a model by name is known by, and everything that is read when it is loaded.
 
-    `remote_code`: code that comes with a checkpoint is run, and is a part of it wherever it lies.
+    `remote_code`: code that comes with a checkpoint is run, and is a part of it wherever it lies. `adapters`: how many
+    have led here.
 
     Raises RecordError for a model that cannot be identified.
     """
@@ -54,7 +57,10 @@ def whole_model(name: str, *, remote_code: bool = False) -> dict[str, Any]:
     else:
         folder = snapshot(known["name"], known["commit"])
         with_files, elsewhere = known, True
-    return {**with_files, **other_models(folder, adapted=elsewhere, remote_code=remote_code)}
+    if adapters > MOST_ADAPTERS:
+        raise RecordError(f"{name} is the base of an adapter of an adapter, {adapters} times: they name one another.")
+    others = other_models(folder, adapters + 1 if elsewhere else 0, remote_code=remote_code)
+    return {**with_files, **others}
 
 
 def snapshot(repository: str, commit: str) -> Path:
@@ -67,12 +73,13 @@ def snapshot(repository: str, commit: str) -> Path:
     return folder
 
 
-def other_models(folder: Path, *, adapted: bool, remote_code: bool) -> dict[str, Any]:
-    """The models that a folder's files send transformers to: an adapter's base, and repositories with code."""
+def other_models(folder: Path, adapters: int, *, remote_code: bool) -> dict[str, Any]:
+    """The models that a folder's files send transformers to: repositories with code, and the base of an adapter, which
+    would be the `adapters`-th; 0 where the folder has its own."""
     found: dict[str, Any] = {}
     base = (object_in(folder / "adapter_config.json") or {}).get("base_model_name_or_path")
-    if adapted and isinstance(base, str):
-        found["base"] = whole_model(base, remote_code=remote_code)
+    if adapters and isinstance(base, str):
+        found["base"] = whole_model(base, remote_code=remote_code, adapters=adapters)
     if remote_code:
         said = [object_in(folder / file) or {} for file in ("config.json", "tokenizer_config.json")]
         referred = {repository for one in said for repository in repositories(one.get("auto_map"))}
@@ -134,7 +141,10 @@ def stamp_of(folder: Path, *, deep: bool) -> Stamp:
     )
 
 
-def files_in(folder: Path, *, deep: bool) -> Iterator[Path]:
+def files_in(folder: Path, *, deep: bool, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        return  # a link that leads back
     for entry in folder.iterdir():
         if NOT_READ.fullmatch(entry.name):
             continue
@@ -142,7 +152,7 @@ def files_in(folder: Path, *, deep: bool) -> Iterator[Path]:
             yield entry
         elif entry.is_dir() and entry.name not in FOLDERS_NOT_READ:
             if deep or entry.name == "additional_chat_templates":
-                yield from files_in(entry, deep=deep)
+                yield from files_in(entry, deep=deep, above=above | {real})
 
 
 @lru_cache(maxsize=64)

@@ -25,15 +25,15 @@ from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import CausaltestError, MeasurementError, ModelError
 from causaltest.measuring.adapters.load import load_model, wrap
 from causaltest.measuring.adapters.model import LoadedModel, refuse_training
-from causaltest.measuring.attribution import estimating
 from causaltest.measuring.batch import Batch, Readings
-from causaltest.measuring.budget import Budget
+from causaltest.measuring.budget import LEAST, Budget
 from causaltest.measuring.chunk_runs import SIDES
 from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons, turned
 from causaltest.measuring.kept_shortcuts import kept_shortcuts
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.parts import Parts
+from causaltest.measuring.plans import Plan
 from causaltest.measuring.progress import Progress
 from causaltest.measuring.prompts import notes_on_prompts
 from causaltest.measuring.proofs import prove
@@ -41,10 +41,10 @@ from causaltest.measuring.references import References
 from causaltest.measuring.scores import score, text_of, tokens_needed
 from causaltest.measuring.sites import Sites
 from causaltest.measuring.study import Study
+from causaltest.measuring.together import Together
 from causaltest.store.kept import Kept
 from causaltest.sweep import PerPair, SweepMap
 
-LEAST_BUDGET = 1 << 20
 LOOKED_AT = 32
 """Numbers of each weight that are compared, to see that a model is as it was loaded."""
 
@@ -84,18 +84,16 @@ class Counts:
     patched_forwards: int = 0
 
 
-class ModelBackend:
+class ModelBackend(Together):
     """Measures experiments on one loaded model; keeps its reference runs and its effects."""
 
     def __init__(self, model: LoadedModel, settings: Settings | None = None, kept: Kept | None = None) -> None:
+        super().__init__()
         self.loaded = model
         self.settings = settings or Settings()
         self.kept = kept
         self.references = References(model, Budget(self.settings.memory), kept)
         self.counts = Counts()
-        self._expected: dict[str, Experiment] = {}
-        self._measured: dict[str, Effect | CausaltestError] = {}
-        self._maps: dict[tuple[str, ...], SweepMap] = {}
         self._as_loaded = fingerprint(model)
         self._proven = False
 
@@ -103,34 +101,15 @@ class ModelBackend:
     def model(self) -> str:
         return self.loaded.name
 
-    def expect(self, experiments: Iterable[Experiment]) -> None:
-        """Announces experiments: they are planned together with the first of their pairs that is asked for."""
-        self._expected.update({e.digest: e for e in experiments})
-
-    def measure(self, experiment: Experiment) -> Effect:
-        """The effect of an experiment, with its controls. The same experiment is measured once.
-
-        Raises MeasurementError when no pair is eligible, a patch did not fire, or a run gave NaN.
-        """
-        self._refuse_changed()
-        if experiment.digest not in self._measured:
-            self._measure_together(self._company(experiment))
-        measured = self._measured[experiment.digest]
-        if isinstance(measured, CausaltestError):
-            raise measured
-        return measured
-
-    def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
-        """One estimate per cell, without controls."""
-        self._refuse_changed()
-        asked = tuple(cell.digest for cell in cells)
-        if asked not in self._maps:
-            self._maps[asked] = self._map(cells, rows, columns)
-        return self._maps[asked]
-
     def _map(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
-        component = cells[0].patching.sites[0].component
-        studies, readings = self._run(cells, f"{len(cells)} sites", roughly=True)
+        plan = Plan(tuple(cells), roughly=True)
+        return self.mapped(plan, rows, columns, *self._run(plan))
+
+    def mapped(
+        self, plan: Plan, rows: Sequence[str], columns: Sequence[str], studies: Sequence[Study], readings: Readings
+    ) -> SweepMap:
+        """The map that the cells of a plan make."""
+        cells, component = plan.experiments, plan.experiments[0].patching.sites[0].component
         values, estimates = None, []
         for cell, study in enumerate(studies):
             effect = study.effect(readings, {})
@@ -175,13 +154,13 @@ class ModelBackend:
         """How far a patch moves any answer logit, against the same run unpatched."""
         self._refuse_changed()
         experiment = Experiment(patching, "change", accuracy, controls=False)
-        (study,), readings = self._run([experiment], "1 site", neutral=True)
+        (study,), readings = self._run(Plan((experiment,), neutral=True))
         return study.neutral(readings, study.patched.arm)
 
     def clean(self, pairs: Pairs, rule: Metric = accuracy, both_right: bool = False) -> CleanRuns:
         """Both unpatched runs of every pair, and which count by a right-or-wrong metric's rule."""
         self._refuse_changed()
-        self._prove(pairs)
+        self.prove(pairs)
         out: list[CleanRun] = []
         chunks, ids = self.references.chunks(pairs), self.references.columns(pairs).ids
         new_tokens = tokens_needed(rule, [p for c in chunks for p in c.pairs], both=both_right)
@@ -228,7 +207,7 @@ class ModelBackend:
         rate, total = seconds_per_token_layer(self.loaded), Cost()
         for group in groups.values():
             together = [group[digest] for digest in sorted(group)]
-            self._prove(together[0].patching.pairs)
+            self.prove(together[0].patching.pairs)
             batch, method = self.batch(together)[0], together[0].patching.method
             if method.estimates:
                 total += cost_of_estimates(batch, method, len(together), rate)
@@ -249,79 +228,61 @@ class ModelBackend:
             "reused_runs": self.references.reused,
         }
 
-    def _company(self, experiment: Experiment) -> list[Experiment]:
-        """The experiment and all expected ones like it, in an order that nobody's asking changes."""
-        if experiment.digest not in self._expected:
-            # In their company it would change the shapes of their forwards, and with them the last bits.
-            return [experiment]
-        together = {
-            digest: other
-            for digest, other in self._expected.items()
-            if company(other) == company(experiment) and digest not in self._measured
-        }
-        return [together[digest] for digest in sorted(together)]
+    def _effects_of(self, plan: Plan) -> list[Effect | CausaltestError]:
+        return self.effects(plan, *self._run(plan))
 
-    def _measure_together(self, experiments: Sequence[Experiment]) -> None:
-        """Measures experiments in one plan; what cannot be measured fails alone."""
-        claims = "1 experiment" if len(experiments) == 1 else f"{len(experiments)} experiments"
-        try:
-            studies, readings = self._run(experiments, claims)
-        except CausaltestError as error:
-            if len(experiments) == 1:
-                self._measured[experiments[0].digest] = error
-                return
-            # One of them cannot be planned or run; alone, each of the others can.
-            for experiment in experiments:
-                self._measure_together([experiment])
-            return
-        for experiment, study in zip(experiments, studies, strict=True):
+    def effects(self, plan: Plan, studies: Sequence[Study], readings: Readings) -> list[Effect | CausaltestError]:
+        """Per experiment of a plan, what was measured, or why nothing was."""
+        out: list[Effect | CausaltestError] = []
+        for experiment, study in zip(plan.experiments, studies, strict=True):
             try:
-                self._measured[experiment.digest] = study.effect(readings, self._provenance(experiment))
+                out.append(study.effect(readings, self._provenance(experiment)))
             except CausaltestError as error:
-                self._measured[experiment.digest] = error
+                out.append(error)
+        return out
 
-    def _run(
-        self, experiments: Sequence[Experiment], what: str, *, neutral: bool = False, roughly: bool = False
-    ) -> tuple[list[Study], Readings]:
-        """Runs one plan; out of memory, it goes on with half the budget.
+    def opened(self, plan: Plan) -> tuple[Batch, list[Study]]:
+        """A plan's batch, which has not run, with all that is read of it."""
+        batch, studies = self.batch(plan.experiments)
+        self.prove(batch.pairs)
+        for study in studies if plan.neutral else ():
+            study.compare(study.patched.arm)
+        if plan.roughly and not plan.estimates:
+            studies[0].compare_roughly()
+        return batch, studies
 
-        `neutral`: with what `Study.neutral` reads; `roughly`: with what `Study.roughly` reads of the first.
-        """
+    def _run(self, plan: Plan) -> tuple[list[Study], Readings]:
+        """Runs one plan; out of memory, it goes on with half the budget."""
         while True:
             try:
-                batch, studies = self.batch(experiments)
-                self._prove(batch.pairs)
-                for study in studies if neutral else ():
-                    study.compare(study.patched.arm)
-                if roughly and not experiments[0].patching.method.estimates:
-                    studies[0].compare_roughly()
-                with Progress(what, batch.patched_runs, self.settings) as progress:
-                    method = experiments[0].patching.method
-                    arms = estimating(method) if method.estimates else None
-                    parts = self._parts(experiments, neutral=neutral, roughly=roughly)
+                batch, studies = self.opened(plan)
+                with Progress(plan.what, batch.patched_runs, self.settings) as progress:
                     try:
-                        readings = batch.run(self._counting(progress.tick), arms, parts)
+                        readings = batch.run(self.counting(progress.tick), plan.arms, self._parts(plan))
                     finally:
                         batch.let_go()
                 return studies, readings
             except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST_BUDGET:
+                if not out_of_memory(error) or self.references.budget.bytes // 2 < LEAST:
                     raise
             # Outside of the handler, whose traceback holds what filled the memory.
-            shortcuts, counted = self.references.shortcuts, self.references
-            self.references = References(self.loaded, self.references.budget.halved(), self.kept)
-            self.references.shortcuts = shortcuts
-            self.references.forwards, self.references.runs = counted.forwards, counted.runs
+            self.within(self.references.budget.halved())
 
-    def _parts(self, experiments: Sequence[Experiment], **flags: bool) -> Parts | None:
+    def within(self, budget: Budget) -> None:
+        """From here, measures within another budget."""
+        counted = self.references
+        self.references = References(self.loaded, budget, self.kept)
+        self.references.shortcuts = counted.shortcuts
+        self.references.forwards, self.references.runs = counted.forwards, counted.runs
+
+    def _parts(self, plan: Plan) -> Parts | None:
         """Where the parts of a plan are kept until it is at its end."""
         if self.kept is None:
             return None
-        shortcuts, budget = self.references.shortcuts, self.references.budget.bytes
-        how = [shortcuts.forks, shortcuts.trims, len(shortcuts.fused), budget]
-        return Parts(self.kept, [e.digest for e in experiments], flags, how)
+        members, flags, how = plan.parts_key(self.references.shortcuts, self.references.budget.bytes)
+        return Parts(self.kept, members, flags, how)
 
-    def _counting(self, tick: Callable[[int], None]) -> Callable[[int, int], None]:
+    def counting(self, tick: Callable[[int], None]) -> Callable[[int, int], None]:
         def count(patched_runs: int, forwards: int) -> None:
             self.counts.patched_runs += patched_runs
             self.counts.patched_forwards += forwards
@@ -329,7 +290,7 @@ class ModelBackend:
 
         return count
 
-    def _prove(self, pairs: Pairs) -> None:
+    def prove(self, pairs: Pairs) -> None:
         """Finds out, once, which shortcuts hold for this model."""
         if not self._proven:
             first = self.references.chunks(pairs)[0].clean[:1]
@@ -371,6 +332,7 @@ class ModelBackend:
             "model": self.loaded.name,
             "dtype": str(model.dtype).removeprefix("torch."),
             "device": devices_of(self.loaded),
+            "threads": str(torch.get_num_threads()),
             "layers": str(len(self.loaded.blocks)),
             "attention": str(getattr(model.config, "_attn_implementation", None)),
             "patched": experiment.site,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.arms import Arm, Vectors
-from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Side
+from causaltest.measuring.arms import Arm, Taken, Vectors
+from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Recorded, Side
 from causaltest.measuring.eligibility import turned
 from causaltest.measuring.engine import Columns, Patch
 from causaltest.measuring.keys import Buffers
@@ -23,7 +23,7 @@ from causaltest.measuring.meetings import Meeting
 from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
-from causaltest.measuring.readings import Comparison, Gathering
+from causaltest.measuring.readings import Closing, Comparison, Gathering
 from causaltest.measuring.readings import Readings as Readings
 from causaltest.measuring.readings import Task as Task
 from causaltest.measuring.references import References
@@ -43,6 +43,15 @@ class Planned:
     side: Side
     new_tokens: int
     waves: tuple[Wave, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A chunk whose unpatched runs are read before anything is patched."""
+
+    chunk: int
+    other: int | None = None
+    """Of which other pairs, over which a mean is taken; None: of the batch's own."""
 
 
 TASK_WEIGHTS_CPU, TASK_WEIGHTS = 20_000_000_000, 20_000_000_000_000
@@ -183,11 +192,11 @@ class Batch:
 
     def _plan_chunk(self, number: int) -> list[Planned]:
         chunk, layers = self.chunks[number], len(self.model.blocks)
-        out = []
+        budget, out = self.references.budget.beside(len(self.pairs)), []
         kinds = sorted({(arm.side, arm.new_tokens) for arm in self.arms})
         for side, new_tokens in kinds:
             segments = self.segments(chunk, new_tokens)
-            limits = self.references.budget.limits(self.model, segments[-1].stop)
+            limits = budget.limits(self.model, segments[-1].stop)
             mine = [n for n, arm in enumerate(self.arms) if (arm.side, arm.new_tokens) == (side, new_tokens)]
             rows = rows_of(mine, [self.arms[n] for n in mine], number, [s.stop for s in segments], layers)
             waves = plan(rows, segments, layers, limits, whole=not self.references.shortcuts.forks)
@@ -203,14 +212,18 @@ class Batch:
         """
         self.prepare()
         tasks = self.tasks(whole_chunks=arms is not None)
-        gathering, known = self.gathering(tasks), {} if parts is None else parts.read(tasks)
+        gathering, known = self.gathering(tasks), set[Task]()
+        for some in () if parts is None else parts.each(tasks):
+            for task in some.keys() - known:
+                gathering.add(task, some[task])
+            known |= some.keys()
         try:
             for task in tasks:
-                readings = known.pop(task, None)
-                if readings is None:
-                    readings = self.run_task(task, tick, arms)
-                    if parts is not None:
-                        parts.ran(task, readings)
+                if task in known:
+                    continue
+                readings = self.run_task(task, tick, arms)
+                if parts is not None:
+                    parts.ran(task, readings)
                 gathering.add(task, readings)
         except BaseException:
             # Ctrl-C too: what was run is not lost.
@@ -228,14 +241,40 @@ class Batch:
 
     def prepare(self) -> None:
         """Reads off the unpatched runs of all pairs what must be known before the first is patched."""
-        first = self.vectors
-        self._take_elsewhere(self.components)
-        for number in range(len(self.chunks)) if first else ():
-            runs = self._references(number, self.components)
-            for vectors in first:
-                vectors.take(number, runs)
-        for vectors in first:
+        for look in self.looks():
+            self.put(look, self.taken(look))
+        self.settle()
+
+    def looks(self) -> tuple[Look, ...]:
+        """The chunks that must be seen before anything is patched, in the order in which what they give is kept."""
+        others = [
+            Look(chunk, other) for other, pairs in enumerate(self.elsewhere) for chunk in range(self.chunks_of(pairs))
+        ]
+        return (*others, *(Look(number) for number in range(len(self.chunks) if self.vectors else 0)))
+
+    def taken(self, look: Look) -> list[Taken]:
+        """What all vectors need of a chunk."""
+        if look.other is None:
+            runs = self._references(look.chunk, self.components)
+            return [vectors.taken(look.chunk, runs) for vectors in self.vectors]
+        pairs, group = list(self.elsewhere.items())[look.other]
+        runs = self.references.get(pairs, look.chunk, self.reference_tokens, self.components, forced=self.forced)
+        return [vectors.taken_elsewhere(look.chunk, runs) for vectors in group]
+
+    def put(self, look: Look, taken: Sequence[Taken]) -> None:
+        """Keeps what was taken of a chunk, here or by another batch that is made alike."""
+        own = [vectors for vectors in self.vectors]
+        group = own if look.other is None else list(self.elsewhere.values())[look.other]
+        for vectors, some in zip(group, taken, strict=True):
+            vectors.put(some)
+
+    def settle(self) -> None:
+        """After the last look: what can only be said of all pairs together."""
+        for vectors in self.vectors:
             vectors.settle()
+
+    def chunks_of(self, pairs: Pairs) -> int:
+        return len(self.references.chunks(pairs))
 
     @property
     def components(self) -> set[Component]:
@@ -273,31 +312,13 @@ class Batch:
 
     def gathering(self, tasks: Sequence[Task]) -> Gathering:
         """Where what tasks have read is put together."""
-        return Gathering([len(chunk.pairs) for chunk in self.chunks], tasks, self._close)
+        return self.closing.gathering(tasks)
 
-    def together(self, known: Mapping[Task, Readings]) -> Readings:
-        """What all tasks have read, pairs of all chunks in one order."""
-        gathering = self.gathering(list(known))
-        for task, readings in known.items():
-            gathering.add(task, readings)
-        return gathering.together()
-
-    def _close(self, number: int, readings: Readings) -> None:
-        """Compares a chunk's logits, and lets go of them: those of all pairs would not fit."""
-        everyone = np.arange(len(self.chunks[number].pairs))
-        ran = {arm: self.arms[arm].pairs(number) if isinstance(arm, int) else everyone for arm in self.compared}
-        for index, comparison in enumerate(self.comparisons):
-            pairs, own = (torch.from_numpy(ran[arm]) for arm in (comparison.unpatched, comparison.own))
-            readings.apart[index] = comparison.apart(readings.logits, pairs, own)
-        readings.logits.clear()
-
-    def _take_elsewhere(self, components: Collection[Component]) -> None:
-        """Reads the means over other pairs off their clean runs."""
-        for pairs, group in self.elsewhere.items():
-            for number in range(len(self.references.chunks(pairs))):
-                runs = self.references.get(pairs, number, self.reference_tokens, components, forced=self.forced)
-                for vectors in group:
-                    vectors.put(vectors.taken_elsewhere(number, runs))
+    @property
+    def closing(self) -> Closing:
+        """What is compared of each chunk's logits before they are let go."""
+        few = frozenset(arm for arm in self.compared if isinstance(arm, int) and self.arms[arm].few)
+        return Closing(tuple(len(chunk.pairs) for chunk in self.chunks), tuple(self.comparisons), few)
 
     @property
     def elsewhere(self) -> dict[Pairs, list[Vectors]]:
@@ -310,6 +331,15 @@ class Batch:
 
     def _references(self, number: int, components: Collection[Component]) -> ChunkRuns:
         return self.references.get(self.pairs, number, self.reference_tokens, components, forced=self.forced)
+
+    def lend(self, number: int) -> Recorded:
+        """A chunk's unpatched runs, for a batch that is made alike in another process."""
+        tokens, parts = self.reference_tokens, self.components
+        return self.references.lend(self.pairs, number, tokens, parts, forced=self.forced)
+
+    def borrow(self, number: int, recorded: Recorded) -> None:
+        """Takes a chunk's unpatched runs from there."""
+        self.references.borrow(self.pairs, number, recorded, forced=self.forced)
 
     def _read_unpatched(self, number: int, runs: ChunkRuns, columns: Columns) -> Readings:
         """What is read off the unpatched runs of a chunk."""

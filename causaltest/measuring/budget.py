@@ -13,6 +13,8 @@ from causaltest.measuring.planner import Limits
 from causaltest.measuring.timeline import run_length
 
 DEFAULT = 1 << 30
+LEAST = 1 << 20
+"""Out of memory, the budget is halved, and not below this."""
 MOST_TOKENS_CPU = 2_048
 """Beyond this a processor's caches no longer hold a block's activations, and nothing is gained."""
 MOST_TOKENS = 65_536
@@ -28,6 +30,11 @@ FORWARD_COSTS = 512
 """What a forward costs beside its tokens, in tokens: reading the weights takes as long as computing so many."""
 OVERHEAD_WEIGHTS = 20_000_000
 """And what calling a block's modules takes: as long as a token takes in a block of so many weights."""
+
+PAIR_BYTES = 2_000
+"""What is known of a pair as long as it is measured: its tokens and positions, and its numbers in a few effects."""
+FEW = 10_000
+"""So many pairs are not counted."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,15 @@ class Budget:
     def for_vectors(self) -> int:
         """For the vectors of all pairs, which placebos and other pairs' activations need; the rest is in a file."""
         return self.bytes // 8
+
+    def beside(self, pairs: int) -> Budget:
+        """What is left beside what is known of so many pairs from the first to the last.
+
+        Of few it is not counted: else each number of pairs would have batches of its own shape.
+        """
+        if pairs <= FEW:
+            return self
+        return replace(self, bytes=max(self.bytes - pairs * PAIR_BYTES, self.bytes // 4))
 
     def halved(self) -> Budget:
         return replace(self, bytes=self.bytes // 2)

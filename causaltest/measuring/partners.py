@@ -28,7 +28,8 @@ class Pool:
         self._groups: dict[Hashable, list[int]] = {}
         self._before: dict[tuple[Hashable, str], list[int]] = {}
         """Per shape and cluster, of each member how many of other clusters stand before it in its group."""
-        self._place: dict[int, int] = {}
+        self._place = np.full(len(shapes), NOBODY, dtype=np.int32)
+        """In its group."""
         for pair in order or range(len(shapes)):
             if usable[pair]:
                 group = self._groups.setdefault(shapes[pair], [])
@@ -44,12 +45,12 @@ class Pool:
         if len(group) > len(own):
             number = choice(range(len(group) - len(own)))
             return group[number + bisect_right(own, number)]
-        place = self._place.get(pair)
-        others = len(group) - (place is not None)
+        place = int(self._place[pair])
+        others = len(group) - (place != NOBODY)
         if not others:
             return NOBODY
         number = choice(range(others))
-        return group[number + (place is not None and number >= place)]
+        return group[number + (place != NOBODY and number >= place)]
 
 
 def partners(pool: Pool, count: int, rng: random.Random) -> Partners:

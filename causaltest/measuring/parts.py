@@ -7,7 +7,7 @@ tasks that are missing. A part that is damaged is set aside, and the tasks in it
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,10 @@ class Parts:
 
     def read(self, tasks: Collection[Task]) -> dict[Task, Readings]:
         """What was kept of an earlier run of this plan, of which `tasks` are all."""
-        known: dict[Task, Readings] = {}
+        return {task: readings for some in self.each(tasks) for task, readings in some.items()}
+
+    def each(self, tasks: Collection[Task]) -> Iterator[dict[Task, Readings]]:
+        """The same part by part, so that nobody needs to hold what all pairs have given."""
         last: dict[int, int] = {}
         for task in tasks:
             last[task.chunk] = max(task.last, last.get(task.chunk, 0))
@@ -59,8 +62,7 @@ class Parts:
             missing = missing + 1 if entry is None else 0
             if entry is not None:
                 self._written = n
-                known |= self._taken(entry, n - 1, mine)
-        return known
+                yield self._taken(entry, n - 1, mine)
 
     def ran(self, task: Task, readings: Readings) -> None:
         """Keeps what a task has read, together with others that took about a second.

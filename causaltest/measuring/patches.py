@@ -32,26 +32,28 @@ class Where:
         return np.array([len(at) for at in self.positions], dtype=np.int64)
 
     @cached_property
-    def offsets(self) -> Ints:
-        """The first entry of each pair."""
-        return np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
-
-    @cached_property
     def first(self) -> Ints:
         """The first position of each pair."""
         return np.array([min(at) for at in self.positions], dtype=np.int64)
-
-    @cached_property
-    def rows(self) -> Ints:
-        """The pair of each entry."""
-        return np.repeat(np.arange(len(self.positions)), self.counts)
 
     @cached_property
     def flat(self) -> Ints:
         """The position of each entry."""
         return np.array([p for at in self.positions for p in at], dtype=np.int64)
 
-    @cached_property
+    # What is quickly worked out is not kept: there is one of it for every pair.
+
+    @property
+    def offsets(self) -> Ints:
+        """The first entry of each pair."""
+        return np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
+
+    @property
+    def rows(self) -> Ints:
+        """The pair of each entry."""
+        return np.repeat(self.everyone, self.counts)
+
+    @property
     def everyone(self) -> Ints:
         return np.arange(len(self.positions))
 

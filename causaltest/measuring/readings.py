@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -139,9 +139,35 @@ class Gathering:
             self._out.apart[index] = apart if known is None else known | apart
 
 
+@dataclass(frozen=True)
+class Closing:
+    """What becomes of a chunk's logits when its last task is done: those of all pairs would not fit."""
+
+    sizes: tuple[int, ...]
+    """The pairs of each chunk."""
+    comparisons: tuple[Comparison, ...]
+    few: frozenset[int]
+    """Arms that are run for the first pair of each chunk alone."""
+
+    def gathering(self, tasks: Sequence[Task]) -> Gathering:
+        """Where what these tasks have read is put together."""
+        return Gathering(self.sizes, tasks, self.close)
+
+    def close(self, number: int, readings: Readings) -> None:
+        """Compares a chunk's logits, and lets go of them."""
+        for index, comparison in enumerate(self.comparisons):
+            pairs, own = (self._ran(number, arm) for arm in (comparison.unpatched, comparison.own))
+            readings.apart[index] = comparison.apart(readings.logits, pairs, own)
+        readings.logits.clear()
+
+    def _ran(self, number: int, arm: int | Side) -> Tensor:
+        return torch.arange(1 if arm in self.few else self.sizes[number])
+
+
 def merged(parts: Sequence[Readings]) -> Readings:
-    """The readings of one chunk's tasks, of which each has some pairs of some arms."""
-    out = parts[0]
+    """The readings of one chunk's tasks, of which each has some pairs of some arms. They stay as they are: a part that
+    is to be kept may not have been written yet."""
+    out = copied(parts[0])
     for part in parts[1:]:
         for arm, waves in part.ran.items():
             pairs = np.concatenate(waves)
@@ -154,6 +180,18 @@ def merged(parts: Sequence[Readings]) -> Readings:
                 put(out.logits, arm, part.logits[arm], torch.from_numpy(pairs))
         for key, error in part.refused.items():
             out.refused.setdefault(key, error)
+    return out
+
+
+def copied(readings: Readings) -> Readings:
+    """The same, to be written into."""
+    out = replace(readings)
+    for name in ("scores", "finite"):
+        setattr(out, name, {key: values.copy() for key, values in getattr(readings, name).items()})
+    for name in ("apart", "distances", "missed", "owned", "refused"):
+        setattr(out, name, dict(getattr(readings, name)))
+    out.logits = {arm: logits.clone() for arm, logits in readings.logits.items()}
+    out.ran = {arm: list(waves) for arm, waves in readings.ran.items()}
     return out
 
 

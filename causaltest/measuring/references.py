@@ -15,6 +15,7 @@ from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.budget import Budget
 from causaltest.measuring.chunk_runs import ChunkRuns, Recorded, halves
 from causaltest.measuring.engine import Columns, Shortcuts
+from causaltest.measuring.freed import give_back
 from causaltest.measuring.kept_runs import KeptRuns, sooner_read
 from causaltest.measuring.kept_vectors import Room
 from causaltest.measuring.prompts import Chunk, tokenise
@@ -54,7 +55,10 @@ class References:
 
     def chunks(self, pairs: Pairs) -> tuple[Chunk, ...]:
         """The pairs as tokens, tokenised once for those that were used last."""
-        chunks = self._chunks.pop(pairs.digest, None) or tokenise(self._model, pairs, self.budget)
+        chunks = self._chunks.pop(pairs.digest, None)
+        if chunks is None:
+            chunks = tokenise(self._model, pairs, self.budget.beside(len(pairs)))
+            self.room.bytes = self._left.for_vectors
         self._chunks[pairs.digest] = chunks  # the last one used stands last
         if len(self._chunks) > MOST_TOKENISED:
             del self._chunks[next(iter(self._chunks))]
@@ -93,6 +97,7 @@ class References:
             wanted, new_tokens = wanted | kept.recorded, max(new_tokens, kept.new_tokens)
         # What is repeated with more components is let go first, so that it is not held twice.
         kept = None
+        self._make_room()
         make = partial(self._run, pairs, chunk, forced)
         if self._store is None:
             self._kept[key] = make(new_tokens, wanted)
@@ -103,6 +108,21 @@ class References:
             self.reused += 2 * len(chunk.pairs) if self.runs == before else 0
         self._let_go(key)
         return self._kept[key].runs
+
+    def lend(
+        self, pairs: Pairs, number: int, new_tokens: int, components: Collection[Component], *, forced: bool
+    ) -> Recorded:
+        """The runs of a chunk with all that was recorded, for another process. As `get`."""
+        self.get(pairs, number, new_tokens, components, forced=forced)
+        return self._kept[next(reversed(self._kept))]
+
+    def borrow(self, pairs: Pairs, number: int, recorded: Recorded, *, forced: bool) -> None:
+        """Takes the runs of a chunk from a process that has computed them."""
+        forced = forced and recorded.new_tokens > 1
+        key = (pairs.digest, number, forced, *rounding(recorded.new_tokens, recorded.recorded, forced))
+        self._kept.pop(key, None)
+        self._kept[key] = recorded
+        self._let_go(key)
 
     def _run(
         self, pairs: Pairs, chunk: Chunk, forced: bool, new_tokens: int, wanted: Collection[Component]
@@ -133,10 +153,23 @@ class References:
             [shortcuts.forks, shortcuts.trims, len(shortcuts.fused)],
         ]
 
+    @property
+    def _left(self) -> Budget:
+        """The budget beside what is known of all pairs."""
+        return self.budget.beside(sum(len(chunk.pairs) for chunks in self._chunks.values() for chunk in chunks))
+
+    def _make_room(self) -> None:
+        """Lets go of what would not be kept beside the runs of one chunk more, before they are there."""
+        self._drop(max((kept.bytes for kept in self._kept.values()), default=0))
+        give_back()
+
     def _let_go(self, newest: Key) -> None:
         """Drops what was used longest ago until the rest is within its share of the budget."""
-        total = sum(kept.bytes for kept in self._kept.values())
-        most = self.budget.for_references - self.room.held
+        self._drop(0, newest)
+
+    def _drop(self, coming: int, newest: object = None) -> None:
+        total = coming + sum(kept.bytes for kept in self._kept.values())
+        most = self._left.for_references - self.room.held
         for key in list(self._kept):
             if total <= most or key == newest:
                 return

@@ -87,8 +87,10 @@ class Sites:
     def where(self, position: Position, new_tokens: int) -> tuple[Where, ...]:
         key = (position, new_tokens)
         if key not in self._where:
+            # Most pairs have them at the same places, which are held once.
+            known: dict[tuple[int, ...], tuple[int, ...]] = {}
             self._where[key] = tuple(
-                Where(tuple(resolve(position, pair, at) for pair in chunk.pairs))
+                Where(tuple(known.setdefault(p, p) for p in (resolve(position, pair, at) for pair in chunk.pairs)))
                 for chunk in self.chunks
                 for at in [layout(self.batch.model, chunk.prompt_tokens, new_tokens)]
             )

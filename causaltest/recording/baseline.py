@@ -59,8 +59,7 @@ def read_baseline(path: Path) -> Baseline:
     except FileNotFoundError:
         raise
     except TooLarge as error:
-        size = path.stat().st_size
-        raise RecordError(f"{path} has {size:,} bytes, and a baseline has at most {LARGEST:,}.") from error
+        raise RecordError(f"{path}: {error.strerror}, and a baseline has at most {LARGEST:,}.") from error
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror or error}.") from error
     return baseline_from_bytes(data, str(path))

@@ -86,7 +86,10 @@ def on(path: tuple[str, ...]) -> dict[str, str]:
 
 def folder_of(package: str) -> Path:
     """Where a package lies; a folder that is not there where it is not installed."""
-    spec = find_spec(package)
+    try:
+        spec = find_spec(package)
+    except ValueError:
+        spec = None  # something stands in its place in this process
     return Path(os.devnull) if spec is None or spec.origin is None else Path(spec.origin).parent
 
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 EFFECT, ANSWER = "effects", "answers"
+RUN = "run"
+"""In what is said of an answer: the run that has measured it."""
 
 
 class Stored:
@@ -59,13 +61,14 @@ class Stored:
         self._name, self._settings, self._open = name, settings, opened
         place = settings.store
         self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
+        self._run = "" if place is None else place.run
         self._inner: Backend | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
         self._fetched: set[str] = set()
         self._measured: set[str] = set()
-        """What was measured by this process, and not read."""
+        """What was measured in this run, and not in an earlier one."""
         self._has_read = False
         self._given = {"stored": 0, "anew": 0}
 
@@ -96,7 +99,7 @@ class Stored:
         """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
-        if now == before:
+        if (now and now.model) == (before and before.model):
             return opened
         if self._has_read:
             raise ModelError(
@@ -316,14 +319,17 @@ class Stored:
             self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
             return None
         self._has_read = True
+        if self._run and entry.said.get(RUN) == self._run:
+            # Another process of this run has measured it, and a report is that of the run.
+            self._measured.add(of)
         return found
 
     def _keep(
         self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
     ) -> None:
-        """Keeps an answer."""
-        plain = plain_error(found) if isinstance(found, CausaltestError) else encode(found)
-        kept.put(kind, of, written(plain))
+        """Keeps an answer, with the run that has measured it."""
+        entry = written(plain_error(found) if isinstance(found, CausaltestError) else encode(found))
+        kept.put(kind, of, replace(entry, said={**entry.said, RUN: self._run}) if self._run else entry)
 
 
 def answered(ask: Callable[[], T]) -> T | CausaltestError:

@@ -24,6 +24,7 @@ import platform
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from typing import Any
 
 from causaltest.asking.settings import Settings
 from causaltest.bounded import read_bounded
+from causaltest.errors import RecordError
 from causaltest.identity.whole_model import whole_model
 from causaltest.store.altered import altered
 from causaltest.store.installed import versions
@@ -42,17 +44,25 @@ MEASURES = (
     "effect.py",
     "measuring",
     "organisms",
+    "plain_numbers.py",
     "store/answers.py",
     "store/entry.py",
     "sweep.py",
     "writing",
 )
 """What of this package has a say in the numbers, or in how they are kept."""
-NO_SAY = frozenset({"offload_folder", "store", "progress"})
-"""Settings that say where something lies or what is shown. What is offloaded is computed with as it was."""
+NO_SAY = frozenset({"cluster", "offload_folder", "store", "progress"})
+"""Settings that say where something lies, who computes or what is shown. What is offloaded is computed with as it was,
+and workers of a cluster have to be like this process; what GPUs they have stands among the devices."""
 LARGEST_TOML = 1 << 20
 """Bytes of a pyproject.toml that is read."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
+CARDS = Path("/sys/class/drm")
+NODES = Path("/dev")
+KINDS_OF_NODES = ("nvidia[0-9]*", "dxg", "kfd", "dri/renderD*", "accel/*", "davinci[0-9]*")
+"""Accelerators as Linux lists them: a container may have the nodes, and not what tells their names."""
+MOVES = frozenset({"get_default_device", "ACCELERATE_TORCH_DEVICE"})
+"""What a process may have set that puts models on an accelerator without a device map."""
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
@@ -69,27 +79,34 @@ class Surroundings:
 
 
 def surroundings_of(name: str, settings: Settings) -> Surroundings:
-    """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it."""
-    elsewhere = settings.device_map or settings.quantize
-    return Surroundings(
-        {
-            "model": whole_model(name, remote_code=settings.trust_remote_code),
-            "called": name,
-            "memory": settings.memory,
-            "dtype": settings.dtype,
-            "device_map": settings.device_map,
-            "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
-            "quantize": settings.quantize,
-            "trust_remote_code": settings.trust_remote_code,
-            "devices": devices() if elsewhere else ["cpu"],
-            "machine": [sys.platform, platform.machine(), sys.byteorder],
-            "python": list(sys.version_info[:2]),
-            "versions": versions(),
-            "source": source_digest(Path(__file__).parents[1]),
-            "altered": altered(),
-            "names": named_modules(Path.cwd()),
-        }
-    )
+    """What surrounds experiments on a model by name. Raises RecordError where its files do not identify it, or cannot
+    be read."""
+    try:
+        return Surroundings(plain_surroundings(name, settings))
+    except OSError as error:
+        raise RecordError(f"What {name} is measured with cannot be read, so it has no key: {error}") from error
+
+
+def plain_surroundings(name: str, settings: Settings) -> dict[str, Any]:
+    now = altered()
+    elsewhere = settings.device_map or settings.quantize or not MOVES.isdisjoint(name for name, _ in now)
+    return {
+        "model": whole_model(name, remote_code=settings.trust_remote_code),
+        "called": name,
+        "memory": settings.memory,
+        "dtype": settings.dtype,
+        "device_map": settings.device_map,
+        "max_memory": None if settings.max_memory is None else sorted([repr(d), m] for d, m in settings.max_memory),
+        "quantize": settings.quantize,
+        "trust_remote_code": settings.trust_remote_code,
+        "devices": devices(settings) if elsewhere else ["cpu"],
+        "machine": [sys.platform, platform.machine(), sys.byteorder],
+        "python": list(sys.version_info[:2]),
+        "versions": versions(),
+        "source": source_digest(Path(__file__).parents[1]),
+        "altered": now,
+        "names": named_modules(Path.cwd()),
+    }
 
 
 @cache
@@ -104,14 +121,34 @@ def source_digest(package: Path) -> str:
     return digest.hexdigest()
 
 
-def devices() -> list[str]:
-    """The accelerators that a model may be put on, by what the system says of them."""
+def devices(settings: Settings) -> list[str]:
+    """The accelerators that a model may be put on, by what the system says of them, or a cluster."""
+    address = os.environ.get("RAY_ADDRESS")
+    if settings.cluster is not None and address:
+        return cluster_devices(address)
     seen = [f"{name}={os.environ[name]}" for name in DEVICES if name in os.environ]
-    try:
+    with suppress(OSError):
         seen += sorted(file.read_text(encoding="utf-8").split("\n")[0] for file in DRIVER.glob("*/information"))
-    except OSError:
-        pass
+    with suppress(OSError):
+        ids = (card / "device" for card in CARDS.glob("card[0-9]"))
+        seen += sorted(" ".join((card / name).read_text().strip() for name in ("vendor", "device")) for card in ids)
+    with suppress(OSError):
+        seen += sorted(node.name for kind in KINDS_OF_NODES for node in NODES.glob(kind))
     return seen
+
+
+def cluster_devices(address: str) -> list[str]:
+    """The kinds of accelerators in a cluster of Ray's. Raises RecordError where it cannot be asked."""
+    try:
+        import ray  # late: only workers with GPUs need it
+
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        resources: Any = ray.cluster_resources
+        kinds = {name for name in resources() if name.startswith("accelerator_type:")}
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise RecordError(f"The cluster at {address} does not say what accelerators it has: {error}") from error
+    return sorted(kinds)
 
 
 def named_modules(folder: Path) -> Any:

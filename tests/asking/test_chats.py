@@ -64,7 +64,7 @@ def test_a_chat_is_written_and_read_back(tmp_path: Path) -> None:
         ({"turns": [("a", None)]}, "A chat's turns are"),
         ({"turns": ["ab"]}, "A chat's turns are"),
         ({"options": {"tools": 3}}, r"\['tools'\] cannot be options of the chat template"),
-        ({"options": {"x": [1]}}, r"The chat option x is \[1\]; it is a text, a number, True or False"),
+        ({"options": {"x": [1]}}, r"The chat option 'x' is \[1\]; it is a text, a number, True or False"),
         ({"sistem": "a"}, r"A pair's chat is an object with any of system, turns"),
         ("Be brief.", r"A pair's chat is an object with any of system, turns"),
     ],

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.faults.fuzz import SLOW_S
+from benchmarks.faults.good_files import seed
 from benchmarks.faults.mutation import mutated
-from benchmarks.faults.parsers import PARSERS, Parser, read_once, seed
+from benchmarks.faults.parsers import PARSERS, Parser, read_once
 
 FILES = 60
 """Of each parser; the same ones in every run."""

@@ -19,6 +19,7 @@ def test_two_workers_on_a_cold_store_compute_what_one_process_computes_and_repor
     assert workers.twice == {"clean": 0, "patched": 0}
     assert workers.runs == alone.runs
     assert workers.reports == alone.reports
+    assert workers.tables == alone.tables
 
 
 def test_what_was_computed_before_is_counted():

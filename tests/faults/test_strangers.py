@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.faults.parsers import CONFIG, header_of, inner, resealed, seed, tensors
+from benchmarks.faults.good_files import CONFIG, header_of, inner, resealed, seed, tensors
 from causaltest.asking.arrays import read_array
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.settings import memory_bytes
@@ -36,6 +36,13 @@ def test_a_header_of_many_columns_takes_no_time_and_is_not_printed_whole(tmp_pat
     with pytest.raises(PairsError, match="the first line names 200000 columns") as told:
         Pairs.from_csv(file)
     assert len(str(told.value)) < 1000
+
+
+def test_a_line_that_would_burst_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_bytes(b"[" + b"[]," * (1 << 24) + b"]")
+    with pytest.raises(PairsError, match="line 1 has 50331650 characters"):
+        Pairs.from_jsonl(file)
 
 
 def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:

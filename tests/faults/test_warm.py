@@ -32,10 +32,10 @@ def test_a_warm_run_imports_no_torch_and_reports_the_same(tmp_path):
     claims.mkdir()
     (claims / "test_planted.py").write_text(CLAIMS)
     cold = pytest(claims, place)
-    assert cold.torch and cold.counts["anew"] == 2 and cold.counts["patched_runs"] > 0
+    assert "torch" in cold.heavy and cold.counts["anew"] == 2 and cold.counts["patched_runs"] > 0
     # They are only on the way to an answer, and gigabytes of a large model.
     shutil.rmtree(place / "store" / "runs")
     warm = pytest(claims, place)
-    assert not warm.torch and warm.counts == {"stored": 2, "anew": 0, "patched_runs": 0}
+    assert warm.heavy == () and warm.counts == {"stored": 2, "anew": 0, "patched_runs": 0}
     assert warm.report == cold.report
     assert "measurements: 2 read from the store, none made in this run" in warm.printed

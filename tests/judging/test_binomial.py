@@ -27,6 +27,11 @@ def test_tails_and_critical_counts_by_hand(p):
         assert critical_count(alpha, n, p).tolist() == by_hand
 
 
+def test_a_count_that_is_exactly_as_rare_is_rare_enough():
+    assert critical_count(0.1875, np.array([5]), 0.5).tolist() == [4]
+    assert critical_count(0.5, np.array([1, 5, 7, 11, 21]), 0.5).tolist() == [1, 3, 4, 6, 11]
+
+
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 17, 1e-9])
 def test_they_are_those_of_scipy_for_many_trials(p, alpha):

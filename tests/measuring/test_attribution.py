@@ -453,7 +453,7 @@ def test_a_small_budget_gives_the_same_in_more_passes(doubled, forwards, monkeyp
     assert Budget(40_000).graphs(tiny.backend.loaded, 5) == 1 < Budget().graphs(tiny.backend.loaded, 5)
     monkeypatch.setattr(Budget, "graphs", lambda *_: 2)  # three pairs in a chunk, two at a time
     tight = open_backend("tight", tiny.model, tiny.tokenizer)
-    tight._prove(pairs)
+    tight.prove(pairs)
     counted = forwards(tiny.model.transformer.h[0])
     assert estimate(tight, pairs, "noise", sites).measured.values == pytest.approx(ample, rel=1e-9)
     assert len(counted) == 1 + 2 * 2

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 
-from causaltest import embed, exact_match, head, index, logit, logit_diff, mlp_out, resid_post, step, thought
+from causaltest import accuracy, embed, exact_match, head, index, logit, logit_diff, mlp_out, resid_post, step, thought
 from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.sites import resid_pre
 from causaltest.measuring.arms import Arm
 from causaltest.measuring.batch import Batch, begin_of, rows_of
 from causaltest.measuring.patches import Where, spots
 from causaltest.measuring.planner import EMBEDDING
+from causaltest.measuring.readings import Gathering, Readings, Task
 from causaltest.measuring.references import References
 
 LAYERS = 3
@@ -144,3 +146,15 @@ def test_a_plan_of_thoughts_begins_behind_the_prompt(ducks, twins, planned):
     assert wave.rows.start.tolist() == [prompt + 1 + 2] * 2
     assert [step_.start for step_ in wave.steps] == [prompt + 1 + k for k in range(2, 7)]
     assert wave.steps[0].joins == ((7, 2),)
+
+
+def test_what_a_task_has_read_stays_as_it_is_when_its_chunk_is_closed():
+    """It may be kept for a run that goes on later, and not be written yet."""
+    arm, logits = 0, torch.zeros(2, 1, 3)
+    first = Readings({(arm, accuracy): np.array([1.0, np.nan])}, logits={arm: logits}, ran={arm: [np.array([0])]})
+    second = Readings({(arm, accuracy): np.array([np.nan, 2.0])}, logits={arm: logits + 1}, ran={arm: [np.array([1])]})
+    gathering = Gathering([2], [Task(0, 0, 1), Task(0, 1, 2)], lambda number, whole: whole.logits.clear())
+    gathering.add(Task(0, 0, 1), first)
+    gathering.add(Task(0, 1, 2), second)
+    assert gathering.together().scores[arm, accuracy].tolist() == [1.0, 2.0]
+    assert np.isnan(first.scores[arm, accuracy][1]) and not first.logits[arm].any() and len(first.ran[arm]) == 1

@@ -90,3 +90,12 @@ def test_what_is_free_has_no_say(tiny_gpt2, monkeypatch):
         monkeypatch.setattr(torch.cuda, name, lambda *_: pytest.fail("asked what is free"))
     assert Budget().limits(model, 9) == Budget().limits(model, 9)
     assert Budget().pairs(model, 9) == Budget().pairs(model, 9)
+
+
+def test_many_pairs_leave_less_for_the_rest_and_few_leave_all_of_it():
+    """Few leave all, so that the shapes of batches, and with them the last bits, do not hang on how many they are."""
+    budget = Budget(1 << 28)
+    assert budget.beside(1) == budget.beside(10_000) == budget
+    left = [budget.beside(pairs).bytes for pairs in (10_001, 50_000, 100_000, 10_000_000)]
+    assert left == sorted(left, reverse=True) and left[0] < budget.bytes
+    assert left[-1] == budget.bytes // 4, "something can always be run"

@@ -108,3 +108,8 @@ def test_the_difference_is_to_a_pair_of_another_cluster_and_of_the_same_shape():
 def test_a_pair_that_is_the_same_makes_no_difference_so_the_next_is_taken():
     rows = [torch.ones(2), torch.ones(2), torch.zeros(2)]
     assert nature(rows, ["a", "b", "a"]).parts([0]).tolist() == [-1.0, -1.0]
+
+
+def test_rows_that_differ_by_the_sign_of_a_zero_alone_make_no_difference():
+    rows = [torch.tensor([0.0, 1.0]), torch.tensor([-0.0, 1.0]), torch.tensor([2.0, 1.0])]
+    assert nature(rows, ["a", "b", "c"]).parts([0]).tolist() == [2.0, 0.0]

@@ -247,7 +247,7 @@ def test_generated_clean_runs_looked_at_first_are_not_taken_for_forced_ones(tiny
     asked = experiment(pairs, "denoise", resid_post(1, index(2)), accuracy)
 
     def measured(backend):
-        backend._prove(pairs)
+        backend.prove(pairs)
         batch, (study,) = backend.batch([asked])
         assert batch.forced and study.patched.new_tokens == 3
         batch.compare(Comparison(study.patched.arm, "corrupt", "clean"))

@@ -132,7 +132,7 @@ def test_necessity_from_denoising_is_invalid_and_not_measured(claims, pytester):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["CLAIM wrong  INVALID *", "  because     The sentence says 'necessary', and its *"])
     wrong = written(pytester)["wrong"]
-    assert wrong["runs"] == {"patched_runs": 0, "forwards": 0, "reference_runs": 0, "reused_runs": 0, "stored": 0}
+    assert wrong["runs"] and not any(wrong["runs"].values())
     assert wrong["estimate"] is None
 
 

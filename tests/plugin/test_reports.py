@@ -202,3 +202,30 @@ def test_a(make_lab, pairs):
     claims(body, "--causal-json=out.json")
     (written,) = json.loads((pytester.path / "out.json").read_text())
     assert "reads a number" in written["status_reason"]
+
+
+STEERING = """
+import pytest
+from causaltest import Effect, at_least, claim
+
+NASTY = "a\\x1b[2Jb\\u202ec\\x9b1md\\x07"
+
+@claim(f"It holds {NASTY}.", at_least(0.5))
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_steers(share):
+    clusters = [f"{NASTY}{n}" for n in range(60)]
+    return Effect.from_values([share] * 60, kind="binary", clusters=clusters, placebo=[0.0] * 60)
+
+def test_says(causal_report):
+    causal_report.say(f"said\\t{NASTY}")
+"""
+
+
+def test_no_text_of_a_report_steers_the_terminal(pytester):
+    pytester.makepyfile(STEERING)
+    told = pytester.runpytest_inprocess("-v", "--color=no", "--causal-json=report.json").stdout.str()
+    assert "It holds a?[2Jb?c?1md?." in told and "said    a?[2Jb" in told
+    for line in told.splitlines():
+        assert not set(line) & {"\x1b", "\u202e", "\x9b", "\x07"}, line
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert {one["sentence"] for one in report} >= {"It holds a\x1b[2Jb\u202ec\x9b1md\x07."}, "data stay as they are"

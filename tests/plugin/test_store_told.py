@@ -120,6 +120,17 @@ def test_a_store_that_is_damaged_through_and_through_is_told_in_a_few_lines(clai
     assert told(again)[-1].startswith(f"store: and {len(names) - 10} more like these")
 
 
+def test_a_store_smaller_than_what_a_run_needs_loses_no_verdict(claims, pytester):
+    store = pytester.path / "store"
+    options = (f"--causal-cache-dir={store}", f"--rootdir={pytester.path}", "--causal-cache-size=24KB")
+    cold = claims(KINDS, "--causal-no-cache", "--causal-json=cold.json")
+    small = claims(KINDS, *options, "--causal-json=small.json")
+    assert small.parseoutcomes() == cold.parseoutcomes()
+    assert verdicts(pytester.path / "cold.json") == verdicts(pytester.path / "small.json")
+    assert 0 < sum(one.nbytes for one in lying(store)) <= 24 << 10
+    assert [line for line in told(small) if "larger than the 24 KB of --causal-cache-size" in line]
+
+
 def test_a_size_of_zero_keeps_nothing_and_tells_nothing(claims, pytester):
     ran = claims(TWO, f"--causal-cache-dir={pytester.path / 'store'}", "--causal-cache-size=0")
     assert ran.ret == 0 and told(ran) == [] and not (pytester.path / "store").exists()

@@ -224,3 +224,10 @@ def test_where_nothing_can_be_told_there_are_no_files_of_claims(monkeypatch, tmp
     elsewhere = SimpleNamespace(gateway=SimpleNamespace(spec=SimpleNamespace(popen=None)), workerinput={})
     ask(config, elsewhere)
     assert elsewhere.workerinput == {}
+
+
+@pytest.mark.parametrize("option", ["--causal-plan", "--causal-power"])
+def test_what_is_worked_out_of_all_claims_is_refused_on_workers_which_each_know_a_part(pytester, option):
+    ran = pytester.runpytest_inprocess("-n2", option)
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"{option} is worked out in one process: leave out -n, or give -n 0." in ran.stderr.str()

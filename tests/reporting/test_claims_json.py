@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,14 @@ def test_a_failure_half_way_leaves_the_old_file_whole(tmp_path: Path, monkeypatc
     write_json(path, [RESULT.to_json()])
     before = path.read_bytes()
 
-    def full(self: Path, *_: object, **__: object) -> int:
-        self.write_bytes(b"[{")
+    def full(_: int) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    # What is written comes to the disk here.
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_json(path, [])
-    assert path.read_bytes() == before
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def experiment(layer: int, pairs: Pairs = PAIRS) -> Experiment:
     return Experiment(Patching(NAME, "denoise", pairs, (resid_post(layer, last()),)), "recovery", accuracy)
 
 
-def surrounded(weights: str) -> Surroundings:
-    return Surroundings({"called": NAME, "weights": weights})
+def surrounded(weights: str, **more: object) -> Surroundings:
+    return Surroundings({"called": NAME, "model": {"weights": weights}, **more})
 
 
 class Fake:
@@ -255,6 +255,22 @@ def test_a_model_whose_files_change_while_it_is_opened_is_not_mixed_with_what_wa
     assert again.measure(experiment(2)).estimate == 1.0
 
 
+def test_what_is_set_while_a_model_is_opened_closes_the_store_and_is_no_change_of_its_files(tmp_path, monkeypatch):
+    now = [["get_default_dtype", "torch.float64"]]
+    monkeypatch.setattr("causaltest.store.kept.altered", lambda: list(now))
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded("same", altered=list(now)))
+    store = Store(tmp_path)
+    Stored(NAME, Settings(), store, lambda _: Fake()).measure(experiment(1))
+    stored = Stored(NAME, Settings(), store, lambda _: now.clear() or Fake())
+    stored.measure(experiment(1))
+    assert stored.measure(experiment(2)).estimate == 1.0
+    assert "get_default_dtype was set after the first question" in store.problems[0]
+    monkeypatch.setattr("causaltest.store.stored.surroundings_of", lambda *_: surrounded("same", altered=[]))
+    opened = []
+    Stored(NAME, Settings(), store, lambda _: opened.append(1) or Fake()).measure(experiment(2))
+    assert opened, "it was not kept"
+
+
 def test_what_is_measured_of_a_model_that_was_just_downloaded_is_kept(tmp_path, monkeypatch):
     downloads, fakes = [], []
 
@@ -343,6 +359,18 @@ def test_a_lab_asks_the_store_where_it_has_a_place_and_a_name(tmp_path):
     assert not isinstance(Lab.load(NAME).backend, Stored)
 
 
+def test_what_another_process_of_the_run_has_measured_counts_as_measured_in_the_run(tmp_path):
+    def of_run(run: str) -> tuple[Stored, Fake]:
+        fake, place = Fake(), StorePlace(str(tmp_path), run=run)
+        return Stored(NAME, Settings(store=place), Store(tmp_path), lambda kept: fake), fake
+
+    (first, _), (second, other), (later, _), (alone, _) = map(of_run, ("a", "a", "b", ""))
+    given = [(stored.measure(experiment(1)), stored.clean(PAIRS)) for stored in (first, second, later, alone)]
+    assert len(set(map(str, given))) == 1 and not other.asked
+    counts = [stored.counted() for stored in (first, second, later, alone)]
+    assert [(count["stored"], count["anew"]) for count in counts] == [(0, 2), (0, 2), (2, 0), (2, 0)]
+
+
 def test_a_script_that_keeps_what_it_measures_reads_it_the_next_time(tmp_path):
     def asked() -> tuple[Effect, dict[str, int]]:
         lab = Lab.load(NAME, store=tmp_path)
@@ -350,3 +378,24 @@ def test_a_script_that_keeps_what_it_measures_reads_it_the_next_time(tmp_path):
 
     (first, before), (again, after) = asked(), asked()
     assert first == again and before["anew"] == after["stored"] == 1 and "patched_runs" not in after
+
+
+def test_what_is_expected_is_brought_from_an_address_at_once(tmp_path, monkeypatch):
+    from causaltest.asking.settings import StorePlace
+    from causaltest.store.remote import Remote
+
+    settings = Settings(store=StorePlace(f"file://{tmp_path}/share"))
+    first = Stored(NAME, settings, Store(tmp_path / "1"), lambda _: Fake())
+    first.expect([experiment(1), experiment(2)])
+    first.measure(experiment(1))
+    asked, several = [], Remote.several
+
+    def counted(self: Remote, kind: str, keys: list[str]) -> object:
+        asked.append((kind, len(keys)))
+        return several(self, kind, keys)
+
+    monkeypatch.setattr(Remote, "several", counted)
+    second = Stored(NAME, settings, Store(tmp_path / "2"), lambda _: pytest.fail("it was opened"))
+    second.expect([experiment(1), experiment(2)])
+    assert [second.measure(experiment(n)).estimate for n in (1, 2)] == [2.0, 2.0]
+    assert asked == [("effects", 2)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import causaltest
-from causaltest.asking.settings import Settings, StorePlace
+from causaltest.asking.settings import Cluster, Settings, StorePlace
 from causaltest.errors import RecordError
 from causaltest.identity import organism_files, whole_model
 from causaltest.organisms import ducks
@@ -40,6 +40,7 @@ OTHER_SETTINGS = {
     "trust_remote_code": True,
     "offload_folder": "elsewhere",
     "store": StorePlace("elsewhere"),
+    "cluster": Cluster(2),
     "progress": False,
 }
 
@@ -283,17 +284,33 @@ def test_the_machine_the_python_and_accelerators_change_the_key(tmp_path, monkey
     for name in surroundings.DEVICES:
         monkeypatch.setenv(name, "1")
         seen.add(key(device_map="auto"))
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "information").write_text("Model: A\nIRQ: 3\n", "utf-8")
-    monkeypatch.setattr(surroundings, "DRIVER", tmp_path)
-    seen.add(key(device_map="auto"))
-    on_cpu = key()
-    (tmp_path / "0" / "information").write_text("Model: B\nIRQ: 3\n", "utf-8")
-    seen.add(key(device_map="auto"))
-    assert len(seen) == 6
-    assert key() == on_cpu, "a processor computes whatever lies beside it"
+    files = {"DRIVER": "0/information", "CARDS": "card0/device/vendor", "NODES": "nvidia0"}
+    for folder, file in files.items():
+        place = tmp_path / folder / file
+        place.parent.mkdir(parents=True)
+        place.with_name("device").write_text("0x1234\n", "utf-8")
+        for name in ("Model: A", "Model: B"):
+            monkeypatch.setattr(surroundings, folder, Path("/nowhere"))
+            place.write_text(f"{name}\nIRQ: 3\n", "utf-8")
+            on_cpu = key()
+            monkeypatch.setattr(surroundings, folder, tmp_path / folder)
+            seen.add(key(device_map="auto"))
+            assert key() == on_cpu, "a processor computes whatever lies beside it"
+    assert len(seen) == 1 + len(surroundings.DEVICES) + 5
     monkeypatch.setattr(surroundings.platform, "machine", lambda: "arm64")
     assert key() != on_cpu
+
+
+def test_accelerators_count_where_the_process_has_moved_models_there(tmp_path, monkeypatch):
+    (tmp_path / "0").mkdir()
+    monkeypatch.setattr(surroundings, "DRIVER", tmp_path)
+    for moved in ("get_default_device", "ACCELERATE_TORCH_DEVICE"):
+        seen = set()
+        monkeypatch.setattr(surroundings, "altered", lambda moved=moved: [[moved, "cuda"]])
+        for name in ("Model: A", "Model: B"):
+            (tmp_path / "0" / "information").write_text(name, "utf-8")
+            seen.add(key())
+        assert len(seen) == 2
 
 
 def test_names_of_modules_change_the_key_and_the_working_folder_does_not(tmp_path, monkeypatch):
@@ -355,7 +372,8 @@ WITHOUT_A_SAY = {
 
 def test_whatever_measuring_imports_counts_or_is_known_to_have_no_say():
     """Found in the source: imports inside of functions are there, too."""
-    todo, seen = [PACKAGE / "measuring" / "backend.py", *(PACKAGE / "asking").glob("*.py")], set()
+    todo, seen = [PACKAGE / "measuring" / "backend.py"], set()
+    todo += [file for part in ("asking", "organisms") for file in (PACKAGE / part).rglob("*.py")]
     while todo:
         file = todo.pop()
         told = file.relative_to(PACKAGE).as_posix()
@@ -376,12 +394,34 @@ def test_whatever_measuring_imports_counts_or_is_known_to_have_no_say():
 def test_a_key_needs_neither_torch_nor_numpy_nor_the_models_module():
     code = (
         "import sys\nfrom causaltest.store.surroundings import surroundings_of\n"
-        "from causaltest.asking.settings import Settings\n"
+        "from causaltest.asking.settings import Cluster, Settings\n"
         "for name in ('ducks', 'planted', 'bypass'): assert surroundings_of(f'organism:{name}', Settings()).digest\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'causaltest.organisms.planted'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_adapters_that_name_one_another_have_no_key(folder):
+    (folder / "config.json").unlink()
+    written("adapter_config.json", json.dumps({"base_model_name_or_path": str(folder)}))(folder)
+    with pytest.raises(RecordError, match="they name one another"):
+        key(str(folder))
+
+
+def test_a_link_that_leads_back_is_followed_once(folder):
+    before = key(str(folder), trust_remote_code=True)
+    (folder / "deep" / "back").symlink_to(folder, target_is_directory=True)
+    assert key(str(folder), trust_remote_code=True) == before
+
+
+def test_files_that_cannot_be_read_give_no_key(folder, monkeypatch):
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("model.safetensors")
+
+    monkeypatch.setattr(surroundings, "whole_model", gone)
+    with pytest.raises(RecordError, match=r"cannot be read, so it has no key: model\.safetensors"):
+        key(str(folder))
 
 
 def test_two_names_of_one_model_are_two_keys(folder, monkeypatch):

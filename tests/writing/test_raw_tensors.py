@@ -152,6 +152,11 @@ def test_what_nobody_has_written_so_is_refused(what):
     refused(ODD[what])
 
 
+def test_numbers_of_no_array_are_refused_whatever_the_sum_says():
+    whole = raw_tensors.checksum("t", raw_tensors.described([]), [b"more"])
+    refused(with_header({"__metadata__": {"causaltest": "t", "sha256": whole}}, b"more"))
+
+
 @pytest.mark.parametrize("shape", [[9] * 1_000_000, [1 << 62] * 65, [10**300] * 64])
 def test_a_shape_whose_product_would_take_minutes_is_refused_at_once(shape):
     refused(with_header({"__metadata__": META, "a": {"dtype": "U8", "shape": shape, "data_offsets": [0, 0]}}))

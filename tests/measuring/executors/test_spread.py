@@ -1,0 +1,276 @@
+"""Workers give, to the last bit, what one process gives: in whatever order they come free, and whoever is lost."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from local_pool import LocalPool
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from causaltest import Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
+from causaltest.asking.edges import edge
+from causaltest.asking.interventions import gaussian
+from causaltest.asking.lab import Backend, Lab
+from causaltest.asking.settings import Settings
+from causaltest.errors import CausaltestError, MeasurementError, NothingEligible, SiteError, WorkersError
+from causaltest.measuring import batch, budget
+from causaltest.measuring.backend import open_backend
+from causaltest.measuring.executors.crew import Crew
+from causaltest.measuring.executors.spread import Spread
+from causaltest.store.folder import Store
+from causaltest.store.kept import Kept
+from causaltest.store.surroundings import Surroundings
+from causaltest.writing.plain_effects import plain_numbers
+
+WORDS = "the a cat dog fox hen sat ran saw ate one two".split()
+LITTLE = Settings(memory=1 << 20, progress=False)
+"""So little that the pairs are cut into several chunks."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, word_tokenizer) -> str:
+    """A random GPT-2, saved."""
+    torch.manual_seed(3)
+    tokenizer = word_tokenizer(tuple(WORDS))
+    config = GPT2Config(n_layer=2, n_embd=64, n_head=2, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1)
+    place = tmp_path_factory.mktemp("gpt2")
+    GPT2LMHeadModel(config).eval().save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    return str(place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_tasks() -> Iterator[None]:
+    """Waves of few tokens, and a task for each, so that a chunk has several."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(budget, "MOST_TOKENS_CPU", 48)
+        patched.setattr(batch, "TASK_WEIGHTS_CPU", 1)
+        yield
+
+
+def some_pairs(count: int = 24) -> Pairs:
+    animals, verbs = WORDS[2:6], WORDS[6:10]
+    return Pairs(
+        [
+            Pair(
+                clean=f"the {animals[i % 4]} {verbs[i // 4 % 4]} a {animals[(i + 1) % 4]} the" + " a" * (i % 2),
+                corrupt=f"the {animals[(i + 2) % 4]} {verbs[i // 4 % 4]} a {animals[(i + 1) % 4]} the" + " a" * (i % 2),
+                answer=" one",
+                corrupt_answer=" two",
+                id=f"pair {i}",
+                cluster=f"{i // 4}",
+            )
+            for i in range(count)
+        ]
+    )
+
+
+def questions(lab: Lab) -> dict[str, Callable[[], Any]]:
+    """Questions of every kind, each to be asked of a lab."""
+    pairs, other = some_pairs(), some_pairs(16)
+    at = resid_post(0, index(1))
+    return {
+        "replace": lambda: lab.denoise(pairs, at=at).recovery(logit_diff),
+        "noise, two sites": lambda: lab.noise(pairs, at=[at, head(1, 1, last())]).drop(logit_diff),
+        "mean": lambda: lab.ablate(pairs, at=at, by=mean).drop(logit_diff),
+        "mean elsewhere": lambda: lab.ablate(pairs, at=at, by=mean(over=other)).drop(logit_diff),
+        "resample": lambda: lab.ablate(pairs, at=at, by=resample).change(logit_diff),
+        "gaussian": lambda: lab.ablate(pairs, at=at, by=gaussian(sd=1)).change(logit_diff),
+        "edge": lambda: lab.denoise(pairs, at=edge(head(0, 1, last()), head(1, 0, last()))).change(logit_diff),
+        "elsewhere": lambda: lab.denoise(pairs, at=at).recovery(logit_diff, wrong_position=index(2)),
+        "sweep": lambda: lab.sweep(pairs[::2], at=resid_post(range(2), every())).recovery(logit_diff),
+        "attribution": lambda: lab.sweep(pairs, at=head(range(2), range(2), last()), method="attribution").recovery(
+            logit_diff
+        ),
+        "neutral": lambda: lab.denoise(pairs, at=at).is_neutral,
+        "clean": lambda: lab.clean(pairs),
+        "no site": lambda: lab.denoise(pairs, at=resid_post(7, last())).recovery(logit_diff),
+        "nobody counts": lambda: lab.denoise(pairs, at=at).recovery(accuracy),
+        "uneven": lambda: lab.ablate(pairs, at=resid_post(0), by=mean).drop(logit_diff),
+    }
+
+
+def told(ask: Callable[[], Any]) -> Any:
+    """An answer as plain data that can be compared to the last bit."""
+    try:
+        given = ask()
+    except CausaltestError as error:
+        return type(error).__name__, str(error), getattr(error, "excluded", None)
+    if hasattr(given, "measured"):
+        return plain_numbers(given.measured)
+    if hasattr(given, "per_pair"):
+        values = None if given.per_pair is None else given.per_pair.values.tobytes()
+        return given.estimates, given.distances, given.rows, given.columns, values
+    return given
+
+
+def spread(name: str, pool: LocalPool, workers: int = 2, kept: Kept | None = None) -> Spread:
+    return Spread(name, LITTLE, kept, Crew(pool, workers))
+
+
+def lab_of(name: str, backend: Backend) -> Lab:
+    return Lab(name=name, backend=backend, settings=LITTLE)
+
+
+@pytest.fixture(scope="module")
+def serial(folder, small_tasks) -> dict[str, Any]:
+    """What one process says, each question in a plan of its own."""
+    lab = lab_of(folder, open_backend(folder, None, None, LITTLE))
+    return {name: told(ask) for name, ask in questions(lab).items()}
+
+
+def test_the_questions_are_of_every_kind(serial, folder):
+    backend = open_backend(folder, None, None, LITTLE)
+    assert len(backend.references.chunks(some_pairs())) > 3, "several chunks"
+    kinds = [type(one) for one in serial.values()]
+    assert kinds.count(dict) == 8
+    assert [serial[name][0] for name in ("no site", "nobody counts", "uneven")] == [
+        SiteError.__name__,
+        NothingEligible.__name__,
+        MeasurementError.__name__,
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_workers_give_what_one_process_gives(serial, folder, workers):
+    pool = LocalPool(seed=workers)
+    lab = lab_of(folder, spread(folder, pool, workers))
+    for name, ask in questions(lab).items():
+        assert told(ask) == serial[name], name
+    ran = Counter(worker for worker, method, _ in pool.log if method == "run")
+    assert len(ran) == workers, "all have worked"
+
+
+@pytest.mark.parametrize("name", ["replace", "mean elsewhere", "resample", "sweep", "attribution"])
+@pytest.mark.parametrize("seed", [0])
+def test_whoever_is_lost_and_when_the_numbers_are_the_same(serial, folder, seed, name):
+    drawn = random.Random(f"{seed} {name}")
+    workers, lost = drawn.randint(1, 4), set(drawn.sample(range(2, 60), drawn.randint(1, 6)))
+    deaths: Counter[str] = Counter()
+
+    def dies(worker: int, method: str, call: int) -> bool:
+        # No call ends three workers, which is another test.
+        if call in lost and deaths[method] < 2:
+            deaths[method] += 1
+            return True
+        return False
+
+    pool = LocalPool(seed, dies)
+    asked = spread(folder, pool, workers)
+    assert told(questions(lab_of(folder, asked))[name]) == serial[name]
+    assert asked.crew.replaced == sum(deaths.values()) and pool.begun == workers + asked.crew.replaced
+
+
+def test_a_worker_who_comes_later_proves_the_model_on_the_prompts_that_the_others_did(folder):
+    """What it may leave out must not depend on the pairs that are measured when it comes."""
+    lost: list[int] = []
+
+    def dies(worker: int, method: str, call: int) -> bool:
+        return bool(lost) and method == "run" and worker == lost.pop()
+
+    pool = LocalPool(dies=dies)
+    lab = lab_of(folder, spread(folder, pool, 1))
+    first, second = some_pairs(8), some_pairs(16)
+    for pairs in (first, second):
+        lab.denoise(pairs, at=resid_post(0, index(1))).recovery(logit_diff)
+        lost.append(1)
+    lab.denoise(second, at=resid_post(1, index(1))).recovery(logit_diff)
+    assert [(worker, pairs) for worker, method, pairs in pool.log if method == "prove"] == [(1, first), (2, first)]
+
+
+def test_a_task_that_ends_three_workers_is_named(folder):
+    pool = LocalPool(dies=lambda worker, method, call: method == "run")
+    with pytest.raises(WorkersError, match="3 workers ended one after the other at waves 0 to 1 of chunk 0, and"):
+        questions(lab_of(folder, spread(folder, pool, 1)))["replace"]()
+
+
+def test_an_error_of_the_workers_is_not_taken_for_the_experiments(folder):
+    """Another experiment in the plan would be tried alone, and a store would keep the error as an answer."""
+    pool = LocalPool(dies=lambda worker, method, call: method == "begin")
+    backend = spread(folder, pool)
+    lab = lab_of(folder, backend)
+    with pytest.raises(WorkersError, match="at planning 1 experiment"):
+        questions(lab)["replace"]()
+    assert not backend._measured
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_no_clean_run_is_computed_twice(folder, workers):
+    """One process lets none go here, and neither do workers need another's."""
+    ample = Settings(progress=False)
+    one = open_backend(folder, None, None, ample)
+    questions(lab_of(folder, one))["replace"]()
+    pool = LocalPool(seed=1)
+    many = Spread(folder, ample, None, Crew(pool, workers))
+    questions(lab_of(folder, many))["replace"]()
+    assert len(one.references.chunks(some_pairs())) == 2
+    assert many.counted()["reference_runs"] == one.counted()["reference_runs"] == 48
+    assert many.counted()["patched_runs"] == one.counted()["patched_runs"]
+    assert many.lent_bytes > 0, "a worker without a chunk of its own has helped"
+
+
+def test_a_plan_that_was_interrupted_goes_on_from_its_parts(folder, serial, tmp_path, monkeypatch):
+    monkeypatch.setattr("causaltest.measuring.parts.EVERY_S", 0.0)
+    kept = Kept(Store(tmp_path), Surroundings({"model": "this"}))
+
+    class Killed(BaseException):
+        pass
+
+    def killed(worker: int, method: str, call: int) -> bool:
+        ran[method] += 1
+        if ran["run"] == 9:
+            raise Killed
+        return False
+
+    ran: Counter[str] = Counter()
+    with pytest.raises(Killed):
+        questions(lab_of(folder, spread(folder, LocalPool(dies=killed), kept=kept)))["replace"]()
+    pool = LocalPool()
+    assert told(questions(lab_of(folder, spread(folder, pool, kept=kept)))["replace"]) == serial["replace"]
+    whole = LocalPool()
+    assert told(questions(lab_of(folder, spread(folder, whole)))["replace"]) == serial["replace"]
+    tasks = {task for _, method, task in whole.log if method == "run"}
+    again = [task for _, method, task in pool.log if method == "run"]
+    assert len(again) == len(tasks) - 8
+
+
+def test_out_of_memory_all_go_on_with_half_of_it(folder, monkeypatch):
+    """As one process does: the same halves, and the same note."""
+
+    def full(self: Any, task: Any, *given: Any) -> Any:
+        if self.references.budget.bytes > 600_000 and task.chunk == 1:
+            raise MemoryError
+        return run_task(self, task, *given)
+
+    run_task = batch.Batch.run_task
+    monkeypatch.setattr(batch.Batch, "run_task", full)
+    monkeypatch.setattr("causaltest.measuring.executors.spread.LEAST", 1 << 18)
+    monkeypatch.setattr("causaltest.measuring.backend.LEAST", 1 << 18)
+    one = lab_of(folder, open_backend(folder, None, None, LITTLE))
+    many = lab_of(folder, spread(folder, LocalPool()))
+    for name in ("replace", "sweep"):
+        given = told(questions(many)[name])
+        assert given == told(questions(one)[name])
+    assert "out of memory" in str(told(questions(many)["replace"]))
+
+
+def test_a_worker_with_other_files_is_refused(folder, monkeypatch):
+    pool = LocalPool()
+    backend = spread(folder, pool)
+    monkeypatch.setattr("causaltest.store.surroundings.source_digest", lambda package: "another")
+    with pytest.raises(
+        WorkersError, match=r"would measure something else than this process: source of .* differ there"
+    ):
+        questions(lab_of(folder, backend))["replace"]()
+
+
+def test_workers_of_two_kinds_are_refused(folder, monkeypatch):
+    kinds = iter(("AVX2", "AVX512"))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: next(kinds))
+    with pytest.raises(WorkersError, match=r"Two workers are not alike: asked to load, one says .*AVX512"):
+        questions(lab_of(folder, spread(folder, LocalPool(seed=1))))["replace"]()
