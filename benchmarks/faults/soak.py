@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.faults.result import Result
 
 CLAIMS, FIRST = 2_000, 200
-MEMORY = "4MB"
+MEMORY = "16MB"
 """Declared for measuring: clean runs fill a share of it, and what comes on top is what grows."""
 MOST_MB = 50
 CONFTEST = """

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from causaltest.asking.experiment import Experiment
+from causaltest.asking.pairs import Pairs
 from causaltest.asking.questions import experiments_of
 from causaltest.effect import Question
 from causaltest.seen import Kind, Seen
@@ -48,8 +49,13 @@ def note(question: Question, asked: Sequence[Experiment], kind: Kind, what: str)
         what=what,
         question=hashed(bare(question.canonical())),
         pairs=hashed(sorted(pairs)),
-        each=frozenset().union(*(some.each for some in pairs.values())),
+        each=each_of(list(pairs.values())),
     )
+
+
+def each_of(pairs: Sequence[Pairs]) -> frozenset[str]:
+    """The hashes of all pairs; of one set its own, which thousands of looks at it share."""
+    return pairs[0].each if len(pairs) == 1 else frozenset().union(*(some.each for some in pairs))
 
 
 def seen_by(question: Question | None) -> list[Seen]:
