@@ -120,7 +120,7 @@ def count_runs(file: Path) -> None:
     from causaltest.measuring.backend import ModelBackend
 
     handle, plain_write = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), os.write
-    counting = ModelBackend._counting
+    counting = ModelBackend.counting
 
     def counted(self: Any, tick: Callable[[int], None]) -> Callable[[int, int], None]:
         count = counting(self, tick)
@@ -131,7 +131,7 @@ def count_runs(file: Path) -> None:
 
         return both
 
-    ModelBackend._counting = counted  # type: ignore[method-assign]
+    ModelBackend.counting = counted  # type: ignore[method-assign]
 
 
 def watch_writes(place: Path, kill_at: int | None) -> None:

@@ -158,6 +158,8 @@ class Trials:
                 copied(file, self.template / "cache" / file.name)
         self.undisturbed = self.whole(self.fresh())
         self.report = told_by(self.folder / "trial")
+        if len(self.report) != CLAIMS:
+            raise RuntimeError(f"the undisturbed run reports {len(self.report)} claims: {self.undisturbed.output}")
         self.tally = Tally(0, 0, 0, 0, self.undisturbed.patched_runs, self.undisturbed.writes)
         self.problems: list[str] = []
 
