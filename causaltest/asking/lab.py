@@ -59,6 +59,13 @@ class Backend(Protocol):
     def patched_runs(self, experiments: Sequence[Experiment]) -> int: ...
 
 
+class Measuring(Backend, Protocol):
+    """What the store needs of the backend that measures."""
+
+    def forget(self, experiment: Experiment) -> None:
+        """Lets an effect go that is kept elsewhere."""
+
+
 class Lab:
     """A model and the experiments that can be asked of it.
 
@@ -84,7 +91,8 @@ class Lab:
         self._of: Lab | None = None
         self._refused: ModelError | None = None
         self._experiments: list[Experiment] = []
-        self._expected: list[Experiment] = []
+        self._expected: dict[str, Experiment] = {}
+        """By their digest. A body runs several times, and makes its experiments, and their pairs, anew each time."""
         self._seen: dict[Seen, None] = {}
         self._searched: dict[Seen, None] = {}
         self._looked: list[Seen] = []
@@ -136,7 +144,7 @@ class Lab:
                 # A model that cannot be loaded is not tried again for every claim.
                 self._refused = error
                 raise
-            self._backend.expect(self._expected)
+            self._backend.expect(self._expected.values())
         return self._backend
 
     def _opened(self) -> Backend:
@@ -165,7 +173,7 @@ class Lab:
         told, self._told = self._told, []
         return told
 
-    def _measuring(self, kept: Kept | None) -> Backend:
+    def _measuring(self, kept: Kept | None) -> Measuring:
         """The backend that measures; torch is imported here."""
         if self.settings.cluster is not None:
             from causaltest.measuring.executors.ray import open_spread  # a late door: docs/decisions/0002
@@ -206,10 +214,10 @@ class Lab:
         """
         if self._of is not None:
             return self._of.expect(experiments)
-        experiments = list(experiments)
-        self._expected += experiments
-        if self._backend is not None:
-            self._backend.expect(experiments)
+        new = {e.digest: e for e in experiments if e.digest not in self._expected}
+        self._expected |= new
+        if new and self._backend is not None:
+            self._backend.expect(new.values())
 
     def cost(self) -> Cost:
         """What measuring everything expected would take, before any of it runs."""
@@ -349,6 +357,7 @@ class Lab:
         return Run(self, Patching(self.name, direction, as_pairs(pairs), sites, by, how, edges))
 
     def _measure(self, experiment: Experiment) -> Effect:
+        experiment = self.origin._expected.get(experiment.digest, experiment)
         self._experiments.append(experiment)
         effect = self.backend.measure(experiment)
         if effect.numbers is None:

@@ -37,6 +37,10 @@ class Together:
             raise measured
         return measured
 
+    def forget(self, experiment: Experiment) -> None:
+        """Lets an effect go that is kept elsewhere."""
+        self._measured.pop(experiment.digest, None)
+
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
         self._refuse_changed()

@@ -44,10 +44,12 @@ from causaltest.writing.plain_effects import number, whole
 from causaltest.writing.raw_tensors import Damaged
 
 if TYPE_CHECKING:
-    from causaltest.asking.lab import Backend
+    from causaltest.asking.lab import Backend, Measuring
 
 T = TypeVar("T")
 EFFECT, ANSWER = "effects", "answers"
+MOST_HELD = 256
+"""Effects that are held and can be read again."""
 RUN = "run"
 """In what is said of an answer: the run that has measured it."""
 
@@ -55,18 +57,20 @@ RUN = "run"
 class Stored:
     """The backend of a model by name. Raises ModelError, from whatever is asked first, when it cannot be opened."""
 
-    def __init__(self, name: str, settings: Settings, store: Store, opened: Callable[[Kept | None], Backend]) -> None:
+    def __init__(self, name: str, settings: Settings, store: Store, opened: Callable[[Kept | None], Measuring]) -> None:
         """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
         place = settings.store
         self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
         self._run = "" if place is None else place.run
-        self._inner: Backend | None = None
+        self._inner: Measuring | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
         self._fetched: set[str] = set()
+        self._held: dict[str, None] = {}
+        """Those of them that the store has, by the digest of what was asked; the one that was last used stands last."""
         self._measured: set[str] = set()
         """What was measured in this run, and not in an earlier one."""
         self._has_read = False
@@ -82,7 +86,7 @@ class Stored:
         return self._kept_now()
 
     @property
-    def inner(self) -> Backend:
+    def inner(self) -> Measuring:
         """The backend that measures; the model is opened here. Raises ModelError, the same each time."""
         if self._refused is not None:
             raise self._refused
@@ -95,7 +99,7 @@ class Stored:
                 raise
         return self._inner
 
-    def _opened(self) -> Backend:
+    def _opened(self) -> Measuring:
         """Opens the model. Raises ModelError where an answer was read that its files now say nothing of any more."""
         before = self.kept
         opened, now = self._open(before), self._kept_now()
@@ -138,6 +142,7 @@ class Stored:
             self._measure(experiment)
         answer = self._answers[experiment.digest]
         self._count(experiment.digest)
+        self._let_go()
         if isinstance(answer, CausaltestError):
             raise answer
         return answer
@@ -157,7 +162,18 @@ class Stored:
             if found is None:
                 return None
             self._answers[digest] = found
+            self._hold(digest)
         return self._answers[digest]
+
+    def _hold(self, digest: str) -> None:
+        """Notes that an answer can be read again."""
+        self._held.pop(digest, None)
+        self._held[digest] = None
+
+    def _let_go(self) -> None:
+        """Forgets answers that can be read again: of thousands of claims few are asked about twice."""
+        for digest in list(self._held)[: max(0, len(self._held) - MOST_HELD)]:
+            del self._held[digest], self._answers[digest]
 
     def _measure(self, experiment: Experiment) -> None:
         """Measures an experiment, and with it all expected ones like it that the store lacks."""
@@ -190,7 +206,9 @@ class Stored:
         """Measures a company that was begun; what is stored of it already stays as it is."""
         missing = [e for e in members if self._look_up(e) is None]
         for one in self._together(members, missing) if missing else ():
-            self._keep(journal.kept, EFFECT, one.digest, self._answers[one.digest])
+            if self._keep(journal.kept, EFFECT, one.digest, self._answers[one.digest]):
+                self.inner.forget(one)
+                self._hold(one.digest)
         journal.end([e.digest for e in members])
         journal.kept.let_go()
 
@@ -326,10 +344,10 @@ class Stored:
 
     def _keep(
         self, kept: Kept, kind: str, of: str, found: Any, encode: Callable[[Any], Mapping[str, Any]] = plain_effect
-    ) -> None:
-        """Keeps an answer, with the run that has measured it."""
+    ) -> bool:
+        """Keeps an answer, with the run that has measured it; False where it cannot be."""
         entry = written(plain_error(found) if isinstance(found, CausaltestError) else encode(found))
-        kept.put(kind, of, replace(entry, said={**entry.said, RUN: self._run}) if self._run else entry)
+        return kept.put(kind, of, replace(entry, said={**entry.said, RUN: self._run}) if self._run else entry)
 
 
 def answered(ask: Callable[[], T]) -> T | CausaltestError:

@@ -43,6 +43,7 @@ class Fake:
         self.expected: set[str] = set()
         self.asked: list[str] = []
         self.plans: list[int] = []
+        self.forgotten: list[str] = []
         self.breaks: Callable[[Experiment], None] = lambda _: None
 
     @property
@@ -57,6 +58,9 @@ class Fake:
         self.breaks(experiment)
         self.asked.append(experiment.site)
         return Effect(experiment, Numbers((float(len(self.expected)),), ("a",), None, "continuous"))
+
+    def forget(self, experiment: Experiment) -> None:
+        self.forgotten.append(experiment.site)
 
     def sweep(self, cells, rows, columns) -> SweepMap:
         self.asked.append("sweep")
@@ -399,3 +403,25 @@ def test_what_is_expected_is_brought_from_an_address_at_once(tmp_path, monkeypat
     second.expect([experiment(1), experiment(2)])
     assert [second.measure(experiment(n)).estimate for n in (1, 2)] == [2.0, 2.0]
     assert asked == [("effects", 2)]
+
+
+def test_of_thousands_of_effects_those_that_can_be_read_again_are_not_held(opened, monkeypatch):
+    monkeypatch.setattr("causaltest.store.stored.MOST_HELD", 2)
+    stored, fake = opened()
+    asked = [experiment(n) for n in range(6)]
+    stored.expect(asked)
+    assert [stored.measure(one).estimate for one in asked] == [6.0] * 6
+    assert fake.forgotten == [one.site for one in asked]
+    assert len(stored._answers) <= 2
+    assert [stored.measure(one).estimate for one in reversed(asked)] == [6.0] * 6
+    assert len(fake.asked) == 6 and stored.counted()["anew"] == 12
+
+
+def test_what_could_not_be_kept_is_held(opened, monkeypatch):
+    monkeypatch.setattr("causaltest.store.stored.MOST_HELD", 1)
+    monkeypatch.setattr(Store, "put", lambda *_, **__: False)
+    stored, fake = opened()
+    asked = [experiment(n) for n in range(4)]
+    for one in (*asked, *asked):
+        stored.measure(one)
+    assert len(fake.asked) == 4 and not fake.forgotten
