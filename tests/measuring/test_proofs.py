@@ -12,6 +12,7 @@ from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.sites import resid_pre
 from causaltest.measuring.adapters.load import wrap
 from causaltest.measuring.backend import ModelBackend
+from causaltest.measuring.plans import Plan
 from causaltest.measuring.proofs import probes, prove
 from causaltest.organisms import bypass, planted
 
@@ -230,7 +231,7 @@ def test_an_answer_is_generated_where_a_later_token_may_change_what_came_before(
     asked = Experiment(
         Patching("t", "noise", Pairs(pairs, iid=True), (resid_post(2, index(0)),)), "change", accuracy, controls=False
     )
-    _, readings = backend._run([asked], "a test")
+    _, readings = backend._run(Plan((asked,)))
     assert readings.scores["clean", accuracy].tolist() == [1.0] * 4
     batch, _ = backend.batch([asked])
     assert not batch.forced

@@ -251,14 +251,9 @@ def test_generated_clean_runs_looked_at_first_are_not_taken_for_forced_ones(tiny
         batch, (study,) = backend.batch([asked])
         assert batch.forced and study.patched.new_tokens == 3
         batch.compare(Comparison(study.patched.arm, "corrupt", "clean"))
-        kept, close = {}, batch._close
-
-        def keeping(number, readings):
-            kept.update(readings.logits)
-            close(number, readings)
-
-        batch._close = keeping
-        batch.run(lambda *_: None)
+        batch.prepare()
+        (task,) = batch.tasks()
+        kept = batch.run_task(task, lambda *_: None).logits
         assert kept.keys() == {"clean", "corrupt", study.patched.arm}
         return kept
 

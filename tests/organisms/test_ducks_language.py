@@ -104,7 +104,7 @@ def test_a_problem_beyond_the_largest_number_is_not_valid() -> None:
 def test_the_numbers_offered_are_those_that_stay_within_the_language(operation: str, value: int) -> None:
     everything = [2, 3] if operation == "multiply" else range(1, 10)
     after = {"add": value.__add__, "subtract": value.__sub__, "multiply": value.__mul__}[operation]
-    assert numbers_for(operation, value) == [n for n in everything if 0 <= after(n) <= LARGEST]
+    assert list(numbers_for(operation, value)) == [n for n in everything if 0 <= after(n) <= LARGEST]
 
 
 @given(seeds)
