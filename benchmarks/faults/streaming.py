@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.faults.result import Result
 
-MEMORY = {"256MB": 256 << 20, "1GB": 1 << 30}
+MEMORY = {"256MB": 256 << 20}
 COUNTS = (1_000, 10_000, 100_000)
 LENGTHS = (6, 8)
 POSITIONS = 5
