@@ -69,7 +69,7 @@ class Soaked:
 def run() -> Sequence[Result]:
     growth = soaked(CLAIMS, stored=True).growth_mb()
     figure = f"soak: {CLAIMS:,} claims in one session: growth of memory after the first {FIRST}"
-    how = f"the wired organism, a new set of pairs every 16 claims, with a store, --causal-memory={MEMORY}; resident memory"
+    how = f"the wired organism, new pairs every 16 claims, with a store, --causal-memory={MEMORY}; resident memory"
     return [Result(figure, f"under {MOST_MB} MB", "0", f"{growth:.0f} MB", growth < MOST_MB, how)]
 
 
