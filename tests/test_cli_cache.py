@@ -148,6 +148,8 @@ def test_an_address_is_no_folder(tmp_path, monkeypatch):
 
 def test_verifying_sets_aside_what_is_damaged_and_says_so(folder):
     assert run("verify", "--dir", folder).output == f"{folder}: read 5 entries, 1.91 MB, as they were written\n"
+    nothing = folder.parent / "nothing"
+    assert run("verify", "--dir", nothing).output == f"{nothing}: there is no entry of a store\n"
     for n in (0, 2):
         file = Store(folder).file("effects", key(n))
         file.write_bytes(file.read_bytes()[:-1])

@@ -131,7 +131,8 @@ def verify(context: click.Context, folder: Path | None) -> None:
     if wrong:
         click.echo(f"{folder}: read {told(read)}, and {counted(wrong, 'entry')} not as written")
         sys.exit(SPOILT)
-    click.echo(f"{folder}: read {told(read)}, as they were written")
+    whole = f"read {told(read)}, as they were written" if read else "there is no entry of a store"
+    click.echo(f"{folder}: {whole}")
 
 
 def place(context: click.Context, folder: Path | None) -> Path:
