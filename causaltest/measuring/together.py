@@ -38,8 +38,9 @@ class Together:
         return measured
 
     def forget(self, experiment: Experiment) -> None:
-        """Lets an effect go that is kept elsewhere."""
+        """Lets an effect go that is kept elsewhere; it is expected no more, or it would be measured with the next."""
         self._measured.pop(experiment.digest, None)
+        self._expected.pop(experiment.digest, None)
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""

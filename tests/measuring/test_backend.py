@@ -459,6 +459,21 @@ def test_a_plan_is_the_same_whichever_of_its_experiments_is_asked_for_first(tiny
     assert backend._company(asked[2]) == [asked[2]]
 
 
+def test_what_was_forgotten_is_not_measured_again_with_the_next(tiny_gpt2):
+    backend = ModelBackend(tiny_gpt2.backend.loaded)
+    asked = [
+        Experiment(Patching("t", "denoise", tiny_gpt2.pairs, (resid_post(layer, last()),)), "change", logit_diff)
+        for layer in range(3)
+    ]
+    backend.expect(asked[:2])
+    for one in asked[:2]:
+        backend.measure(one)
+    for one in asked[:2]:
+        backend.forget(one)
+    backend.expect(asked[2:])
+    assert backend._company(asked[2]) == [asked[2]]
+
+
 def test_an_experiment_that_cannot_be_planned_fails_alone(tiny_gpt2):
     backend = ModelBackend(tiny_gpt2.backend.loaded)
     good, bad = (
