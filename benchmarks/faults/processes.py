@@ -232,10 +232,12 @@ def run() -> Sequence[Result]:
                 "0",
                 "0",
                 str(max(twice, more)),
-                held=twice == 0 and workers.runs[kind] == beside.runs[kind] == alone.runs[kind],
+                held=twice == 0
+                and workers.runs[kind] == beside.runs[kind] == alone.runs[kind]
+                and min(workers.processes, beside.processes) > 1,
                 how=f"8 files of claims that share pairs, `pytest -n 4` and 4 runs of pytest at once: "
-                f"{workers.runs[kind]} and {beside.runs[kind]} {kind} runs in all, and {alone.runs[kind]} in one "
-                "process alone",
+                f"{workers.runs[kind]} and {beside.runs[kind]} {kind} runs in all, by {workers.processes} and "
+                f"{beside.processes} of the processes, and {alone.runs[kind]} in one process alone",
             )
         )
     different = sum(

@@ -16,6 +16,7 @@ def test_two_workers_on_a_cold_store_compute_what_one_process_computes_and_repor
     alone = computed(folder, "alone")
     assert alone.processes == 1 and alone.runs["clean"] > 0 and alone.runs["patched"] > 1000
     workers = computed(folder, "workers", "-n", "2")
+    assert workers.processes == 2
     assert workers.twice == {"clean": 0, "patched": 0}
     assert workers.runs == alone.runs
     assert workers.reports == alone.reports
