@@ -76,8 +76,8 @@ def run() -> Sequence[Result]:
     growth = found.growth_mb()
     figure = f"soak: {CLAIMS:,} claims in one session: growth of memory after the first {FIRST}"
     how = (
-        f"the wired organism, new pairs every {TOGETHER} claims, with a store, --causal-memory={MEMORY}; {found.patched_runs:,} "
-        f"patched runs; resident memory, the most of {TOGETHER} claims"
+        f"the wired organism, new pairs every {TOGETHER} claims, with a store, --causal-memory={MEMORY}; "
+        f"{found.patched_runs:,} patched runs; resident memory, the most of {TOGETHER} claims"
     )
     return [Result(figure, f"under {MOST_MB} MB", "0", f"{growth:.0f} MB", growth < MOST_MB, how)]
 
