@@ -15,6 +15,7 @@ from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
 from causaltest.measuring.arms import Arm, Taken, Vectors
+from causaltest.measuring.budget import SECOND_WEIGHTS_CPU
 from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Recorded, Side
 from causaltest.measuring.eligibility import turned
 from causaltest.measuring.engine import Columns, Patch
@@ -54,7 +55,7 @@ class Look:
     """Of which other pairs, over which a mean is taken; None: of the batch's own."""
 
 
-TASK_WEIGHTS_CPU, TASK_WEIGHTS = 20_000_000_000, 20_000_000_000_000
+TASK_WEIGHTS_CPU, TASK_WEIGHTS = SECOND_WEIGHTS_CPU, 20_000_000_000_000
 """Tokens times the weights that they pass, in a task: about a second's work."""
 
 ReadArms = Callable[["Batch", int, ChunkRuns, Readings, Callable[[int, int], None]], None]

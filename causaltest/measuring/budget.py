@@ -15,8 +15,10 @@ from causaltest.measuring.timeline import run_length
 DEFAULT = 1 << 30
 LEAST = 1 << 20
 """Out of memory, the budget is halved, and not below this."""
-MOST_TOKENS_CPU = 2_048
-"""Beyond this a processor's caches no longer hold a block's activations, and nothing is gained."""
+LEAST_TOKENS_CPU, MOST_TOKENS_CPU = 512, 2_048
+"""Below this a processor multiplies matrices more slowly; beyond it its caches no longer hold a block's activations."""
+SECOND_WEIGHTS_CPU = 20_000_000_000
+"""Tokens times the weights that they pass, in about a second on a core."""
 MOST_TOKENS = 65_536
 MOST_ROWS = 4_096
 HIDDEN_COPIES = 10
@@ -70,6 +72,15 @@ class Shape:
             itemsize=model.model.dtype.itemsize,
             on_cpu=model.device.type == "cpu",
         )
+
+    @property
+    def most_tokens(self) -> int:
+        """Of a forward. It is the least that workers share, and that is lost when a run is killed: so about a second's
+        work where the model is large."""
+        if not self.on_cpu:
+            return MOST_TOKENS
+        a_second = SECOND_WEIGHTS_CPU // (self.layers * self.block_weights)
+        return min(MOST_TOKENS_CPU, max(LEAST_TOKENS_CPU, a_second))
 
     @property
     def token_bytes(self) -> int:
@@ -133,7 +144,7 @@ class Budget:
         fit = self.bytes // 4 // shape.token_bytes
         rows = self.bytes // 2 // (length * shape.row_bytes + shape.vocabulary * (shape.itemsize + 4))
         return Limits(
-            tokens=max(1, min(fit, MOST_TOKENS_CPU if shape.on_cpu else MOST_TOKENS)),
+            tokens=max(1, min(fit, shape.most_tokens)),
             rows=max(1, min(rows, MOST_ROWS)),
             forward_costs=max(
                 FORWARD_COSTS_CPU if shape.on_cpu else FORWARD_COSTS, OVERHEAD_WEIGHTS // shape.block_weights

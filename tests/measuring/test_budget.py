@@ -1,5 +1,7 @@
 """The budget: what the model's sizes and the declared bytes allow, and nothing of what is free."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +101,13 @@ def test_many_pairs_leave_less_for_the_rest_and_few_leave_all_of_it():
     left = [budget.beside(pairs).bytes for pairs in (10_001, 50_000, 100_000, 10_000_000)]
     assert left == sorted(left, reverse=True) and left[0] < budget.bytes
     assert left[-1] == budget.bytes // 4, "something can always be run"
+
+
+@pytest.mark.parametrize(
+    ("layers", "block_weights", "tokens"), [(12, 7_087_872, 512), (8, 200_000, 2_048), (10, 2_000_000, 1_000)]
+)
+def test_a_forward_of_a_large_model_takes_about_a_second_of_a_core(layers, block_weights, tokens):
+    sizes = {"width": 1, "inner": 1, "keys": 1, "vocabulary": 1, "itemsize": 4}
+    shape = Shape(layers=layers, block_weights=block_weights, on_cpu=True, **sizes)
+    assert shape.most_tokens == tokens
+    assert replace(shape, on_cpu=False).most_tokens == room.MOST_TOKENS
