@@ -142,6 +142,11 @@ def sealed_manifest(parts: dict[str, bytes]) -> bytes:
     return json.dumps(manifest).encode()
 
 
+def stamp_seeds() -> list[bytes]:
+    signed, proof, roots = seed("stamp.tsr"), seed("stamp.ots"), seed("stamp.pem")
+    return [b"\0" + signed, b"\1" + signed, b"\0" + proof, b"\2" + roots]
+
+
 def bundle_seeds() -> list[bytes]:
     from causaltest.recording.zipped import unzipped
 

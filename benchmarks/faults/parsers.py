@@ -35,6 +35,7 @@ from benchmarks.faults.good_files import (
     sealed_lock,
     sealed_manifest,
     seed,
+    stamp_seeds,
     tensors,
     tensors_seeds,
 )
@@ -208,6 +209,17 @@ def asked() -> Sequence[Any]:
     return [Experiment(Patching("model", "denoise", pairs, (site,)), "recovery", accuracy) for site in sites]
 
 
+def stamp(data: bytes, folder: Path) -> object:
+    """A time stamp of a lock; by the first byte without roots, with the right ones, or it is they that follow."""
+    from causaltest.recording.proofs import stamp_of
+
+    how, data = (data[0] if data else 0) % 3, data[1:]
+    roots = None if how == 0 else written(folder / "roots.pem", data if how == 2 else seed("stamp.pem"))
+    proof = written(folder / "stamp", seed("stamp.tsr") if how == 2 else data)
+    state, found = stamp_of(proof, written(folder / "claims.lock", seed("claims.lock")), roots=roots)
+    return [line.encode() for line in (state, *found.shows, *found.unchecked)]
+
+
 def config(data: bytes, folder: Path) -> object:
     """The files of a checkpoint folder, as it is identified; the first byte says which of them it is."""
     from causaltest.identity.model_files import described
@@ -281,6 +293,7 @@ PARSERS = (
     Parser("parquet", "pairs, Parquet", lambda: [as_parquet()], parquet),
     Parser("bundle", "bundle", bundle_seeds, bundle),
     Parser("entry", "entry of the store", entry_seeds, entry),
+    Parser("stamp", "time stamp", stamp_seeds, stamp),
     Parser("seen", "log of what was seen", lambda: [seed("seen.jsonl")], seen),
     Parser("vectors", "directions and autoencoders", lambda: tensors_seeds(as_vectors()), vectors),
     Parser("options", "sizes and assumptions", lambda: [b"800MB\nicc=0.2\nsd=1.5\nsimulations=100"], options),

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 from benchmarks.faults.good_files import LAYERS, inner
@@ -57,6 +58,18 @@ print(lab.clean(pairs, eligible=accuracy))
 print(lab.sweep(pairs, at=resid_post({LAYERS}, last())).recovery(logit_diff(range=(-20, 20))))
 """
 
+AUTHORITY = """
+[tsa]
+default_tsa = here
+[here]
+serial = ./serial
+signer_cert = ./authority.pem
+signer_key = ./authority.key
+signer_digest = sha256
+default_policy = 1.2.3.4
+digests = sha256
+"""
+
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
@@ -82,10 +95,38 @@ def main() -> int:
             "map.safetensors": entry(folder / "store", "answers", "estimates"),
             "seen.jsonl": folder / "cache" / "seen.jsonl",
         }
+        made |= stamps(folder, made["claims.lock"])
         for name, file in made.items():
             shutil.copy(file, FOLDER / name)
             print(f"{name}: {file.stat().st_size:,} bytes")
     return 0
+
+
+def stamps(folder: Path, file: Path) -> dict[str, Path]:
+    """A file's time stamp by an authority of its own, with its root; and one in a block, as if one had it."""
+    from opentimestamps.core.notary import BitcoinBlockHeaderAttestation, PendingAttestation
+    from opentimestamps.core.op import OpAppend, OpSHA256
+    from opentimestamps.core.serialize import BytesSerializationContext
+    from opentimestamps.core.timestamp import DetachedTimestampFile, Timestamp
+
+    new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    (folder / "config").write_text(AUTHORITY)
+    (folder / "use").write_text("extendedKeyUsage=critical,timeStamping\n")
+    run(folder, *new, "-x509", "-days", "3650", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=A root")
+    run(folder, *new, "-keyout", "authority.key", "-out", "asked", "-subj", "/CN=An authority")
+    by_root = ("-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-days", "3650", "-extfile", "use")
+    run(folder, "openssl", "x509", "-req", "-in", "asked", *by_root, "-out", "authority.pem")
+    run(folder, "openssl", "ts", "-query", "-data", str(file), "-sha256", "-cert", "-out", "query")
+    run(folder, "openssl", "ts", "-reply", "-config", "config", "-queryfile", "query", "-out", "stamp.tsr")
+    start = Timestamp(sha256(file.read_bytes()).digest())
+    end = start.ops.add(OpAppend(b"after")).ops.add(OpSHA256())
+    end.attestations.update(
+        (BitcoinBlockHeaderAttestation(800_000), PendingAttestation("https://calendar.example.org"))
+    )
+    context = BytesSerializationContext()
+    DetachedTimestampFile(OpSHA256(), start).serialize(context)
+    (folder / "stamp.ots").write_bytes(context.getbytes())
+    return {"stamp.tsr": folder / "stamp.tsr", "stamp.pem": folder / "root.pem", "stamp.ots": folder / "stamp.ots"}
 
 
 def entry(store: Path, kind: str, holds: str) -> Path:
