@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 BENCH_VENV ?= build/bench-venv
 BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: claims test check format bench models calibration clean
+.PHONY: claims test check format bench faults models calibration clean
 
 # The worked example: measure and judge the claims about the shipped model.
 claims: $(VENV)/.claims
@@ -38,6 +38,11 @@ format: $(VENV)/.dev
 bench: $(BENCH_VENV)/.bench
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
+# Killed runs, damaged stores, mutated files, full disks and long runs, some hours long: writes docs/reliability.md.
+# FAULTS='damage disk' runs these only.
+faults: $(VENV)/.faults
+	$(BIN)/python -m benchmarks.faults $(FAULTS)
+
 # What each family of models offers, measured on tiny ones: writes docs/models.md.
 models: $(VENV)/.dev
 	CAUSALTEST_WRITE_MODELS=1 $(BIN)/python -m pytest -q -p no:xdist tests/measuring/families/test_families.py
@@ -62,6 +67,10 @@ $(VENV)/.claims: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.claims
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.faults: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,faults]'
 	touch $@
 
 $(BENCH_VENV)/.bench: $(BENCH_BIN)/python pyproject.toml constraints.txt benchmarks/constraints.txt

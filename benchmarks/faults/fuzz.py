@@ -1,7 +1,7 @@
 """Every parser of a stranger's file against mutated files: nothing but causaltest's own errors, no hang, little memory.
 
-`python -m benchmarks.faults fuzz` runs all parsers that have no result yet, ten minutes each, and keeps each as it is
-done; `python -m benchmarks.faults.fuzz lock ledger` runs these anew. `FUZZ_SECONDS=60` makes it shorter, and says so.
+`python -m benchmarks.faults fuzz` runs all parsers, ten minutes each, and keeps each as it is done;
+`python -m benchmarks.faults.fuzz lock ledger` runs these alone. `FUZZ_SECONDS=60` makes it shorter, and says so.
 With atheris, which follows the branches that an input takes, where it is installed; else with mutations alone. The
 short form is tests/faults/test_fuzz.py.
 """
@@ -17,33 +17,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.mutation import LARGEST, mutated
-from benchmarks.faults.parsers import BY_NAME, PARSERS, REQUIRED, Parser, read_once
+from benchmarks.faults.parsers import BY_NAME, PARSERS, REQUIRED, Parser, accepted, read_once
 from benchmarks.faults.result import Result
+from benchmarks.faults.table import keep, kept, write_table
 
 ROOT = Path(__file__).parents[2]
-KEPT = Path(__file__).with_name("results.json")
 SECONDS = 600
+MARGIN_S = 240.0
+"""For what comes before and after: imports that are instrumented, and a file that libFuzzer waits for."""
 SLOW_S = 2.0
 """Seconds of the processor that one file may take."""
 MOST_MB = 500
 FOUND = 70
 """Exit status of a child that has found something."""
+NOTHING = {"files": 0, "accepted": 0, "slowest_s": 0.0, "mb": 0}
+"""What a child has told that has not told anything."""
 
 
 def run() -> Sequence[Result]:
-    """One line for each parser."""
-    done = kept()
+    """One line for each parser. All are run: what a line was measured of may have changed since."""
     for parser in PARSERS:
-        before = done.get(figure(parser))
-        if before is None or not before.held or not before.how.startswith(f"{seconds()} s of "):
-            done = keep(fuzzed(parser))
-    return [done[figure(parser)] for parser in PARSERS]
+        keep_one(fuzzed(parser))
+    return kept("fuzz")
 
 
 def seconds() -> int:
@@ -55,29 +55,24 @@ def figure(parser: Parser) -> str:
     return f"fuzzing {parser.what}: uncaught exceptions, hangs, memory over {MOST_MB} MB"
 
 
-def kept() -> dict[str, Result]:
-    """The results so far, by their figure."""
-    lines = json.loads(KEPT.read_text()).get("fuzz", []) if KEPT.exists() else []
-    return {line["figure"]: Result(**line) for line in lines}
-
-
-def keep(result: Result) -> dict[str, Result]:
+def keep_one(result: Result) -> None:
     """Puts a result beside those of the other parsers, so that a run that ends early has lost nothing."""
-    everything = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    done = kept() | {result.figure: result}
-    in_order = [done[figure(parser)] for parser in PARSERS if figure(parser) in done]
-    everything["fuzz"] = [asdict(one) for one in in_order]
-    KEPT.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n")
-    return done
+    done = {line.figure: line for line in kept("fuzz")} | {result.figure: result}
+    keep("fuzz", [done[figure(parser)] for parser in PARSERS if figure(parser) in done])
 
 
 def fuzzed(parser: Parser) -> Result:
     """One parser, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "benchmarks.faults.fuzz", "--child", parser.name, str(seconds()), folder]
-        ran = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, check=False)
+        try:
+            most = seconds() + MARGIN_S
+            ran = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, check=False, timeout=most)
+            ended, wrong = not ran.returncode, ran.stderr or b""
+        except subprocess.TimeoutExpired as hung:
+            ended, wrong = False, (hung.stderr or b"") + f"\n{parser.name}: not done after {most:.0f} s".encode()
         told = Path(folder, "told.json")
-        counts = json.loads(told.read_text()) if told.exists() else {"files": 0, "slowest_s": 0.0, "mb": 0}
+        counts = json.loads(told.read_text()) if told.exists() else NOTHING
         finds = sorted(Path(folder, "finds").glob("*")) if Path(folder, "finds").exists() else []
         # What Watch has written is written by libFuzzer once more, as a crash.
         finds = [find for find in finds if not find.name.startswith("crash-")] or finds
@@ -85,9 +80,9 @@ def fuzzed(parser: Parser) -> Result:
             aside = Path(tempfile.gettempdir()) / f"causaltest-fuzz-{parser.name}-{find.name}"
             aside.write_bytes(find.read_bytes())
             print(f"{parser.name}: found {aside}")
-    if ran.returncode and not finds:
-        print(ran.stderr.decode(errors="replace")[-3000:])
-    missed = bool(ran.returncode or finds or counts["mb"] > MOST_MB)
+    if not ended and not finds:
+        print(wrong.decode(errors="replace")[-3000:])
+    missed = bool(not ended or finds or counts["mb"] > MOST_MB)
     needed = "0" if parser.name in REQUIRED else "-"
     how = "atheris" if find_spec("atheris") else "mutations"
     return Result(
@@ -96,7 +91,8 @@ def fuzzed(parser: Parser) -> Result:
         aim="0",
         measured=f"{len(finds) or int(missed)} in {counts['files']:,} files",
         held=not missed,
-        how=f"{seconds()} s of {how}; slowest file {counts['slowest_s']:.2f} s of processor, peak {counts['mb']} MB",
+        how=f"{seconds()} s of {how}; {counts['accepted']:,} files accepted; slowest {counts['slowest_s']:.2f} s of "
+        f"processor, peak {counts['mb']} MB",
     )
 
 
@@ -116,10 +112,10 @@ def child(name: str, seconds: int, folder: Path) -> int:
 
 
 def good(watch: Watch) -> Sequence[bytes]:
-    """The good files, read once: what they do not come through was never fuzzed."""
+    """The good files, read once: what they do not come through was never fuzzed. Raises where one is refused."""
     seeds = watch.parser.seeds()
     for seed in seeds:
-        read_once(watch.parser, seed)  # untimed: this is where modules are imported
+        accepted(watch.parser, seed)  # untimed: this is where modules are imported
     for seed in seeds:
         watch.read(seed)
     return seeds
@@ -130,14 +126,14 @@ class Watch:
 
     def __init__(self, parser: Parser, folder: Path) -> None:
         self.parser, self.folder = parser, folder
-        self.files, self.slowest = 0, 0.0
+        self.files, self.accepted, self.slowest = 0, 0, 0.0
         self._told = 0.0
 
     def read(self, data: bytes) -> None:
         """Raises whatever the parser should not have, and Slow."""
         began = time.process_time()
         try:
-            read_once(self.parser, data)
+            self.accepted += read_once(self.parser, data)
         except BaseException as error:
             self.find(data, error)
             raise
@@ -156,7 +152,11 @@ class Watch:
     def tell(self) -> None:
         self._told = time.monotonic()
         mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        (self.folder / "told.json").write_text(json.dumps({"files": self.files, "slowest_s": self.slowest, "mb": mb}))
+        counts = {"files": self.files, "accepted": self.accepted, "slowest_s": self.slowest, "mb": mb}
+        told = self.folder / "told.json"
+        # Whoever is stopped halfway leaves what was told before.
+        told.with_suffix(".new").write_text(json.dumps(counts))
+        told.with_suffix(".new").replace(told)
 
 
 class Slow(Exception):
@@ -181,16 +181,20 @@ def with_atheris(watch: Watch, seeds: Sequence[bytes], seconds: int) -> None:
         "-print_final_stats=1",
         f"-artifact_prefix={watch.folder / 'finds'}/",
     ]
-    atheris.Setup(["fuzz", *options, str(corpus)], watch.read, custom_mutator=mutator(atheris))
+    atheris.Setup(["fuzz", *options, str(corpus)], watch.read, custom_mutator=mutator(atheris, seeds))
     atheris.Fuzz()
 
 
-def mutator(atheris: Any) -> Callable[[bytes, int, int], bytes]:
-    """Half of libFuzzer's mutations, and half of those that know JSON."""
+def mutator(atheris: Any, seeds: Sequence[bytes]) -> Callable[[bytes, int, int], bytes]:
+    """A third each of libFuzzer's mutations, of those that know JSON, and of these of a good file: what comes of many
+    mutations is seldom read far."""
 
     def mutate(data: bytes, largest: int, seed: int) -> bytes:
-        if random.Random(seed).random() < 0.5:
+        rng = random.Random(seed)
+        how = rng.randrange(3)
+        if how == 0:
             return bytes(atheris.Mutate(data, largest))
+        data = data if how == 1 else rng.choice(seeds)
         return data[:1] + mutated(data[1:], seed, largest=largest - 1)
 
     return mutate
@@ -211,8 +215,9 @@ def main(words: Sequence[str]) -> int:
         return child(words[1], int(words[2]), Path(words[3]))
     for name in words or [parser.name for parser in PARSERS]:
         result = fuzzed(BY_NAME[name])
-        keep(result)
-        print(f"{'held' if result.held else 'MISSED'}: {result.figure}: {result.measured} ({result.how})")
+        keep_one(result)
+        print(f"{'held' if result.held else 'MISSED'}: {result.figure}: {result.measured} ({result.how})", flush=True)
+    write_table()
     return 0
 
 

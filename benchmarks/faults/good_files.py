@@ -18,6 +18,8 @@ PAIR = {
     "corrupt_spans": {"subject": [15, 20]},
     "chat": {"system": "Be short.", "turns": [["Hi", "Hello"]], "prefill": "It is", "options": {"thinking": False}},
 }
+ROWS = (PAIR, {**PAIR, "id": "France, again"})
+"""A file has several rows, whose ids differ: one alone, or two of one id, would be read less far."""
 CONFIG = {
     "model_type": "gpt2",
     "vocab_size": 64,
@@ -27,6 +29,11 @@ CONFIG = {
     "reasoning": {"layout": "codi", "thoughts": 4, "begin": [1], "end": [2], "lora_alpha": 16.0},
 }
 TABLE = b'[tool.causaltest.models."GPT2LMHeadModel"]\nblocks = "transformer.h"\nattn_out = "attn.c_proj"\n'
+
+ENTRIES = ("effect.safetensors", "clean.safetensors", "map.safetensors")
+"""Entries of a store, one for each way of decoding them."""
+LAYERS = (0, 1, 2)
+"""Those of the map among them."""
 
 
 @cache
@@ -41,13 +48,27 @@ def inner(whole: bytes) -> bytes:
     return raw_from_bytes(whole)[0].encode()
 
 
-def tensors_seeds(whole: bytes) -> list[bytes]:
-    return [b"\0" + whole, b"\1" + inner(whole), b"\2" + header_of(whole)]
+def tensors_seeds(whole: bytes, *, which: int = 0) -> list[bytes]:
+    """The three ways of `tensors`; `which` file it is stands above them in the first byte."""
+    parts = (whole, inner(whole), header_of(whole))
+    return [bytes([how + 4 * which]) + part for how, part in enumerate(parts)]
 
 
-@cache
-def key_of_entry() -> str:
-    return str(json.loads(inner(seed("entry.safetensors")))["key"])
+def entry_seeds() -> list[bytes]:
+    """Those of each entry, and what it says alone, in a file that is said to be the right one."""
+    made = []
+    for which, name in enumerate(ENTRIES):
+        said = json.dumps(json.loads(inner(seed(name)))["said"]).encode()
+        made += [*tensors_seeds(seed(name), which=which), bytes([3 + 4 * which]) + said]
+    return made
+
+
+def entry_file(data: bytes, whole: bytes) -> bytes:
+    """A file of an entry, as `tensors`; or what it says is what follows."""
+    if data[:1] and data[0] & 3 == 3:
+        before, _, after = json.dumps({**json.loads(inner(whole)), "said": 0}).encode().rpartition(b"0")
+        return resealed(before + data[1:] + after, whole)
+    return tensors(data, whole)
 
 
 def tensors(data: bytes, whole: bytes) -> bytes:
@@ -121,6 +142,11 @@ def sealed_manifest(parts: dict[str, bytes]) -> bytes:
     return json.dumps(manifest).encode()
 
 
+def stamp_seeds() -> list[bytes]:
+    signed, proof, roots = seed("stamp.tsr"), seed("stamp.ots"), seed("stamp.pem")
+    return [b"\0" + signed, b"\1" + signed, b"\0" + proof, b"\2" + roots]
+
+
 def bundle_seeds() -> list[bytes]:
     from causaltest.recording.zipped import unzipped
 
@@ -141,10 +167,16 @@ def config_seeds() -> list[bytes]:
     return [b"\0" + json.dumps(CONFIG).encode(), b"\1" + said, b"\2" + drawn, b"\3{{ messages }}", b"\4" + TABLE]
 
 
+def as_jsonl() -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
 def as_csv() -> bytes:
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in PAIR.items()}
-    quoted = ",".join('"' + value.replace('"', '""') + '"' for value in texts.values())
-    return (",".join(texts) + "\r\n" + quoted + "\r\n").encode()
+    lines = [",".join(PAIR)]
+    for row in ROWS:
+        texts = [value if isinstance(value, str) else json.dumps(value) for value in row.values()]
+        lines.append(",".join('"' + text.replace('"', '""') + '"' for text in texts))
+    return "".join(line + "\r\n" for line in lines).encode()
 
 
 def as_parquet() -> bytes:
@@ -154,7 +186,7 @@ def as_parquet() -> bytes:
     from pyarrow.parquet import write_table
 
     made = BytesIO()
-    rows = [{**PAIR, "chat": json.dumps(PAIR["chat"])}] * 2
+    rows = [{**row, "chat": json.dumps(row["chat"])} for row in ROWS]
     write_table(pyarrow.Table.from_pylist(rows), made, compression="none")
     return made.getvalue()
 

@@ -5,12 +5,16 @@ They are committed, so that the short form begins with what the long form began 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from hashlib import sha256
 from pathlib import Path
+
+from benchmarks.faults.good_files import LAYERS, inner
 
 FOLDER = Path(__file__).with_name("seeds")
 ROOT = Path(__file__).parents[2]
@@ -45,6 +49,27 @@ def test_rises(lab, pairs):
     return {layer: there(lab, pairs, layer).recovery(logit_diff(range=(-20, 20))) for layer in (0, 1, 2)}
 """
 
+LOOKS = f"""
+from causaltest import Lab, accuracy, last, logit_diff, resid_post
+from causaltest.organisms import planted
+
+lab, pairs = Lab.load("organism:planted", store="store"), planted.pairs(per_cluster=1)
+print(lab.clean(pairs, eligible=accuracy))
+print(lab.sweep(pairs, at=resid_post({LAYERS}, last())).recovery(logit_diff(range=(-20, 20))))
+"""
+
+AUTHORITY = """
+[tsa]
+default_tsa = here
+[here]
+serial = ./serial
+signer_cert = ./authority.pem
+signer_key = ./authority.key
+signer_digest = sha256
+default_policy = 1.2.3.4
+digests = sha256
+"""
+
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
@@ -58,26 +83,65 @@ def main() -> int:
         store = f"--causal-cache-dir={folder / 'store'}"
         run(folder, sys.executable, "-m", "pytest", "-q", "claims", "--causal-save", store)
         run(folder, sys.executable, "-m", "causaltest.cli", "bundle", "claims")
+        run(folder, sys.executable, "-c", LOOKS)
         FOLDER.mkdir(exist_ok=True)
-        entries = sorted((folder / "store" / "effects").rglob("*.safetensors"))
         made = {
             "claims.lock": folder / "claims" / "claims.lock",
             "claims.ledger": folder / "claims" / "claims.ledger",
             "baseline.safetensors": folder / "claims" / "baselines" / "baseline.safetensors",
             "claims.zip": folder / "claims.zip",
-            "entry.safetensors": entries[0],
+            "effect.safetensors": entry(folder / "store", "effects", "numbers"),
+            "clean.safetensors": entry(folder / "store", "answers", "runs"),
+            "map.safetensors": entry(folder / "store", "answers", "estimates"),
             "seen.jsonl": folder / "cache" / "seen.jsonl",
         }
+        made |= stamps(folder, made["claims.lock"])
         for name, file in made.items():
             shutil.copy(file, FOLDER / name)
             print(f"{name}: {file.stat().st_size:,} bytes")
     return 0
 
 
+def stamps(folder: Path, file: Path) -> dict[str, Path]:
+    """A file's time stamp by an authority of its own, with its root; and one in a block, as if one had it."""
+    from opentimestamps.core.notary import BitcoinBlockHeaderAttestation, PendingAttestation
+    from opentimestamps.core.op import OpAppend, OpSHA256
+    from opentimestamps.core.serialize import BytesSerializationContext
+    from opentimestamps.core.timestamp import DetachedTimestampFile, Timestamp
+
+    new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    (folder / "config").write_text(AUTHORITY)
+    (folder / "use").write_text("extendedKeyUsage=critical,timeStamping\n")
+    run(folder, *new, "-x509", "-days", "3650", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=A root")
+    run(folder, *new, "-keyout", "authority.key", "-out", "asked", "-subj", "/CN=An authority")
+    by_root = ("-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-days", "3650", "-extfile", "use")
+    run(folder, "openssl", "x509", "-req", "-in", "asked", *by_root, "-out", "authority.pem")
+    run(folder, "openssl", "ts", "-query", "-data", str(file), "-sha256", "-cert", "-out", "query")
+    run(folder, "openssl", "ts", "-reply", "-config", "config", "-queryfile", "query", "-out", "stamp.tsr")
+    start = Timestamp(sha256(file.read_bytes()).digest())
+    end = start.ops.add(OpAppend(b"after")).ops.add(OpSHA256())
+    end.attestations.update(
+        (BitcoinBlockHeaderAttestation(800_000), PendingAttestation("https://calendar.example.org"))
+    )
+    context = BytesSerializationContext()
+    DetachedTimestampFile(OpSHA256(), start).serialize(context)
+    (folder / "stamp.ots").write_bytes(context.getbytes())
+    return {"stamp.tsr": folder / "stamp.tsr", "stamp.pem": folder / "root.pem", "stamp.ots": folder / "stamp.ots"}
+
+
+def entry(store: Path, kind: str, holds: str) -> Path:
+    """The largest entry of a kind whose answer holds something of that name: it has the most to be read."""
+    there = sorted((store / kind).rglob("*.safetensors"), key=lambda file: (-file.stat().st_size, file))
+    return next(file for file in there if holds in json.loads(inner(file.read_bytes()))["said"]["plain"])
+
+
 def run(folder: Path, *words: str) -> None:
     own = {"PYTHONPATH": str(ROOT), "CAUSALTEST_CACHE_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, check=False)
     print(done.stdout[-2000:], done.stderr[-2000:])
+    # 1 is of a run in which a claim was judged, and not supported.
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{words} ended with {done.returncode}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ HASHES = {
 GRANTED = b"\x30\x03\x02\x01\x00"
 """The status that a response has before its token: SEQUENCE { INTEGER 0 }."""
 
+PANIC = "PanicException"
+"""What Rust code raises that gives up; it is no Exception, and can be imported from nowhere."""
+
 
 def read(data: bytes, *, name: str, roots: bytes | None) -> Stamp:
     """What an RFC 3161 response, or the token out of one, shows.
@@ -37,7 +40,14 @@ def read(data: bytes, *, name: str, roots: bytes | None) -> Stamp:
             return stamp_of(library, data, name=name, roots=roots)
     except RecordError:
         raise
-    except Exception as error:  # a stranger's bytes: whatever the library says to them, they are no proof
+    except BaseException as error:  # a stranger's bytes: whatever the library says to them, they are no proof
+        if type(error).__name__ == PANIC:
+            raise RecordError(
+                f"{name} cannot be checked: a certificate in it, or among the roots given, is one that OpenSSL does "
+                "not read."
+            ) from error
+        if not isinstance(error, Exception):
+            raise
         raise RecordError(
             f"{name} is no RFC 3161 time stamp that can be read: {shown(str(error))}. A request (.tsq) is none; the "
             "authority's answer to it is."

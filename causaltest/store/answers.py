@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from causaltest import errors
@@ -34,7 +34,7 @@ def read(entry: Entry, decode: Callable[[Mapping[str, Any]], T]) -> T | Causalte
             [texts(one) for one in entry.said["texts"]],
         )
         return error_of(plain["error"]) if "error" in plain else decode(plain)
-    except (LookupError, TypeError, ValueError, AttributeError, CausaltestError) as wrong:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, CausaltestError) as wrong:
         raise Damaged(f"it holds no answer ({type(wrong).__name__}: {wrong})") from wrong
 
 
@@ -106,11 +106,13 @@ def plain_map(made: SweepMap) -> dict[str, Any]:
 
 
 def map_of(plain: Mapping[str, Any], cells: Sequence[Experiment]) -> SweepMap:
-    count = len(cells)
+    count, rows, columns = len(cells), texts(plain["rows"]), texts(plain["columns"])
+    if len(rows) * len(columns) != count:
+        raise ValueError(f"{len(rows)} rows of {len(columns)} columns for {count} sites")
     return SweepMap(
         summary=text(plain["summary"]),
-        rows=texts(plain["rows"]),
-        columns=texts(plain["columns"]),
+        rows=rows,
+        columns=columns,
         estimates=floats(plain["estimates"], count),
         distances=floats(plain["distances"], count),
         n=whole(plain["n"]),
@@ -140,5 +142,21 @@ def plain_clean(runs: CleanRuns) -> dict[str, Any]:
 
 
 def clean_of(plain: Mapping[str, Any]) -> CleanRuns:
-    runs = (CleanRun(**{**run, "tokens": texts(run["tokens"]), "notes": texts(run["notes"])}) for run in plain["runs"])
-    return CleanRuns(text(plain["model"]), tuple(runs), text(plain["rule"]))
+    return CleanRuns(text(plain["model"]), tuple(clean_run_of(run) for run in plain["runs"]), text(plain["rule"]))
+
+
+def clean_run_of(plain: Mapping[str, Any]) -> CleanRun:
+    """One pair's. An entry that says more than a run has is of another version, or of nobody's."""
+    if set(plain) != {field.name for field in fields(CleanRun)}:
+        raise ValueError(f"{sorted(plain)} is no clean run")
+    return CleanRun(
+        pair_id=text(plain["pair_id"]),
+        clean=text(plain["clean"]),
+        corrupt=text(plain["corrupt"]),
+        answer=text(plain["answer"]),
+        clean_gave=text(plain["clean_gave"]),
+        corrupt_gave=text(plain["corrupt_gave"]),
+        tokens=texts(plain["tokens"]),
+        excluded=None if plain["excluded"] is None else text(plain["excluded"]),
+        notes=texts(plain["notes"]),
+    )

@@ -61,13 +61,38 @@ tokenizer.save_pretrained(folder)
 GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2)).save_pretrained(folder)
 print(Lab.load(folder).card(None))
 """
+REGISTER = ("-m", "causaltest.cli", "register", "claims")
+MEASURE = ("-m", "pytest", "-q", "claims", "--causal-save", "--causal-cache-dir=store")
 COMMANDS = {
     "help": ("-m", "causaltest.cli", "--help"),
     "collection": ("-m", "pytest", "-q", "--collect-only", "claims"),
-    "registering": ("-m", "causaltest.cli", "register", "claims"),
-    "a run": ("-m", "pytest", "-q", "claims", "--causal-save", "--causal-cache-dir=store"),
     "import, and a folder": ("-c", EVERY_NAME + A_FOLDER, "folder"),
 }
+READING = """
+verify
+verify --json
+ledger
+ledger test_planted.py::test_last
+export --format markdown claims
+bundle claims -o claims.zip
+verify claims.zip
+compare claims claims
+cache --dir store
+cache --dir store verify
+cache --dir store prune --all
+"""
+"""The commands that read what a run has written; in one process, for each would take its own to start."""
+ONE_BY_ONE = """
+import sys
+from causaltest.cli import main
+for line in sys.argv[1].strip().splitlines():
+    try:
+        status = main(line.split(), standalone_mode=False)
+    except SystemExit as end:
+        status = end.code
+    assert not status, (line, status)
+print("all of them")
+"""
 
 
 def asked(folder: Path, words: tuple[str, ...]) -> tuple[int, str, str]:
@@ -90,12 +115,24 @@ def asked(folder: Path, words: tuple[str, ...]) -> tuple[int, str, str]:
     return ran.returncode, ran.stdout + ran.stderr, told.read_text() if told.exists() else ""
 
 
-@pytest.mark.parametrize("what", COMMANDS)
-def test_nothing_is_asked_of_the_network(tmp_path: Path, what: str) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "test_planted.py").write_text(CLAIMS)
-    status, told, network = asked(tmp_path, COMMANDS[what])
+    return tmp_path
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_nothing_is_asked_of_the_network(folder: Path, what: str) -> None:
+    status, told, network = asked(folder, COMMANDS[what])
     assert (status, network) == (0, ""), told
+
+
+def test_neither_a_run_nor_what_reads_it_asks_the_network(folder: Path) -> None:
+    for words in (REGISTER, MEASURE, ("-c", ONE_BY_ONE, READING)):
+        status, told, network = asked(folder, words)
+        assert (status, network) == (0, ""), told
+    assert "all of them\n" in told
 
 
 def test_whoever_asks_the_network_is_seen(tmp_path: Path) -> None:

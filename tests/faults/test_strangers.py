@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.faults.good_files import CONFIG, header_of, inner, resealed, seed, tensors
+from benchmarks.faults.good_files import CONFIG, ENTRIES, header_of, inner, resealed, seed, tensors
+from benchmarks.faults.parsers import BY_NAME, accepted
 from causaltest.asking.arrays import read_array
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.settings import memory_bytes
+from causaltest.clean_runs import CleanRun
 from causaltest.cli import main
 from causaltest.errors import ClaimError, PairsError, RecordError, SiteError
 from causaltest.identity.model_files import described
@@ -164,6 +167,30 @@ def test_a_report_goes_around_a_link_that_somebody_has_put_in_its_way(tmp_path: 
     write_json(tmp_path / "report.json", [claim])
     assert mine.read_text() == "what I have written"
     assert json.loads((tmp_path / "report.json").read_text())[0]["reason"] == HALF
+
+
+DEEPER = "[" * 600 + "]" * 600
+"""JSON that can be read, and whose readers go twice as deep."""
+RUN = [field.name for field in fields(CleanRun)]
+
+
+@pytest.mark.parametrize(
+    ("which", "plain"),
+    [
+        (0, f'"numbers": {DEEPER}'),
+        (1, f'"runs": {DEEPER}'),
+        (1, '"runs": [{"pair_id": "a", "tokens": [], "notes": []}]'),
+        (1, f'"runs": [{json.dumps(dict.fromkeys(RUN, 7) | {"tokens": [], "notes": []})}]'),
+        (2, '"columns": ["one", "two"]'),
+        (2, '"columns": []'),
+    ],
+    ids=["deep effect", "deep runs", "half a run", "a run of numbers", "more columns than sites", "no column"],
+)
+def test_an_entry_of_a_store_that_holds_another_answer_is_damaged(which: int, plain: str) -> None:
+    said = json.loads(inner(seed(ENTRIES[which])))["said"]
+    said["plain"] |= json.loads("{" + plain + "}")
+    with pytest.raises(RecordError, match="it holds no answer"):
+        accepted(BY_NAME["entry"], bytes([3 + 4 * which]) + json.dumps(said).encode())
 
 
 def test_the_helpers_of_these_tests_make_good_files() -> None:

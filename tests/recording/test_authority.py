@@ -6,10 +6,12 @@ import datetime
 import hashlib
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -246,6 +248,25 @@ def test_a_request_is_no_stamp(lock, tmp_path):
 def test_roots_that_are_no_certificates_are_told(response):
     with pytest.raises(RecordError, match="--roots takes a PEM file"):
         read(response, name="lock.tsr", roots=b"no certificate")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"A root", b"\xff root"), (b"\x0c\x06A root", b"\x8c\x06A root")],
+    ids=["a name that is no UTF-8", "a name of no kind"],
+)
+def test_roots_that_openssl_gives_up_on_are_told(response, old, new):
+    """The library unwraps what OpenSSL says to them, which panics."""
+    der = ROOT.certificate.public_bytes(serialization.Encoding.DER)
+    pem = ssl.DER_cert_to_PEM_cert(der.replace(old, new)).encode()
+    with pytest.raises(RecordError, match="a certificate in it, or among the roots given, is one that OpenSSL does"):
+        read(response, name="lock.tsr", roots=pem)
+
+
+def test_who_stops_the_reading_stops_it(response, monkeypatch):
+    monkeypatch.setattr("causaltest.recording.authority.stamp_of", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        read(response, name="lock.tsr", roots=None)
 
 
 def test_without_the_package_the_extra_is_named(response, monkeypatch):
