@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.faults.asked import Answers, ask, twins
+from benchmarks.faults.asked import ask, twins
 from benchmarks.faults.result import Result
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
@@ -91,10 +91,15 @@ class Again:
     """Answers that are others than before."""
     verdicts: int
     """Verdicts that are others than before."""
+    computed: int
+    """Patched runs that were made the first time."""
+    anew: int
+    """Those that were made again: all, where nothing damaged was believed."""
 
     @property
     def held(self) -> bool:
-        return self.entries == self.told and not self.differ and not self.verdicts
+        same = not self.differ and not self.verdicts
+        return same and self.entries == self.told and self.anew == self.computed > 0
 
 
 def damaged_store(folder: Path, *, seed: int, layers: Sequence[int], clusters: int) -> Again:
@@ -106,11 +111,14 @@ def damaged_store(folder: Path, *, seed: int, layers: Sequence[int], clusters: i
         sort = random_.choice([sort for sort in SORTS if not sort.startswith("swapped")])
         SORTS[sort](place, one, random_)
     again = ask(place, twins(clusters), layers)
-    return Again(len(there), len(again.told), differences(first, again), differing(first.verdicts, again.verdicts))
-
-
-def differences(first: Answers, again: Answers) -> int:
-    return differing(first.numbers, again.numbers)
+    return Again(
+        entries=len(there),
+        told=len(again.told),
+        differ=differing(first.numbers, again.numbers),
+        verdicts=differing(first.verdicts, again.verdicts),
+        computed=first.anew,
+        anew=again.anew,
+    )
 
 
 def differing(first: Sequence[str], again: Sequence[str]) -> int:

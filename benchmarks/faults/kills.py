@@ -174,6 +174,8 @@ class Trials:
         words = ["-q", "-p", "no:cacheprovider", "--rootdir=.", "--causal-json=report.json", "--causal-memory=64MB"]
         words.append(f"--causal-cache-dir={place / 'store'}")
         environment = {**GIT, "CAUSALTEST_CACHE_DIR": str(place / "cache"), "CAUSALTEST_NO_CACHE": ""}
+        # A run that was killed just after its report has left one, which is not this run's.
+        (place / "suite" / "report.json").unlink(missing_ok=True)
         return forked_pytest(words, place, environment, often_and_small, kill or Kill())
 
     def kill(self) -> Kill:
@@ -223,10 +225,13 @@ def made(place: Path) -> None:
 
 def told_by(place: Path) -> list[dict[str, Any]]:
     """What a run has reported of each claim, without what its history decides."""
+    return [{n: v for n, v in one.items() if n not in HISTORY} for one in report_of(place)]
+
+
+def report_of(place: Path) -> list[dict[str, Any]]:
+    """A run's report; without claims where it wrote none."""
     file = place / "suite" / "report.json"
-    if not file.exists():
-        return []
-    return [{n: v for n, v in one.items() if n not in HISTORY} for one in json.loads(file.read_text())]
+    return json.loads(file.read_text()) if file.exists() else []
 
 
 def differences(wanted: Sequence[dict[str, Any]], told: Sequence[dict[str, Any]]) -> list[str]:
@@ -243,10 +248,9 @@ def differences(wanted: Sequence[dict[str, Any]], told: Sequence[dict[str, Any]]
 
 def standing_lost(place: Path) -> list[str]:
     """Registered claims that are no longer called so, though nobody had seen their pairs before."""
-    said = json.loads((place / "suite" / "report.json").read_text())
     return [
         f"{one['id']} is {one['status']}"
-        for one in said
+        for one in report_of(place)
         if one["id"].startswith("test_claimed.py") and one["status"] not in ("CONFIRMATORY", "REPRODUCED")
     ]
 

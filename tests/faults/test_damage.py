@@ -13,5 +13,5 @@ def test_every_sort_of_damage_to_every_kind_of_entry_is_seen(tmp_path):
 
 def test_a_store_whose_every_entry_is_damaged_gives_the_same_numbers_again(tmp_path):
     again = damaged_store(tmp_path, seed=3, layers=(6, 7), clusters=6)
-    assert again.entries >= 7 and again.told == again.entries
-    assert (again.differ, again.verdicts) == (0, 0)
+    assert again.entries >= 7
+    assert again.held, again

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.disk import FAULTS, TOLD, Runs, Verdicts, verdicts_lost
-
-TOLD_OF = {
-    "a limit to files": "cannot be written (File too large)",
-    "a file in the store's place": "cannot be written (File exists)",
-    "folders in the place of entries": "was damaged (it is no file)",
-}
+from benchmarks.faults.disk import FAULTS, TOLD, Beside, Runs, Verdicts, beside, clock_set_back
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +21,8 @@ def undisturbed(warm, tmp_path_factory) -> tuple[Path, Verdicts]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_loses_no_verdict(warm, tmp_path, undisturbed, fault):
-    assert verdicts_lost(FAULTS[fault], tmp_path, *undisturbed, Runs(warm)) == 0
-    told = (tmp_path / TOLD).read_text()
-    assert TOLD_OF[fault] in told if fault in TOLD_OF else told == ""
+    assert beside(fault, FAULTS[fault], tmp_path, *undisturbed, Runs(warm)) == Beside(lost=0, problems=())
+
+
+def test_a_clock_that_is_set_back_loses_no_verdict_and_no_standing(warm, tmp_path, undisturbed):
+    assert clock_set_back(tmp_path, undisturbed[1], Runs(warm)) == Beside(lost=0, problems=())
