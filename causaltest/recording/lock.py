@@ -10,6 +10,7 @@ Whether its hashes hold is `verification`'s question; here it is read and writte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -136,7 +137,7 @@ def read_lock(file: Path) -> Lock:
     """The lock of a file; an empty one where there is none. Raises RecordError for what is no lock."""
     try:
         with open_plain(file) as stream:
-            raw = stream.read(LARGEST + 1)
+            raw = stream.read(min(os.fstat(stream.fileno()).st_size, LARGEST + 1))
     except FileNotFoundError:
         return Lock()
     except OSError as error:
