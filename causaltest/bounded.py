@@ -32,11 +32,8 @@ def read_bounded(file: Path, most_bytes: int) -> bytes:
         size = os.fstat(stream.fileno()).st_size
         if size > most_bytes:
             raise TooLarge(most_bytes, file, size)
-        # One more than is accepted: a file can grow while it is read.
-        data = stream.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise TooLarge(most_bytes, file, len(data))
-    return data
+        # No more than it has: Python makes room for what it is asked to read, and a file can grow while it is read.
+        return stream.read(size)
 
 
 class TooLarge(OSError):

@@ -17,12 +17,11 @@ from causaltest.judging.version import STATISTICS
 from causaltest.recording.bundle import Bundle
 from causaltest.recording.fingerprint import is_of
 from causaltest.recording.git import Committed
-from causaltest.recording.ledger import broken
 from causaltest.recording.overstated import WORTH, Ground, Look, overstated
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.spec import Spec
 from causaltest.recording.standing import Status
-from causaltest.recording.verification import broken_lock, broken_ties
+from causaltest.recording.verification import broken_texts
 from causaltest.rejudged import differing, rejudged
 from causaltest.writing.canonical import digest_of
 
@@ -97,9 +96,7 @@ def review_of(bundle: Bundle) -> Review:
     reviews = [look_review(place, ground, saved) for place, saved in shown]
     return Review(
         looks=tuple(sorted(reviews, key=lambda look: (look.claim, look.at))),
-        problems=tuple(
-            dict.fromkeys((*broken_lock(lock), *broken(lines), *broken_ties(lock, lines), *strangers(lines, bundle)))
-        ),
+        problems=tuple(dict.fromkeys((*broken_texts(lock, lines), *strangers(lines, bundle)))),
         not_looked_at=tuple(id for id in sorted(lock.entries) if ground.looks.keys().isdisjoint(lock.names(id))),
         claims=len(lock.entries),
         lines=len(lines),

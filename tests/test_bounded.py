@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,18 @@ def test_a_file_of_the_bound_is_read_and_one_more_byte_is_refused(tmp_path: Path
         read_bounded(file, 4)
     (tmp_path / "link").symlink_to(file)
     assert read_bounded(tmp_path / "link", 5) == b"12345"
+
+
+def test_a_file_takes_the_room_that_it_has_and_not_that_of_its_bound(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    tracemalloc.start()
+    assert read_bounded(file, 1 << 40) == b"12345"
+    with pytest.raises(RecordError):
+        read_lock(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_what_is_not_there_or_is_a_folder_is_told_as_python_tells_it(tmp_path: Path) -> None:

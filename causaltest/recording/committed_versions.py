@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from causaltest.bounded import read_bounded
 from causaltest.errors import RecordError
@@ -20,6 +20,10 @@ from causaltest.recording.lock import Lock, hash_of
 
 LARGEST = 64 << 20
 """Bytes of older locks that are looked through."""
+ALWAYS_READ = 4 << 20
+"""Bytes that an earlier version may have where the file has fewer now. Git packs gigabytes of one byte into nothing."""
+LONGEST_EVENT = 1 << 20
+"""Bytes of a lock's event, which has some hundred."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Version:
     commit: str
     blob: str
     """The name of its text in git."""
+    size: int
+    """Bytes of its text."""
 
 
 def broken_since_commit(folder: Path, now: Lock) -> list[str]:
@@ -44,11 +50,13 @@ def broken_locks(folder: Path, now: Lock) -> Iterator[str]:
         if blob_name(today, like=version.blob) == version.blob:
             had = have
         else:
-            text = git_bytes(folder, "cat-file", "blob", version.blob) or b""
-            read += len(text)
+            if version.size > most_read(today):
+                yield cut(lock.NAME, version)
+                return
+            read += version.size
             if read > LARGEST:
                 break
-            had = set(event_hashes(text))
+            had = set(event_hashes(blob(folder, version, most=most_read(today)) or b""))
         # one that was begun anew, and put back later, took nothing away
         if had >= grown:
             grown, lost = had, None if had <= have else version
@@ -64,10 +72,15 @@ def broken_ledgers(folder: Path) -> Iterator[str]:
     text = text_of(folder / ledger.NAME)
     have = set(text.split(b"\n"))
     grown, lost = {b""}, None
-    for version, size in with_sizes(folder, versions(folder, ledger.NAME)):
-        had = set(text[:size].split(b"\n"))
-        if blob_name(text[:size], like=version.blob) != version.blob:
-            had = {b"", *filter(intact, (git_bytes(folder, "cat-file", "blob", version.blob) or b"").split(b"\n"))}
+    for version in versions(folder, ledger.NAME):
+        if version.size > most_read(text):
+            yield cut(ledger.NAME, version)
+            return
+        if blob_name(text[: version.size], like=version.blob) == version.blob:
+            had = set(text[: version.size].split(b"\n"))
+        else:
+            lines = BytesIO(blob(folder, version, most=most_read(text)) or b"")
+            had = {b"", *(line for ended in lines if (line := ended.rstrip(b"\n")) in have or intact(line))}
         if had >= grown:
             # as sets, since lines of a branch that was merged may stand in between
             grown, lost = had, None if had <= have else version
@@ -78,20 +91,29 @@ def broken_ledgers(folder: Path) -> Iterator[str]:
         )
 
 
-def with_sizes(folder: Path, found: Sequence[Version]) -> Iterator[tuple[Version, int]]:
-    asked = "".join(f"{version.blob}\n" for version in found)
-    told = git_bytes(folder, "cat-file", "--batch-check", given=asked.encode()) if found else b""
-    for version, line in zip(found, (told or b"").splitlines(), strict=False):
-        size = line.split()[-1]
-        if size.isdigit():
-            yield version, int(size)
+def most_read(now: bytes) -> int:
+    """Bytes of an earlier version that are read: a lock and a ledger only grow."""
+    return max(len(now), ALWAYS_READ)
+
+
+def cut(name: str, version: Version) -> str:
+    return (
+        f"{name} in commit {version.commit[:8]} has {version.size:,} bytes, and fewer now: it only grows, so it was "
+        f"cut. `git checkout {version.commit[:8]} -- {name}` brings it back"
+    )
+
+
+def blob(folder: Path, version: Version, *, most: int) -> bytes | None:
+    """The text of a version; None where git does not have it, and where it has more than `most` bytes."""
+    return None if version.size > most else git_bytes(folder, "cat-file", "blob", version.blob)
 
 
 def versions(folder: Path, name: str) -> list[Version]:
-    """The versions of a file in the history of HEAD, the oldest first, each text once."""
+    """The versions of a file in the history of HEAD, the oldest first, each text once; without those that git does not
+    have, as in a partial clone."""
     said = ("--format=%H", "--raw", "--no-abbrev", "--no-renames")
     told = git_bytes(folder, "log", "--topo-order", "--reverse", *said, "--", name) or b""
-    found: dict[str, Version] = {}
+    found: dict[str, str] = {}
     commit = ""
     for line in told.decode("utf-8", "replace").splitlines():
         if not line.startswith(":"):
@@ -99,8 +121,17 @@ def versions(folder: Path, name: str) -> list[Version]:
             continue
         _, _, _, blob, what = line.split("\t")[0].split()
         if what != "D":
-            found.setdefault(blob, Version(commit, blob))
-    return list(found.values())
+            found.setdefault(blob, commit)
+    return [Version(found[blob], blob, size) for blob, size in with_sizes(folder, found)]
+
+
+def with_sizes(folder: Path, blobs: Collection[str]) -> Iterator[tuple[str, int]]:
+    asked = "".join(f"{blob}\n" for blob in blobs)
+    told = git_bytes(folder, "cat-file", "--batch-check", given=asked.encode()) if blobs else b""
+    for blob, line in zip(blobs, (told or b"").splitlines(), strict=False):
+        size = line.split()[-1]
+        if size.isdigit():
+            yield blob, int(size)
 
 
 def text_of(file: Path) -> bytes:
@@ -112,13 +143,19 @@ def text_of(file: Path) -> bytes:
 
 
 def event_hashes(text: bytes) -> list[str]:
-    """The hashes of a lock's events that are as they were written; it is read from its end alone."""
-    _, found, events = text.decode("utf-8", "replace").replace("\r\n", "\n").rpartition('\n "events": [\n')
+    """The hashes of a lock's events that are as they were written, one on each line; only its end is read."""
+    _, _, events = text.replace(b"\r\n", b"\n").rpartition(b'\n "events": [\n')
+    found = list[str]()
     try:
-        read: Sequence[Any] = json.loads(f"[{events.partition(chr(10) + ' ],')[0]}]") if found else []
-        return [str(event["hash"]) for event in read if hash_of(event) == event["hash"]]
+        for line in BytesIO(events.partition(b"\n ],")[0]):
+            if len(line) > LONGEST_EVENT:
+                return []
+            event = json.loads(line.decode("utf-8", "replace").rstrip("\n,"))
+            if hash_of(event) == event["hash"]:
+                found.append(str(event["hash"]))
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError, RecordError):
         return []
+    return found
 
 
 def intact(line: bytes) -> bool:

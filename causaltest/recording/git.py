@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TIMEOUT_S = 30.0
@@ -38,6 +38,7 @@ QUIET = (
 NOTHING_FETCHED = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 """Of a partial clone git would fetch what is missing, with the program that the repository names for it."""
 FILTER = re.compile(r"filter\..*\.(clean|smudge|process)", re.DOTALL)
+OLD_GIT = "it was not asked, as it would run filters that the repository may define: git 2.31 or newer need not"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def committed(file: Path, *, beside: tuple[str, ...] = ()) -> Committed:
         )
     # In a submodule git runs itself again, under the settings of that one.
     looking = ("--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty", "-z")
-    status = asked(folder, "status", *looking, more=without_filters(folder))
+    unfiltered = without_filters(folder)
+    if unfiltered.why_not:
+        return Committed(why_not=f"git says nothing of {name}: {unfiltered.why_not}")
+    status = asked(folder, "status", *looking, more=unfiltered.variables)
     if status.failed:
         return Committed(why_not=f"git says nothing of {name}: {status.failed}")
     state = State.of(status.text)
@@ -241,13 +245,27 @@ def surroundings() -> dict[str, str]:
     return {**own, **NOTHING_FETCHED, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def without_filters(folder: Path) -> dict[str, str]:
-    """Variables that empty the filters which the repository's own settings define: to see whether a file has changed,
-    git would run them. Those of the user stay."""
+@dataclass(frozen=True)
+class Unfiltered:
+    """Variables under which git runs no filter of the repository's own; or why it cannot be kept from it."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    why_not: str = ""
+
+
+def without_filters(folder: Path) -> Unfiltered:
+    """Empties the filters which the repository's own settings define: to see whether a file has changed, git would
+    run them. Those of the user stay."""
     told = asked(folder, "config", "--list", "--show-scope", "--name-only", "-z")
+    if told.failed:  # as before git 2.26, which cannot tell whose a filter is
+        every = asked(folder, "config", "--list", "--name-only", "-z")
+        some = any(map(FILTER.fullmatch, every.text.split("\0")))
+        return Unfiltered(why_not=every.failed or (OLD_GIT if some else ""))
     words = told.text.split("\0")
     own = [name for scope, name in zip(words[::2], words[1::2], strict=False) if scope in ("local", "worktree")]
     said = {name: "" for name in own if FILTER.fullmatch(name)}
+    if not said:
+        return Unfiltered()
     # One that is required and empty would make git fail.
     said |= {f"{name.rpartition('.')[0]}.required": "false" for name in said}
     given = os.environ.get("GIT_CONFIG_COUNT", "0")
@@ -255,7 +273,11 @@ def without_filters(folder: Path) -> dict[str, str]:
     variables = {"GIT_CONFIG_COUNT": str(first + len(said))}
     for number, (name, value) in enumerate(sorted(said.items()), start=first):
         variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return variables
+    # Before git 2.31 nothing would come of them, and nothing would be said.
+    heard = asked(folder, "config", "--list", "-z", more=variables)
+    now = dict(entry.partition("\n")[::2] for entry in heard.text.split("\0"))
+    emptied = not heard.failed and all(now.get(name) == value for name, value in said.items())
+    return Unfiltered(variables) if emptied else Unfiltered(why_not=heard.failed or OLD_GIT)
 
 
 def top_of(folder: Path) -> Path | None:

@@ -10,6 +10,8 @@ Whether its hashes hold is `verification`'s question; here it is read and writte
 
 from __future__ import annotations
 
+import os
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,7 +82,12 @@ class Lock:
 
     def event_of(self, entry: Entry) -> Mapping[str, Any] | None:
         """The registration that an entry came in by; None for one that nobody registered."""
-        return next((e for e in self.events if "digest" in e and batch_name(e["digest"]) == entry.batch), None)
+        return self._registrations.get(entry.batch)
+
+    @cached_property
+    def _registrations(self) -> dict[str, Mapping[str, Any]]:
+        """By the name of its batch; of two that are alike the first."""
+        return {batch_name(event["digest"]): event for event in reversed(self.events) if "digest" in event}
 
     @cached_property
     def renames(self) -> tuple[tuple[str, str], ...]:
@@ -89,11 +96,22 @@ class Lock:
 
     def names(self, id: str) -> tuple[str, ...]:
         """The ids that a claim has had, the present one first: a look at it may stand in the ledger under each."""
-        had = [id]
-        for now, before in self.renames:
-            if now == had[-1]:
-                had.append(before)
-        return tuple(had)
+        had, after = [id], 0
+        while True:
+            places = self._renamed.get(had[-1], [])
+            i = bisect_left(places, after)
+            if i == len(places):
+                return tuple(had)
+            after = places[i] + 1
+            had.append(self.renames[places[i]][1])
+
+    @cached_property
+    def _renamed(self) -> dict[str, list[int]]:
+        """By the id that a claim got: where that stands in the renames."""
+        places: dict[str, list[int]] = {}
+        for i, (now, _) in enumerate(self.renames):
+            places.setdefault(now, []).append(i)
+        return places
 
 
 def followed_by(event: Mapping[str, Any]) -> tuple[str, ...]:
@@ -136,7 +154,7 @@ def read_lock(file: Path) -> Lock:
     """The lock of a file; an empty one where there is none. Raises RecordError for what is no lock."""
     try:
         with open_plain(file) as stream:
-            raw = stream.read(LARGEST + 1)
+            raw = stream.read(min(os.fstat(stream.fileno()).st_size, LARGEST + 1))
     except FileNotFoundError:
         return Lock()
     except OSError as error:

@@ -12,8 +12,9 @@ from typing import Any
 
 from causaltest.errors import RecordError
 from causaltest.recording.git import Committed
-from causaltest.recording.lock import Entry, Lock, followed_by
+from causaltest.recording.lock import Entry, Lock
 from causaltest.recording.others import seen_before
+from causaltest.recording.past import Past
 from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Spec
 from causaltest.recording.standing import Status, standing_of
@@ -38,7 +39,6 @@ class Ground:
         self.lock = lock
         self.lines = lines
         self._sighted = Sighted()
-        self._histories: dict[str, frozenset[str]] = {}
 
     def entry(self, claim: str) -> Entry | None:
         """That of a claim, by any id that it has had."""
@@ -72,31 +72,31 @@ class Ground:
 
     def entry_then(self, claim: str, head: str) -> Entry | None:
         """A claim's entry as it was when the lock ended with the event `head`; None where it was not registered yet."""
-        entry, before = self.entry(claim), self.history(head)
+        entry, then = self.entry(claim), self.past.number.get(head)
         registered = None if entry is None else self.lock.event_of(entry)
-        if entry is None or registered is None or registered["hash"] not in before:
+        if entry is None or then is None or registered is None:
             return None
-        had = self.lock.names(entry.id)
-        later = sum(
-            event["kind"] == "amend" and event["claim"] in had and event["hash"] not in before
-            for event in self.lock.events
-        )
+        if not self.past.has(then, self.past.number[registered["hash"]]):
+            return None
+        amended = (event for had in dict.fromkeys(self.lock.names(entry.id)) for event in self.amended.get(had, ()))
+        later = sum(not self.past.has(then, event) for event in amended)
         specs = [*entry.prior, entry.spec]
-        then = specs[: len(specs) - later]
-        return Entry(entry.id, then[-1], entry.batch, entry.seen, tuple(then[:-1])) if then else None
+        known = specs[: len(specs) - later]
+        return Entry(entry.id, known[-1], entry.batch, entry.seen, tuple(known[:-1])) if known else None
 
-    def history(self, head: str) -> frozenset[str]:
-        """The hashes of an event and of all that it follows."""
-        if head not in self._histories:
-            events = {str(event["hash"]): event for event in self.lock.events}
-            found, left = set[str](), [head]
-            while left:
-                name = left.pop()
-                if name in events and name not in found:
-                    found.add(name)
-                    left += followed_by(events[name])
-            self._histories[head] = frozenset(found)
-        return self._histories[head]
+    @cached_property
+    def past(self) -> Past:
+        """What came before each event."""
+        return Past(self.lock.events)
+
+    @cached_property
+    def amended(self) -> Mapping[str, Sequence[int]]:
+        """The amendments of each claim, by its id then."""
+        events: dict[str, list[int]] = {}
+        for i, event in enumerate(self.lock.events):
+            if event["kind"] == "amend":
+                events.setdefault(str(event["claim"]), []).append(i)
+        return events
 
 
 def overstated(place: int, ground: Ground, spec: Spec | None) -> str:

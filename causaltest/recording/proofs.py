@@ -14,8 +14,7 @@ from pathlib import Path
 from causaltest.bounded import open_plain, read_bounded
 from causaltest.errors import RecordError
 from causaltest.recording import authority, chain
-from causaltest.recording.committed_versions import versions
-from causaltest.recording.git import git_bytes
+from causaltest.recording.committed_versions import blob, most_read, versions
 from causaltest.recording.lock_text import LARGEST
 from causaltest.recording.stamp import Stamp
 
@@ -58,7 +57,7 @@ def stamped_state(proof: Path, file: Path, stamp: Stamp) -> str:
         raise RecordError(f"{file} cannot be read: {error.strerror or error}.") from error
     if is_of(stamp, present):
         return f"It is of {file.name} as it is."
-    for commit, content in earlier_contents(file):
+    for commit, content in earlier_contents(file, most=most_read(present)):
         if is_of(stamp, content):
             return f"It is of {file.name} as committed in {commit[:8]}, and not of what was added to it since."
     raise RecordError(
@@ -68,10 +67,11 @@ def stamped_state(proof: Path, file: Path, stamp: Stamp) -> str:
     )
 
 
-def earlier_contents(file: Path) -> Iterator[tuple[str, bytes]]:
-    """The file as it stands in the commits that changed it, the latest first; none where there is no git."""
+def earlier_contents(file: Path, *, most: int) -> Iterator[tuple[str, bytes]]:
+    """The file as it stands in the commits that changed it, the latest first, where it has no more than `most` bytes;
+    none where there is no git."""
     for version in reversed(versions(file.parent, file.name)[-MOST_COMMITS:]):
-        content = git_bytes(file.parent, "cat-file", "blob", version.blob)
+        content = blob(file.parent, version, most=most)
         if content is not None:
             yield version.commit, content
 

@@ -7,26 +7,34 @@ are there already. No hash tells when a commit was made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from causaltest.recording.committed_versions import broken_since_commit
 from causaltest.recording.ledger import broken as broken_ledger
 from causaltest.recording.lock import Lock, followed_by, hash_of, said_of
-from causaltest.recording.unwinding import Registration, unwound
+from causaltest.recording.past import Past
+from causaltest.recording.unwinding import Registration, Unwinding, unwound
 
 Lines = Sequence[Mapping[str, Any]]
 
 
 def broken_record(folder: Path, lock: Lock, lines: Lines) -> list[str]:
     """What does not hold of a folder's lock and ledger, a sentence each; nothing where all of it does."""
-    found = [*broken_lock(lock), *broken_ledger(lines), *broken_ties(lock, lines), *broken_since_commit(folder, lock)]
+    found = [*broken_texts(lock, lines), *broken_since_commit(folder, lock)]
     return [problem.removesuffix(".") for problem in found]
 
 
-def broken_lock(lock: Lock) -> list[str]:
+def broken_texts(lock: Lock, lines: Lines) -> list[str]:
+    """What does not hold of a lock and a ledger, wherever they stand."""
+    undone = unwound(lock)
+    return [*broken_lock(lock, undone), *broken_ledger(lines), *broken_ties(lock, lines, undone)]
+
+
+def broken_lock(lock: Lock, undone: Unwinding | None = None) -> list[str]:
     """What does not hold of a lock by itself: its entries, its events, or that the one came of the other."""
-    return [*broken_chain(lock), *broken_entries(lock), *unwound(lock).problems]
+    return [*broken_chain(lock), *broken_entries(lock), *(undone or unwound(lock)).problems]
 
 
 def broken_chain(lock: Lock) -> Iterator[str]:
@@ -49,10 +57,11 @@ def broken_entries(lock: Lock) -> Iterator[str]:
             yield f"{id}: its spec or its hash was changed by hand"
 
 
-def broken_ties(lock: Lock, lines: Lines) -> list[str]:
+def broken_ties(lock: Lock, lines: Lines, undone: Unwinding | None = None) -> list[str]:
     """Where a lock and a ledger do not belong together: each names how far the other had come."""
     at = {line.get("hash"): i for i, line in enumerate(lines, 1)}
-    return [*broken_heads(lock, at, len(lines)), *broken_looks(lock, lines, at)]
+    looks = broken_looks(lock, lines, at, undone or unwound(lock)) if lines else ()
+    return [*broken_heads(lock, at, len(lines)), *looks]
 
 
 def broken_heads(lock: Lock, at: Mapping[Any, int], count: int) -> Iterator[str]:
@@ -65,35 +74,29 @@ def broken_heads(lock: Lock, at: Mapping[Any, int], count: int) -> Iterator[str]
             yield f"the ledger does not have the line that was its last, number {had}, at {said_of(event)}"
 
 
-def broken_looks(lock: Lock, lines: Lines, at: Mapping[Any, int]) -> Iterator[str]:
-    number = {event["hash"]: i for i, event in enumerate(lock.events)}
-    past = pasts(lock)
+def broken_looks(lock: Lock, lines: Lines, at: Mapping[Any, int], undone: Unwinding) -> Iterator[str]:
+    past = Past(lock.events)
     registered: dict[str, list[Registration]] = {}
-    for one in unwound(lock).registrations if lines else ():
+    for one in undone.registrations:
         registered.setdefault(one.id, []).append(one)
     for i, line in enumerate(lines, 1):
         if not line.get("lock"):
             continue
         told = f"Line {i} of the ledger, {line.get('claim', line.get('kind'))} on {line.get('at')},"
-        then = number.get(str(line["lock"]))
+        then = past.number.get(str(line["lock"]))
         if then is None:
             yield f"{told} was written beside a lock whose events are not in this one: it was begun anew or cut"
         elif i <= at.get(lock.events[then]["ledger"]["head"], 0):
             yield f"{told} names a lock that was made after it"
         elif line.get("status") == "CONFIRMATORY" and not any(
-            one.spec == line.get("spec")
-            and past[then] >> one.since & 1
-            and not any(past[then] >> amended & 1 for amended in one.amended)
+            one.spec == line.get("spec") and stood(one, then, past)
             for one in registered.get(str(line.get("claim")), ())
         ):
             yield f"{told} says CONFIRMATORY of what was not registered then"
 
 
-def pasts(lock: Lock) -> list[int]:
-    """Of each event, those that came before it on its branch and itself, as the bits of a number."""
-    found: dict[str, int] = {"": 0}
-    for i, event in enumerate(lock.events):
-        found[event["hash"]] = 1 << i
-        for before in followed_by(event):
-            found[event["hash"]] |= found.get(before, 0)
-    return [found[event["hash"]] for event in lock.events]
+def stood(one: Registration, then: int, past: Past) -> bool:
+    """Whether a claim was registered when the lock ended with the event `then`, and not amended yet."""
+    # the amendments stand in it the last first
+    amended = takewhile(lambda event: event <= then, reversed(one.amended))
+    return past.has(then, one.since) and not any(past.has(then, event) for event in amended)

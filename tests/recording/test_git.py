@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -316,6 +317,37 @@ def test_a_filter_that_a_repository_defines_is_not_run(
     (repository / "code.py").write_text("fail\n")  # of another text and the same length: git must read it
     answer = asked(claims)
     assert not ran(program) and answer.commit and answer.dirty
+
+
+OLD = {
+    # before 2.31 the variables are not looked at, and before 2.26 the scope of a setting is not known
+    "2.30": 'unset GIT_CONFIG_COUNT; exec {git} "$@"',
+    "2.25": 'unset GIT_CONFIG_COUNT; case " $* " in *" --show-scope "*) exit 129;; esac; exec {git} "$@"',
+    "deaf": 'case " $* " in *" config --list -z "*) exit 1;; esac; exec {git} "$@"',
+}
+
+
+@pytest.mark.parametrize("age", OLD)
+def test_an_old_git_is_not_asked_where_it_would_run_a_filter(
+    claims: Path, program: Path, age: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (claims / ".gitattributes").write_text("* filter=theirs\n")
+    commit(claims)
+    git(claims, "config", "filter.theirs.clean", str(program))
+    (claims / LOCK).write_text("[]\n")  # of the same length: git must read it
+    answering(tmp_path, monkeypatch, OLD[age].format(git=shutil.which("git")))
+    told = why(claims)
+    assert not ran(program) and told.startswith(f"git says nothing of {LOCK}: ")
+    assert "git 2.31 or newer" in told or age == "deaf"
+
+
+@pytest.mark.parametrize("age", OLD)
+def test_an_old_git_is_asked_where_there_is_no_filter(
+    claims: Path, age: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(claims)
+    answering(tmp_path, monkeypatch, OLD[age].format(git=shutil.which("git")))
+    assert asked(claims).commit
 
 
 def test_a_filter_of_the_users_own_is_run(repository: Path, claims: Path, program: Path, tmp_path: Path) -> None:

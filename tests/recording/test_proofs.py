@@ -17,6 +17,7 @@ from records import git
 
 from causaltest.cli import main
 from causaltest.errors import RecordError
+from causaltest.recording.committed_versions import ALWAYS_READ
 from causaltest.recording.proofs import LARGEST_BYTES, stamp_of
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
@@ -76,6 +77,18 @@ def test_a_proof_of_what_was_never_committed_is_refused(lock):
         stamp_of(proof, lock)
     assert hashlib.sha256(b"something else").hexdigest() in str(refused.value)
     assert hashlib.sha256(lock.read_bytes()).hexdigest() in str(refused.value)
+
+
+def test_a_version_far_larger_than_the_lock_is_not_read(lock):
+    proof = proof_of(bytes(2 * ALWAYS_READ), lock.parent)
+    git(lock.parent, "init", "-q")
+    right = lock.read_bytes()
+    for content in (bytes(2 * ALWAYS_READ), right):
+        lock.write_bytes(content)
+        git(lock.parent, "add", "claims.lock")
+        git(lock.parent, "commit", "-qm", "one")
+    with pytest.raises(RecordError, match="is no proof of"):
+        stamp_of(proof, lock)
 
 
 def test_a_commit_of_another_file_does_not_count(lock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from records import commit, entered, git, looked, repository, spec
 
 from causaltest.errors import RecordError, Tampered
 from causaltest.recording.amendment import amend
+from causaltest.recording.committed_versions import ALWAYS_READ, event_hashes
 from causaltest.recording.lock import Entry, Lock, batch_digest, chained, parse_lock, write_lock
 from causaltest.recording.lock_text import formatted
 from causaltest.recording.record import Record
@@ -291,6 +293,35 @@ def test_a_ledger_that_was_taken_away_or_cut_is_told_by_git(record, committed) -
             commit(record.folder)
         assert any("claims.ledger in commit" in told for told in broken(record)), left
         file.write_text(text)
+
+
+@pytest.mark.parametrize("name", ["claims.ledger", "claims.lock"])
+def test_a_version_far_larger_than_the_file_is_told_of_and_not_read(record, name) -> None:
+    """Git packs any number of zeros into nothing, so that a small repository could take all memory."""
+    file = record.folder / name
+    right = file.read_bytes()
+    file.write_bytes(bytes(2 * ALWAYS_READ))
+    at = commit(record.folder)
+    file.write_bytes(right)
+    commit(record.folder)
+    record = Record(record.folder)
+    lines = record.ledger.lines
+    tracemalloc.start()
+    told = broken_record(record.folder, record.lock, lines)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [sentence.startswith(f"{name} in commit {at[:8]} has 8,388,608 bytes, and fewer now") for sentence in told]
+    assert peak < ALWAYS_READ
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{}", b"1"])
+def test_of_the_events_of_an_earlier_lock_no_more_is_made_than_one(line) -> None:
+    text = b'{\n "events": [\n  {"hash":""},\n  [' + b",".join([line] * 1_000_000) + b"]\n ],\n}"
+    tracemalloc.start()
+    assert event_hashes(text) == event_hashes(text.replace(b",", b",\n")) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * len(text)
 
 
 def test_lines_and_events_of_a_branch_that_was_merged_hold(record) -> None:
