@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -246,15 +246,6 @@ class Suite:
                 "org/name@revision), set causaltest_model in the ini file, or write a lab fixture with make_lab(NAME)."
             )
         return self.lab(self.default_model)
-
-    def unused_swaps(self) -> str | None:
-        """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
-        unused = sorted(set(self.swaps) - self.named - {THE_ONE})
-        if not unused or not self.named:
-            return None
-        old = unused[0]
-        named = sorted(self.named)
-        return f"--causal-model {old}={self.swaps[old]}: no claim names {old!r}; the models named are {named}."
 
     def report_folder(self, node: pytest.Item) -> ReportFolder:
         path: Path | None = self.config.getoption("causal_json")
@@ -513,6 +504,15 @@ def models_of(config: pytest.Config) -> tuple[str | None, str | None, dict[str, 
     names = [g for g in given if "=" not in g]
     option = names[-1] if names else None
     return option, option or str(config.getini("causaltest_model") or "") or None, swaps
+
+
+def unused_swaps(swaps: Mapping[str, str], named: Collection[str]) -> str | None:
+    """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
+    unused = sorted(set(swaps) - set(named) - {THE_ONE})
+    if not unused or not named:
+        return None
+    old = unused[0]
+    return f"--causal-model {old}={swaps[old]}: no claim names {old!r}; the models named are {sorted(named)}."
 
 
 def family_name(item: pytest.Item, claim: Claim) -> str:
