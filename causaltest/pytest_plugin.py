@@ -214,8 +214,8 @@ def suite_of(config: pytest.Config) -> Suite:
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     """Counts a family where items are made, before any selection."""
     made = yield
-    # Only real functions, and never through __getattr__: a mock answers any name, a proxy may raise.
-    if isinstance(obj, FunctionType) and not CLAIM_MARKS.isdisjoint(obj.__dict__):
+    # Only real functions, and asked of nothing else: a mock answers any name, a proxy may raise, of its class, too.
+    if type(obj) is FunctionType and not CLAIM_MARKS.isdisjoint(obj.__dict__):
         suite_of(collector.config).count(obj, made)
     return made
 

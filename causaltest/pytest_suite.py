@@ -560,13 +560,18 @@ def where(item: pytest.Function, error: BaseException) -> str:
 
 
 def mentions_causaltest(item: pytest.Function) -> bool:
+    """Whether a test could have made an Effect: by a lab, or by what its module has of causaltest."""
     if {"lab", "make_lab"} & set(item.fixturenames):
         return True
-    homes = (v.__name__ if isinstance(v, ModuleType) else type(v).__module__ for v in vars(item.module).values())
-    return any(home.split(".")[0] == "causaltest" for home in homes) or any(
-        isinstance(v, type | FunctionType) and v.__module__.startswith("causaltest.")
-        for v in vars(item.module).values()
-    )
+    return any(home_of(value).split(".")[0] == "causaltest" for value in vars(item.module).values())
+
+
+def home_of(value: object) -> str:
+    """The module that a value comes from. Its class is not asked of itself: a proxy may answer anything, or raise."""
+    kind = type(value)
+    if issubclass(kind, ModuleType):
+        return str(object.__getattribute__(value, "__dict__").get("__name__"))
+    return str(getattr(value if issubclass(kind, type | FunctionType) else kind, "__module__", None))
 
 
 def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
