@@ -110,9 +110,9 @@ class Suite:
                 reporter.write_line(printable(f"{name}: {type(error).__name__}: {error}"))
                 continue
             total += cost
-            reporter.write_line(f"{name}: {cost}")
+            reporter.write_line(printable(f"{name}: {cost}"))
             for sentence in lab.told():
-                reporter.write_line(f"store: {sentence}")
+                reporter.write_line(printable(f"store: {sentence}"))
         if len(self._labs) > 1:
             reporter.write_line(f"together: {total}")
 
