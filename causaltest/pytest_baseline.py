@@ -23,6 +23,7 @@ from causaltest.once import judging_seed
 from causaltest.pytest_kept import kept, shown
 from causaltest.recording.baseline import SUFFIX, Baseline, baseline_file, read_baseline
 from causaltest.recording.saved import SavedClaim
+from causaltest.recording.wording import printable
 from causaltest.report_properties import KEPT
 from causaltest.results import ClaimResult
 
@@ -49,7 +50,7 @@ class Baselines:
                 try:
                     self.baseline(self.file(folder, name))
                 except RecordError as error:
-                    raise pytest.UsageError(str(error)) from error
+                    raise pytest.UsageError(printable(str(error))) from error
 
     def file(self, folder: Path, name: str) -> Path:
         """Where the baseline of a folder's claims stands."""

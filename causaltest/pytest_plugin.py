@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from causaltest.pytest_suite import ReportFolder, Suite
 
 SUITE: pytest.StashKey[Suite] = pytest.StashKey()
+NAMED = "causaltest_named"
+"""In what a worker of pytest-xdist sends at its end: the models that it has named."""
 CLAIM_MARKS = frozenset({"__causal_claim__", "is_hypothesis_test"})
 
 
@@ -212,8 +214,8 @@ def suite_of(config: pytest.Config) -> Suite:
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     """Counts a family where items are made, before any selection."""
     made = yield
-    # Only real functions, and never through __getattr__: a mock answers any name, a proxy may raise.
-    if isinstance(obj, FunctionType) and not CLAIM_MARKS.isdisjoint(obj.__dict__):
+    # Only real functions, and asked of nothing else: a mock answers any name, a proxy may raise, of its class, too.
+    if type(obj) is FunctionType and not CLAIM_MARKS.isdisjoint(obj.__dict__):
         suite_of(collector.config).count(obj, made)
     return made
 
@@ -329,11 +331,28 @@ class Results:
         self.told: dict[str, str] = {}
         self.order: dict[str, int] = {}
         """Where each test stands in the collection of the workers, which end in any order."""
+        self.named: set[str] = set()
+        """The models that workers have named."""
+        self.untold = 0
+        """Workers that have not said which models they named: those that run, and those that were lost."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Learns the order in which one process would have run the tests."""
         self.order = {nodeid: n for n, nodeid in enumerate(ids)}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self) -> None:
+        """Awaits what a worker has to say at its end."""
+        self.untold += 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Learns which models a worker has named; only a worker collects, and has a suite."""
+        output = getattr(node, "workeroutput", None)
+        if output is not None:
+            self.untold -= 1
+            self.named.update(output.get(NAMED, ()))
 
     def place(self, nodeid: str) -> int:
         return self.order.get(nodeid, len(self.order))
@@ -367,9 +386,12 @@ class Results:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes --causal-json, once, where all results are; a report that cannot be written is no success."""
+        if SUITE in self.config.stash:
+            self.named |= self.config.stash[SUITE].named
         if hasattr(self.config, "workerinput"):
+            self.config.workeroutput[NAMED] = sorted(self.named)  # type: ignore[attr-defined]  # set by pytest-xdist
             return
-        if SUITE in self.config.stash and (told := self.config.stash[SUITE].unused_swaps()) is not None:
+        if (told := self.unused_swaps()) is not None:
             self.fail(session, told)
         if self.lines and wants_baselines(self.config):
             from causaltest.pytest_kept import finish
@@ -386,6 +408,14 @@ class Results:
                     write_json(path, self.lines.values())
             except OSError as error:
                 self.fail(session, f"--causal-json {path} could not be written: {error}")
+
+    def unused_swaps(self) -> str | None:
+        """That a model was to be replaced which nobody named; nothing where a lost worker may have named it."""
+        if self.untold or not self.named:
+            return None
+        from causaltest.pytest_suite import models_of, unused_swaps
+
+        return unused_swaps(models_of(self.config)[2], self.named)
 
     def fail(self, session: pytest.Session, told: str) -> None:
         """Says it in the report and fails the run, whatever the tests did."""

@@ -29,7 +29,7 @@ from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Sources
-from causaltest.recording.wording import counted
+from causaltest.recording.wording import counted, printable
 from causaltest.refusals import why_refused
 from causaltest.results import Known
 
@@ -159,7 +159,7 @@ class Registration:
                     whole = not (self.refused or self.skipped) and covers(self.config, folder)
                     self.done.append((record, register(record, families, whole=whole)))
             except RecordError as error:
-                raise pytest.UsageError(str(error)) from error
+                raise pytest.UsageError(printable(str(error))) from error
             except OSError as error:
                 raise pytest.UsageError(f"{record.lock_file} could not be written: {error}") from error
 

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -110,9 +110,9 @@ class Suite:
                 reporter.write_line(printable(f"{name}: {type(error).__name__}: {error}"))
                 continue
             total += cost
-            reporter.write_line(f"{name}: {cost}")
+            reporter.write_line(printable(f"{name}: {cost}"))
             for sentence in lab.told():
-                reporter.write_line(f"store: {sentence}")
+                reporter.write_line(printable(f"store: {sentence}"))
         if len(self._labs) > 1:
             reporter.write_line(f"together: {total}")
 
@@ -246,15 +246,6 @@ class Suite:
                 "org/name@revision), set causaltest_model in the ini file, or write a lab fixture with make_lab(NAME)."
             )
         return self.lab(self.default_model)
-
-    def unused_swaps(self) -> str | None:
-        """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
-        unused = sorted(set(self.swaps) - self.named - {THE_ONE})
-        if not unused or not self.named:
-            return None
-        old = unused[0]
-        named = sorted(self.named)
-        return f"--causal-model {old}={self.swaps[old]}: no claim names {old!r}; the models named are {named}."
 
     def report_folder(self, node: pytest.Item) -> ReportFolder:
         path: Path | None = self.config.getoption("causal_json")
@@ -515,6 +506,15 @@ def models_of(config: pytest.Config) -> tuple[str | None, str | None, dict[str, 
     return option, option or str(config.getini("causaltest_model") or "") or None, swaps
 
 
+def unused_swaps(swaps: Mapping[str, str], named: Collection[str]) -> str | None:
+    """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
+    unused = sorted(set(swaps) - set(named) - {THE_ONE})
+    if not unused or not named:
+        return None
+    old = unused[0]
+    return f"--causal-model {old}={swaps[old]}: no claim names {old!r}; the models named are {sorted(named)}."
+
+
 def family_name(item: pytest.Item, claim: Claim) -> str:
     """The file, or a named family within it: counted alike however the run was selected."""
     file = item.nodeid.split("::", 1)[0]
@@ -560,13 +560,18 @@ def where(item: pytest.Function, error: BaseException) -> str:
 
 
 def mentions_causaltest(item: pytest.Function) -> bool:
+    """Whether a test could have made an Effect: by a lab, or by what its module has of causaltest."""
     if {"lab", "make_lab"} & set(item.fixturenames):
         return True
-    homes = (v.__name__ if isinstance(v, ModuleType) else type(v).__module__ for v in vars(item.module).values())
-    return any(home.split(".")[0] == "causaltest" for home in homes) or any(
-        isinstance(v, type | FunctionType) and v.__module__.startswith("causaltest.")
-        for v in vars(item.module).values()
-    )
+    return any(home_of(value).split(".")[0] == "causaltest" for value in vars(item.module).values())
+
+
+def home_of(value: object) -> str:
+    """The module that a value comes from. Its class is not asked of itself: a proxy may answer anything, or raise."""
+    kind = type(value)
+    if issubclass(kind, ModuleType):
+        return str(object.__getattribute__(value, "__dict__").get("__name__"))
+    return str(getattr(value if issubclass(kind, type | FunctionType) else kind, "__module__", None))
 
 
 def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:

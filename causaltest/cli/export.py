@@ -13,6 +13,7 @@ from causaltest.errors import CausaltestError
 from causaltest.recording.lock import Lock
 from causaltest.recording.record import Record
 from causaltest.recording.verification import broken_lock
+from causaltest.recording.wording import printable
 from causaltest.reporting.export.filled import FORMS, filled
 from causaltest.reporting.export.forms import Form
 from causaltest.reporting.export.study import stem
@@ -42,7 +43,7 @@ def export(folder: Path, form: str, claims: tuple[str, ...], output: Path | None
         written(made.text(), output)
     gaps = f"{made.gaps} places are left to write, each marked [TO WRITE: ...]."
     for line in (*made.warnings, gaps):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
 
 
 def form_of(record: Record, form: str, claims: tuple[str, ...]) -> Form:
@@ -84,4 +85,4 @@ def written(text: str, output: Path) -> None:
         raise click.ClickException(
             f"{output} exists, and may have been filled in by hand: name another file, or move it away."
         ) from None
-    click.echo(f"wrote {output}", err=True)
+    click.echo(printable(f"wrote {output}"), err=True)

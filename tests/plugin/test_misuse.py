@@ -24,6 +24,28 @@ def test_an_effect_returned_without_claim_is_an_error(claims):
     result.stdout.fnmatch_lines(["*test_a returned an Effect without @claim*"])
 
 
+def test_a_plain_test_passes_whatever_else_its_module_holds(pytester):
+    """A function made from a text has no module, and a proxy may answer no question about its class."""
+    pytester.makepyfile(
+        """
+square = eval("lambda x: x * x", {})
+Made = type("Made", (), {"__module__": None})
+
+class Proxy:
+    @property
+    def __class__(self):
+        raise RuntimeError("working outside of a request")
+
+proxy = Proxy()
+
+def test_a():
+    assert square(3) == 9
+"""
+    )
+    pytester.makeconftest("import causaltest.effect")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
 def test_claim_over_given_is_refused(claims):
     result = claims(
         """

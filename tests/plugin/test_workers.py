@@ -231,3 +231,35 @@ def test_what_is_worked_out_of_all_claims_is_refused_on_workers_which_each_know_
     ran = pytester.runpytest_inprocess("-n2", option)
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
     assert f"{option} is worked out in one process: leave out -n, or give -n 0." in ran.stderr.str()
+
+
+NAMES = (
+    HEAD
+    + """
+@claim("It names a model.", at_least(0.3))
+def test_holds(make_lab):
+    make_lab("organism:planted")
+    return given(50)
+"""
+)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "workers"])
+def test_a_model_that_was_to_be_replaced_and_that_nobody_names_is_an_error(pytester, workers):
+    pytester.makepyfile(NAMES)
+    ran = pytester.runpytest_inprocess("--causal-model=organism:plantd=organism:bypass", *workers)
+    ran.assert_outcomes(passed=1)
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    ran.stdout.fnmatch_lines(["ERROR: *no claim names 'organism:plantd'; the models named are *organism:planted*"])
+
+
+def test_a_model_that_only_a_lost_worker_has_named_is_not_said_to_be_unknown(pytester):
+    dies = """
+def test_dies(make_lab):
+    make_lab("organism:bypass")
+    os._exit(3)
+"""
+    pytester.makepyfile(test_a=NAMES, test_b=HEAD + dies)
+    ran = pytester.runpytest_inprocess("--causal-model=organism:bypass=organism:planted", "-n2")
+    ran.assert_outcomes(failed=1, passed=1)
+    assert "no claim names" not in ran.stdout.str()
