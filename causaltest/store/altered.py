@@ -73,6 +73,13 @@ REGISTERED = {
     "transformers.models.auto.configuration_auto": "CONFIG_MAPPING",
 }
 """Where transformers keeps the classes that a user has registered."""
+FUNCTIONS = {
+    "attention": ("transformers.modeling_utils", "ALL_ATTENTION_FUNCTIONS"),
+    "mask": ("transformers.masking_utils", "ALL_MASK_ATTENTION_FUNCTIONS"),
+}
+"""Where it keeps the functions that attention is computed with."""
+OWN = ("transformers.", "causaltest.")
+"""Packages whose release or source is in every key."""
 
 
 def altered() -> list[list[str]]:
@@ -84,7 +91,7 @@ def altered() -> list[list[str]]:
             (name, now) for name, usual in UNTOUCHED.items() if (now := setting(torch, name)) not in (usual, None)
         ]
         found += [("autocast", device) for device in AUTOCAST if autocast(torch, device)]
-    return sorted([*map(list, found), *map(list, registered())])
+    return sorted([*map(list, found), *map(list, registered()), *map(list, own_functions().items())])
 
 
 def setting(torch: Any, name: str) -> str | None:
@@ -109,17 +116,30 @@ def autocast(torch: Any, device: str) -> bool:
 
 
 def registered() -> Iterator[tuple[str, str]]:
-    """Classes that were put beside or in the place of transformers' own, and attention functions from elsewhere."""
+    """Classes that were put beside or in the place of transformers' own."""
     for module, name in REGISTERED.items():
         mapping = getattr(sys.modules.get(module), name, None)
         extra = getattr(mapping, "_extra_content", None) or {}
         for given in extra.values():
             classes = given if isinstance(given, tuple | list) else [given]
             yield name, " ".join(named(one) for one in classes)
-    attention = getattr(sys.modules.get("transformers.modeling_utils"), "ALL_ATTENTION_FUNCTIONS", None) or {}
-    for name, function in dict(attention).items():
-        if not getattr(function, "__module__", "").startswith(("transformers.", "causaltest.")):
-            yield f"attention {name}", named(function)
+
+
+def own_functions() -> dict[str, str]:
+    """Attention and mask functions that this process has registered, such as "attention sdpa", and what they are
+    called. A key has their names, and not what they compute."""
+    found = {}
+    for kind, (module, registry) in FUNCTIONS.items():
+        for name, function in dict(getattr(sys.modules.get(module), registry, None) or {}).items():
+            if not from_own_package(function):
+                found[f"{kind} {name}"] = named(function)
+    return found
+
+
+def from_own_package(function: Any) -> bool:
+    """Whether it is what its module has under its name; a wrapper can have the name of what it wraps."""
+    module, name = getattr(function, "__module__", None) or "", getattr(function, "__qualname__", "")
+    return module.startswith(OWN) and getattr(sys.modules.get(module), name, None) is function
 
 
 def named(one: Any) -> str:

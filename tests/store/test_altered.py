@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import wraps
 from pathlib import Path
 
 import pytest
 
-from causaltest.store.altered import ENVIRONMENT, UNTOUCHED, altered
+from causaltest.store.altered import ENVIRONMENT, FUNCTIONS, UNTOUCHED, altered, own_functions
 
 UNTOUCHED_PROCESS = """
 import json, sys
@@ -117,16 +119,23 @@ def test_a_class_that_is_put_in_the_place_of_transformers_own_is_seen():
         MODEL_FOR_CAUSAL_LM_MAPPING._extra_content.clear()
 
 
-def test_an_attention_function_of_ones_own_is_seen():
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_an_attention_function_of_ones_own_is_seen(kind, wrapped):
+    """Also one that has the name of the one that it wraps."""
+    import transformers.masking_utils
+    import transformers.modeling_utils  # noqa: F401
+
+    functions = getattr(sys.modules[FUNCTIONS[kind][0]], FUNCTIONS[kind][1])
 
     def mine():
         raise NotImplementedError
 
     before = altered()
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = mine
+    assert not own_functions()
+    functions["sdpa"] = wraps(functions["sdpa"])(mine) if wrapped else mine
     try:
-        assert [one[0] for one in altered() if one not in before] == ["attention sdpa"]
+        assert [one[0] for one in altered() if one not in before] == [f"{kind} sdpa"]
     finally:
-        del ALL_ATTENTION_FUNCTIONS["sdpa"]
+        del functions["sdpa"]
     assert altered() == before
