@@ -90,7 +90,7 @@ def altered() -> list[list[str]]:
         found += [
             (name, now) for name, usual in UNTOUCHED.items() if (now := setting(torch, name)) not in (usual, None)
         ]
-        found += [("autocast", device) for device in AUTOCAST if autocast(torch, device)]
+        found += [(f"autocast {device}", to) for device in AUTOCAST if (to := autocast(torch, device)) is not None]
     return sorted([*map(list, found), *map(list, registered()), *map(list, own_functions().items())])
 
 
@@ -108,11 +108,12 @@ def setting(torch: Any, name: str) -> str | None:
         return f"not told: {error}"
 
 
-def autocast(torch: Any, device: str) -> bool:
+def autocast(torch: Any, device: str) -> str | None:
+    """The dtype that products are computed in on a device, None where they are not cast."""
     try:
-        return bool(torch.is_autocast_enabled(device))
+        return str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
     except (AttributeError, RuntimeError, TypeError):
-        return False
+        return None
 
 
 def registered() -> Iterator[tuple[str, str]]:

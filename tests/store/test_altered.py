@@ -94,12 +94,13 @@ def test_each_setting_of_torch_is_seen_and_is_gone_when_it_is_set_back(set_back,
     torch.set_default_device(None)
 
 
-def test_autocast_is_seen_inside_of_it():
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_autocast_is_seen_inside_of_it_with_its_dtype(dtype):
     import torch
 
     before = altered()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert [one for one in altered() if one not in before] == [["autocast", "cpu"]]
+    with torch.autocast("cpu", dtype=getattr(torch, dtype)):
+        assert [one for one in altered() if one not in before] == [["autocast cpu", f"torch.{dtype}"]]
     assert altered() == before
 
 
