@@ -47,12 +47,17 @@ UNTOUCHED: dict[str, Any] = {
     "backends.fp32_precision": "none",
     "backends.mkldnn.enabled": "True",
     "backends.mkldnn.deterministic": "False",
+    "backends.mkldnn.fp32_precision": "none",
     "backends.mkldnn.matmul.fp32_precision": "none",
+    "backends.mkldnn.conv.fp32_precision": "none",
+    "backends.mkldnn.rnn.fp32_precision": "none",
     "backends.cuda.matmul.fp32_precision": "none",
     "backends.cuda.matmul.allow_tf32": "False",
     "backends.cuda.matmul.allow_fp16_reduced_precision_reduction": "True",
     "backends.cuda.matmul.allow_bf16_reduced_precision_reduction": "True",
     "backends.cuda.matmul.allow_fp16_accumulation": "False",
+    "backends.cuda.preferred_blas_library": "_BlasBackend.Cublas",
+    "backends.cuda.preferred_linalg_library": "_LinalgBackend.Default",
     "backends.cuda.flash_sdp_enabled": "True",
     "backends.cuda.mem_efficient_sdp_enabled": "True",
     "backends.cuda.math_sdp_enabled": "True",
@@ -63,9 +68,13 @@ UNTOUCHED: dict[str, Any] = {
     "backends.cudnn.deterministic": "False",
     "backends.cudnn.allow_tf32": "True",
     "backends.cudnn.fp32_precision": "none",
+    "backends.cudnn.conv.fp32_precision": "tf32",
+    "backends.cudnn.rnn.fp32_precision": "tf32",
     "backends.mha.get_fastpath_enabled": "True",
 }
 """Torch's settings as they are in a fresh process; one that a release does not have is not looked at."""
+BY_GPU = frozenset({"backends.cuda.preferred_blas_library"})
+"""What a torch for AMD's GPUs sets by itself, by those that it finds."""
 AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 REGISTERED = {
     "transformers.models.auto.modeling_auto": "MODEL_FOR_CAUSAL_LM_MAPPING",
@@ -87,9 +96,13 @@ def altered() -> list[list[str]]:
     found = [(name, os.environ[name]) for name in ENVIRONMENT if name in os.environ]
     torch = sys.modules.get("torch")
     if torch is not None:
+        # Nobody says whether the smallest numbers are taken for 0, and every computation of this thread shows it.
         found += [
-            (name, now) for name, usual in UNTOUCHED.items() if (now := setting(torch, name)) not in (usual, None)
+            (name, now)
+            for name, usual in UNTOUCHED.items()
+            if (now := setting(torch, name)) not in (usual, None) and not (name in BY_GPU and torch.version.hip)
         ]
+        found += [("flush_denormal", "True")] if sys.float_info.min / 2 == 0 else []
         found += [(f"autocast {device}", to) for device in AUTOCAST if (to := autocast(torch, device)) is not None]
     return sorted([*map(list, found), *map(list, registered()), *map(list, own_functions().items())])
 
