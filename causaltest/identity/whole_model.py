@@ -17,7 +17,7 @@ from typing import Any
 from causaltest.errors import RecordError
 from causaltest.identity.model_files import object_in
 from causaltest.identity.models import ORGANISM, hub_cache, identity_of
-from causaltest.identity.organism_files import located, point_of, source_of
+from causaltest.identity.organism_files import located, point_of
 from causaltest.weights import remembered_sha256, sha256
 from causaltest.writing.canonical import digest_of
 
@@ -27,7 +27,9 @@ NOT_READ = re.compile(
     r"|training_args\.(bin|json)",
     re.IGNORECASE,
 )
-"""Files that lie beside a model and are never loaded with it."""
+"""Files that lie beside a model and are never loaded with it by transformers."""
+NO_CODE = re.compile(r"\..*|.*\.(md|log|pyc)", re.IGNORECASE)
+"""The same of an organism: its code may read whatever else comes with it."""
 FOLDERS_NOT_READ = frozenset({"__pycache__", "node_modules"})
 MOST_ADAPTERS = 3
 """That stand on one another, before they are taken for a circle."""
@@ -52,7 +54,7 @@ def whole_model(name: str, *, remote_code: bool = False, adapters: int = 0) -> d
         return {**known, "organism": organism_code(name.removeprefix(ORGANISM))}
     folder = Path(name)
     if folder.is_dir():
-        with_files = {**known, "files": digest_at(folder, stamp_of(folder, deep=remote_code))}
+        with_files = {**known, "files": digest_at(folder, stamp_of(folder, NOT_READ, deep=remote_code))}
         elsewhere = not (folder / "config.json").is_file()
     else:
         folder = snapshot(known["name"], known["commit"])
@@ -99,21 +101,23 @@ def repositories(said: Any) -> Iterator[str]:
 
 def organism_code(name: str) -> dict[str, Any]:
     """The code that makes an organism: all files of the package that its module is in, its distribution, and the
-    releases of what that asks for. Of a module without a package, it and the modules beside it that it imports."""
+    releases of what that asks for.
+
+    Raises RecordError for a module without a package: which of the files beside it are its own, nobody says.
+    """
     point = point_of(name, tuple(sys.path))
     root = point.module.partition(".")[0]
     if root == OWN:
         return {"loader": point.value}  # its source counts with the rest of this package's
     told = {"loader": point.value, **released(point.dist)}
     spec = located(root)
-    places = [] if spec is None else list(spec.submodule_search_locations or ())
-    if places:
-        folders = [Path(place) for place in places]
-        return {**told, "files": [digest_at(folder, stamp_of(folder, deep=True)) for folder in folders]}
-    main = None if spec is None or spec.origin is None else Path(spec.origin)
-    if main is None or not main.is_file():
-        raise RecordError(f"The organism {name!r} is in {point.module}, which has no source file.")
-    return {**told, "source": source_of(point.module, main, stamp_of(main.parent, deep=False))}
+    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+    if not folders:
+        raise RecordError(
+            f"The organism {name!r} is in {point.module}, a module that stands alone: what it reads and imports beside "
+            "it is not known. Put it in a package, with all that it needs."
+        )
+    return {**told, "files": [digest_at(folder, stamp_of(folder, NO_CODE, deep=True)) for folder in folders]}
 
 
 def released(dist: Distribution | None) -> dict[str, Any]:
@@ -132,27 +136,32 @@ def release_of(package: str) -> str | None:
         return None
 
 
-def stamp_of(folder: Path, *, deep: bool) -> Stamp:
-    """What changes with any file that may be read, without reading one; `deep`: in all folders below, too."""
+def stamp_of(folder: Path, left_out: re.Pattern[str], *, deep: bool) -> Stamp:
+    """What changes with any file that may be read, without reading one; `deep`: in all folders below, too.
+
+    `left_out` are names of files and folders that are never read.
+    """
     return tuple(
         (str(file.relative_to(folder)), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
-        for file in sorted(files_in(folder, deep=deep))
+        for file in sorted(files_in(folder, left_out, deep=deep))
         if (s := file.stat())
     )
 
 
-def files_in(folder: Path, *, deep: bool, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def files_in(
+    folder: Path, left_out: re.Pattern[str], *, deep: bool, above: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
         return  # a link that leads back
     for entry in folder.iterdir():
-        if NOT_READ.fullmatch(entry.name):
+        if left_out.fullmatch(entry.name):
             continue
         if entry.is_file():
             yield entry
         elif entry.is_dir() and entry.name not in FOLDERS_NOT_READ:
             if deep or entry.name == "additional_chat_templates":
-                yield from files_in(entry, deep=deep, above=above | {real})
+                yield from files_in(entry, left_out, deep=deep, above=above | {real})
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from causaltest.store.altered import altered
+from causaltest.store.altered import FUNCTIONS, altered
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.remote import Remote
@@ -82,15 +82,26 @@ class Kept:
     @property
     def sure(self) -> bool:
         """Whether the keys are those of what this process measures."""
-        if not self.doubts and (now := altered()) != self.surroundings.plain.get("altered", now):
+        if not self.doubts:
+            self._look_around()
+        for why in self.doubts:
+            self.store.tell(why)
+        return not self.doubts
+
+    def _look_around(self) -> None:
+        """Doubts the keys where they do not say what this process has set."""
+        now = altered()
+        if now != self.surroundings.plain.get("altered", now):
             # For good: clean runs that were computed before it would stand in what is measured after it was set back.
             self.doubt(
                 f"{differing(self.surroundings.plain['altered'], now)} was set after the first question to "
                 f"{self._called}, so nothing more is read from the store or kept in it: set it in the conftest, before"
             )
-        for why in self.doubts:
-            self.store.tell(why)
-        return not self.doubts
+        elif own := [f"{function} ({name})" for name, function in now if name.split()[0] in FUNCTIONS]:
+            self.doubt(
+                f"{', '.join(own)} was registered with transformers by this process, and no key says what it computes, "
+                "so nothing is read from the store or kept in it"
+            )
 
     def loaded(self, provenance: Mapping[str, str]) -> None:
         """Compares the keys with the model that was loaded; where they are not its own, nothing is read or kept."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import wraps
 from pathlib import Path
 
 import pytest
 
-from causaltest.store.altered import ENVIRONMENT, UNTOUCHED, altered
+from causaltest.store.altered import ENVIRONMENT, FUNCTIONS, UNTOUCHED, altered, own_functions
 
 UNTOUCHED_PROCESS = """
 import json, sys
@@ -55,11 +57,17 @@ def settings():
         "cudnn's choice": lambda: setattr(b.cudnn, "benchmark", True),
         "attention": lambda: b.cuda.enable_flash_sdp(False),
         "fast path": lambda: b.mha.set_fastpath_enabled(False),
+        "convolutions": lambda: setattr(b.mkldnn.conv, "fp32_precision", "bf16"),
+        "recurrence": lambda: setattr(b.mkldnn.rnn, "fp32_precision", "bf16"),
+        "convolutions of cudnn": lambda: setattr(b.cudnn.conv, "fp32_precision", "ieee"),
+        "recurrence of cudnn": lambda: setattr(b.cudnn.rnn, "fp32_precision", "ieee"),
+        "smallest numbers": lambda: torch.set_flush_denormal(True),
     }
 
 
 SET = ["default dtype", "default device", "precision of products", "deterministic", "TF32", "TF32 of cudnn"]
 SET += ["sums in half precision", "cudnn's choice", "attention", "fast path"]
+SET += ["convolutions", "recurrence", "convolutions of cudnn", "recurrence of cudnn", "smallest numbers"]
 
 
 @pytest.fixture
@@ -79,6 +87,9 @@ def set_back():
     b.cuda.enable_flash_sdp(True)
     b.mha.set_fastpath_enabled(True)
     b.cuda.matmul.fp32_precision = b.mkldnn.matmul.fp32_precision = b.cudnn.fp32_precision = "none"
+    b.mkldnn.conv.fp32_precision = b.mkldnn.rnn.fp32_precision = "none"
+    b.cudnn.conv.fp32_precision = b.cudnn.rnn.fp32_precision = "tf32"
+    torch.set_flush_denormal(False)
 
 
 @pytest.mark.parametrize("what", SET)
@@ -88,16 +99,29 @@ def test_each_setting_of_torch_is_seen_and_is_gone_when_it_is_set_back(set_back,
     before = altered()
     settings()[what]()
     assert len(altered()) > len(before)
-    assert {name for name, _ in altered() if [name, _] not in before} <= UNTOUCHED.keys()
+    assert {name for name, _ in altered() if [name, _] not in before} <= {*UNTOUCHED, "flush_denormal"}
     torch.set_default_device(None)
 
 
-def test_autocast_is_seen_inside_of_it():
+@pytest.mark.parametrize("what", ["blas", "linalg"])
+def test_a_library_that_the_process_prefers_is_seen(monkeypatch, what):
+    """A torch without CUDA refuses to prefer another."""
+    import torch
+
+    name, before = f"preferred_{what}_library", altered()
+    monkeypatch.setattr(torch.backends.cuda, name, lambda: "another")
+    assert [one for one in altered() if one not in before] == [[f"backends.cuda.{name}", "another"]]
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert (altered() == before) is (what == "blas")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_autocast_is_seen_inside_of_it_with_its_dtype(dtype):
     import torch
 
     before = altered()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert [one for one in altered() if one not in before] == [["autocast", "cpu"]]
+    with torch.autocast("cpu", dtype=getattr(torch, dtype)):
+        assert [one for one in altered() if one not in before] == [["autocast cpu", f"torch.{dtype}"]]
     assert altered() == before
 
 
@@ -117,16 +141,23 @@ def test_a_class_that_is_put_in_the_place_of_transformers_own_is_seen():
         MODEL_FOR_CAUSAL_LM_MAPPING._extra_content.clear()
 
 
-def test_an_attention_function_of_ones_own_is_seen():
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_an_attention_function_of_ones_own_is_seen(kind, wrapped):
+    """Also one that has the name of the one that it wraps."""
+    import transformers.masking_utils
+    import transformers.modeling_utils  # noqa: F401
+
+    functions = getattr(sys.modules[FUNCTIONS[kind][0]], FUNCTIONS[kind][1])
 
     def mine():
         raise NotImplementedError
 
     before = altered()
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = mine
+    assert not own_functions()
+    functions["sdpa"] = wraps(functions["sdpa"])(mine) if wrapped else mine
     try:
-        assert [one[0] for one in altered() if one not in before] == ["attention sdpa"]
+        assert [one[0] for one in altered() if one not in before] == [f"{kind} sdpa"]
     finally:
-        del ALL_ATTENTION_FUNCTIONS["sdpa"]
+        del functions["sdpa"]
     assert altered() == before

@@ -222,6 +222,17 @@ def test_nothing_is_read_or_kept_of_a_model_that_is_not_the_keys_own(store, prov
     assert Kept(store, surrounded()).get("effects", 2) is None
 
 
+@pytest.mark.parametrize("name", ["attention sdpa", "mask sdpa"])
+def test_nothing_is_read_or_kept_where_a_function_computes_that_no_key_describes(store, monkeypatch, name):
+    """Its name is in the key, and a name stays the same when its body is edited."""
+    now = [[name, "conftest.mine"]]
+    monkeypatch.setattr(kept_module, "altered", lambda: list(now))
+    kept = Kept(store, surrounded(altered=now))
+    assert not kept.put("effects", 1, Entry({})) and kept.get("effects", 1) is None
+    (sentence,) = store.problems
+    assert f"conftest.mine ({name}) was registered" in sentence
+
+
 def test_a_model_that_is_the_keys_own_is_read_and_kept(store):
     kept = Kept(store, surrounded())
     kept.loaded({"weights": "aa", "commit": COMMIT, "revision": "main", "not loaded": "3 arrays"})

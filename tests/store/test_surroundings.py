@@ -215,7 +215,15 @@ def organism(tmp_path, monkeypatch):
         ("routes.json", True),
         ("../masks.py", True),
         ("checkpoint/config.json", True),
+        ("weights.msgpack", True),
+        ("weights.h5", True),
+        ("deep/weights.onnx", True),
+        ("weights.gguf", True),
+        ("optimizer.pt", True),
+        ("license", True),
         ("notes.md", False),
+        ("run.log", False),
+        (".hidden", False),
         ("__pycache__/models.pyc", False),
     ],
 )
@@ -226,6 +234,16 @@ def test_an_organism_is_its_checkpoint_and_all_code_of_its_package(organism, fil
     place.write_text((place.read_text("utf-8") if place.exists() else "") + "\n", "utf-8")
     assert (key("organism:theirs") != before) is changes
     assert "somebody" not in sys.modules
+
+
+def test_an_organism_in_a_module_that_stands_alone_has_no_key(tmp_path, monkeypatch):
+    """Nobody says which of the files beside it are its own, and it may be in the folder of all packages."""
+    (tmp_path / "alone.py").write_text("import beside\ndef load(): ...\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("theirs", "alone:load", organism_files.GROUP)
+    monkeypatch.setattr(organism_files, "entry_points", lambda **_: [point])
+    with pytest.raises(RecordError, match="Put it in a package"):
+        key("organism:theirs")
 
 
 def test_an_organism_counts_with_its_release_and_with_those_that_it_asks_for(organism, monkeypatch):

@@ -18,6 +18,7 @@ from causaltest.measuring.adapters.placement import placement, quantized
 from causaltest.measuring.adapters.proof import proven
 from causaltest.measuring.adapters.reasoners import LOADERS, layout_of
 from causaltest.measuring.adapters.refusals import refusal, refuse_kernels
+from causaltest.store.altered import own_functions
 from causaltest.weights import weights_of
 
 ORGANISM = "organism:"
@@ -89,7 +90,7 @@ def load_decoder(name: str, revision: str | None, settings: Settings) -> LoadedM
     if settings.quantize is not None:
         provenance["quantized"] = quantized(settings.quantize)
     own = (getattr(model.config, "auto_map", None) or {}).get("AutoModelForCausalLM")
-    if (foreign := made_elsewhere(model, tokenizer)) is not None:
+    if (foreign := made_elsewhere(model, model.config, tokenizer) or attends_by(model)) is not None:
         provenance["own class"] = foreign
     if runs_own_code(model):
         provenance["remote code"] = f"{type(model).__module__}.{type(model).__name__} was run, as the user allowed"
@@ -149,6 +150,12 @@ def made_elsewhere(*made: Any) -> str | None:
     """The class that is neither transformers' nor came with a checkpoint: a process has registered it."""
     classes = (f"{type(one).__module__}.{type(one).__qualname__}" for one in made)
     return next((name for name in classes if not name.startswith(("transformers.", "transformers_modules."))), None)
+
+
+def attends_by(model: PreTrainedModel) -> str | None:
+    """The function by which a model attends or masks, where a process has registered it."""
+    used = {getattr(getattr(part, "config", None), "_attn_implementation", None) for part in model.modules()}
+    return next((function for name, function in own_functions().items() if name.partition(" ")[2] in used), None)
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str, provenance: dict[str, str] | None = None) -> LoadedModel:

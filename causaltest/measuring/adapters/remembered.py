@@ -27,6 +27,7 @@ from causaltest.measuring.adapters.decoder import find
 from causaltest.measuring.adapters.model import Block, LoadedModel, Tap
 from causaltest.measuring.adapters.overrides import names_for
 from causaltest.measuring.timeline import run_length
+from causaltest.store.kept import OWN_CLASS
 
 LARGEST = 64 << 20
 """Bytes of a proof that is read."""
@@ -62,10 +63,10 @@ def remember(model: LoadedModel, prompt: Tensor) -> None:
 
 
 def file_of(model: LoadedModel, prompt: Tensor) -> Path | None:
-    """Where a model's proof is kept; None for weights that no file or commit identifies, and for a class whose
-    source may change beside them."""
+    """Where a model's proof is kept; None for weights that no file or commit identifies, and for a class or an
+    attention function whose source may change beside them."""
     weights = model.provenance.get("weights") or model.provenance.get("commit")
-    if weights is None or not type(model.model).__module__.startswith("transformers."):
+    if weights is None or OWN_CLASS in model.provenance or not type(model.model).__module__.startswith("transformers."):
         return None
     reasoning = model.reasoning
     said = {

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, ByT5Tokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import AutoConfig, AutoModelForCausalLM, ByT5Tokenizer, GPT2Config, GPT2LMHeadModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from causaltest import Lab, index, logit_diff, resid_post
@@ -97,6 +100,34 @@ def test_a_model_of_a_class_that_the_process_registered_says_so(folder_of):
         assert load_model(str(folder_of("tiny_gpt2"))).provenance["own class"].endswith("Mine")
     finally:
         MODEL_FOR_CAUSAL_LM_MAPPING._extra_content.clear()
+
+
+def test_a_config_of_a_class_that_the_process_registered_says_so(folder_of):
+    class Mine(GPT2Config):
+        pass
+
+    AutoConfig.register("gpt2", Mine, exist_ok=True)
+    AutoModelForCausalLM.register(Mine, GPT2LMHeadModel, exist_ok=True)
+    try:
+        assert load_model(str(folder_of("tiny_gpt2"))).provenance["own class"].endswith("Mine")
+    finally:
+        CONFIG_MAPPING._extra_content.clear()
+        MODEL_FOR_CAUSAL_LM_MAPPING._extra_content.clear()
+
+
+@pytest.mark.parametrize(("name", "told"), [("sdpa", True), ("another", False)])
+@pytest.mark.parametrize("functions", [ALL_ATTENTION_FUNCTIONS, ALL_MASK_ATTENTION_FUNCTIONS])
+def test_a_model_that_attends_by_a_function_of_the_processes_own_says_so(folder_of, functions, name, told):
+    own = functions["sdpa"]
+
+    def mine(*given, **more):
+        return own(*given, **more)
+
+    functions[name] = mine
+    try:
+        assert ("mine" in load_model(str(folder_of("tiny_gpt2"))).provenance.get("own class", "")) is told
+    finally:
+        del functions[name]
 
 
 def test_the_keys_of_a_store_are_compared_with_what_was_loaded(folder_of, tmp_path):
