@@ -92,7 +92,7 @@ class Crew:
             member.told = min(member.told, after)
 
     def run(self, jobs: Jobs) -> None:
-        """Has all jobs done. Raises what a worker raised on purpose, OutOfMemory, and WorkersError."""
+        """Has all jobs done. Raises what a worker raised, OutOfMemory, and WorkersError."""
         deaths: Counter[tuple[str, str]] = Counter()
         while not jobs.finished:
             while len(self._members) < self.count:

@@ -214,6 +214,19 @@ def test_no_clean_run_is_computed_twice(folder, workers):
     assert many.lent_bytes > 0, "a worker without a chunk of its own has helped"
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_that_nobody_had_in_mind_ends_one_question_alone(folder, serial, monkeypatch, workers):
+    def broken(self: Any, task: Any, *given: Any) -> Any:
+        raise ZeroDivisionError(f"in chunk {task.chunk}")
+
+    asked = questions(lab_of(folder, spread(folder, LocalPool(), workers)))
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError, match="in chunk"):
+        patched.setattr(batch.Batch, "run_task", broken)
+        asked["replace"]()
+    for name in ("replace", "mean"):
+        assert told(asked[name]) == serial[name]
+
+
 def test_a_plan_that_was_interrupted_goes_on_from_its_parts(folder, serial, tmp_path, monkeypatch):
     monkeypatch.setattr("causaltest.measuring.parts.EVERY_S", 0.0)
     kept = Kept(Store(tmp_path), Surroundings({"model": "this"}))

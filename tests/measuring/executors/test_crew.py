@@ -1,0 +1,67 @@
+"""A crew goes on after whatever has ended one of its runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from causaltest.measuring.executors.crew import Crew, Each, Job
+from causaltest.measuring.executors.pool import Answer
+from causaltest.measuring.executors.worker import Said
+
+LOST = Answer(None)
+
+
+def well(result: Any = None) -> Answer:
+    return Answer(Said(), result)
+
+
+class Scripted:
+    """Workers who answer what the test says, in the order in which they were called."""
+
+    def __init__(self, answers: Callable[[int, str], Answer | None]) -> None:
+        """`answers` gives what a worker says of a method; None: nothing yet."""
+        self.answers = answers
+        self.begun = 0
+        self.queue: deque[tuple[int, int, str]] = deque()
+        self.made = 0
+
+    def begin(self) -> int:
+        self.begun += 1
+        return self.begun
+
+    def end(self, worker: int) -> None:
+        return None
+
+    def call(self, worker: int, method: str, arguments: Sequence[Any], *, stays: bool = False) -> int:
+        self.made += 1
+        self.queue.append((self.made, worker, method))
+        return self.made
+
+    def next(self, calls: Sequence[int], seconds: float) -> tuple[int, Answer] | None:
+        assert calls, "nobody is at work, so that nothing will ever be heard"
+        for _ in range(len(self.queue)):
+            call, worker, method = self.queue.popleft()
+            answer = self.answers(worker, method)
+            if answer is not None:
+                return call, answer
+            self.queue.append((call, worker, method))
+        return None
+
+    def share(self, value: Any) -> Any:
+        return value
+
+
+def test_an_error_of_one_run_is_not_heard_in_the_next():
+    def answers(worker: int, method: str) -> Answer:
+        return Answer(Said(error=ZeroDivisionError(method))) if method == "first" else well(method)
+
+    crew = Crew(Scripted(answers), 2)
+    with pytest.raises(ZeroDivisionError, match="first"):
+        crew.run(Each([Job("first"), Job("first")]))
+    each = Each([Job("second"), Job("second")])
+    crew.run(each)
+    assert list(each.results.values()) == ["second"] * 2
