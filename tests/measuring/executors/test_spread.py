@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from local_pool import LocalPool
+from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from causaltest import Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
+from causaltest import SAE, Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
 from causaltest.asking.edges import edge
 from causaltest.asking.interventions import gaussian
 from causaltest.asking.lab import Backend, Lab
@@ -122,6 +124,26 @@ def serial(folder, small_tasks) -> dict[str, Any]:
     """What one process says, each question in a plan of its own."""
     lab = lab_of(folder, open_backend(folder, None, None, LITTLE))
     return {name: told(ask) for name, ask in questions(lab).items()}
+
+
+def test_means_of_two_precisions_travel_each_in_its_own(folder, small_tasks, tmp_path):
+    """A feature's activations are worked out in single precision, whatever the model's is."""
+    arrays = {
+        "W_enc": torch.randn(64, 5),
+        "W_dec": torch.randn(5, 64),
+        "b_enc": torch.zeros(5),
+        "b_dec": torch.ones(64),
+    }
+    save_file(arrays, tmp_path / "sae.safetensors")
+    sae = SAE.from_safetensors(tmp_path / "sae.safetensors", subtract_decoder_bias=True)
+    at, halved = [resid_post(0, index(1)), resid_post(1, index(2)).features(sae, 3)], replace(LITTLE, dtype="bfloat16")
+
+    def asked(backend: Backend) -> Any:
+        lab = Lab(name=folder, backend=backend, settings=halved)
+        return told(lambda: lab.ablate(some_pairs(), at=at, by=mean).drop(logit_diff))
+
+    given = asked(Spread(folder, halved, None, Crew(LocalPool(), 2)))
+    assert isinstance(given, dict) and given == asked(open_backend(folder, None, None, halved))
 
 
 def test_the_questions_are_of_every_kind(serial, folder):
