@@ -219,6 +219,8 @@ class RayPool:
 
     def _answer(self, call: RayCall) -> Answer:
         errors = self._ray.exceptions
+        # The memory monitor's error is of none of the other classes.
+        lost = (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError)
         try:
             said = self._ray.get(call.said)
             return Answer(said, Shared(call.result) if call.stays else self._ray.get(call.result))
@@ -226,7 +228,7 @@ class RayPool:
             cause: BaseException = error.cause
             cause.__cause__ = error  # which tells where in the worker it was raised
             return Answer(Said(error=cause))
-        except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError, errors.NodeDiedError):
+        except (*lost, errors.ObjectLostError):
             return Answer(None)
         except Exception as error:
             # As of a result that cannot be unpickled here: it would be no other when it is read again.

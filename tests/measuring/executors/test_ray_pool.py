@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from causaltest.measuring.executors.pool import Answer
 from causaltest.measuring.executors.ray import RayPool
 from causaltest.measuring.executors.worker import Said
 
@@ -50,6 +51,22 @@ def test_an_error_that_nobody_had_in_mind_is_an_answer_with_the_traceback_of_its
     assert heard is not None and heard[0] == call
     assert heard[1].said is not None and heard[1].said.error is cause
     assert "line 7 of the worker" in str(cause.__cause__)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ActorDiedError(),
+        errors.OutOfMemoryError("killed by the memory monitor"),
+        errors.WorkerCrashedError(),
+        errors.NodeDiedError(""),
+        errors.ObjectLostError("0" * 56, None, ""),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_worker_that_is_gone_is_lost(error):
+    pool, call = called(error)
+    assert pool.next([call], 1.0) == (call, Answer(None))
 
 
 def test_a_result_that_cannot_be_read_here_is_an_answer_too():
