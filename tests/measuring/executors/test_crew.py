@@ -55,6 +55,24 @@ class Scripted:
         return value
 
 
+class Refusing(Scripted):
+    """The first call cannot be made, as with an argument that cannot be pickled."""
+
+    def call(self, worker: int, method: str, arguments: Sequence[Any], *, stays: bool = False) -> int:
+        if method == "unsendable":
+            raise TypeError("cannot pickle it")
+        return super().call(worker, method, arguments, stays=stays)
+
+
+def test_a_worker_who_could_not_be_called_is_at_no_work():
+    crew = Crew(Refusing(lambda worker, method: well(method)), 1)
+    with pytest.raises(TypeError, match="cannot pickle"):
+        crew.run(Each([Job("unsendable")]))
+    each = Each([Job("second")])
+    crew.run(each)
+    assert list(each.results.values()) == ["second"]
+
+
 def test_an_error_of_one_run_is_not_heard_in_the_next():
     def answers(worker: int, method: str) -> Answer:
         return Answer(Said(error=ZeroDivisionError(method))) if method == "first" else well(method)
