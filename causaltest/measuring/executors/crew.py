@@ -16,6 +16,7 @@ from causaltest.measuring.executors.pool import Answer, Call, Pool
 from causaltest.measuring.executors.worker import Said
 
 MOST_DEATHS = 3
+"""Workers that one job may end, one after the other."""
 PATIENCE_S = 900.0
 """How long nothing may be heard of any worker while none is up: a cluster that grows takes minutes."""
 
@@ -101,9 +102,12 @@ class Crew:
                 deaths[job.method, job.name] += 1
                 self._replace(worker)
                 jobs.lost(worker, job if whose is jobs else None)
-                refuse_deadly(job, deaths[job.method, job.name])
+                # Workers of one machine are lost together, and all may be at one step.
+                most = MOST_DEATHS * (self.count if isinstance(job, Step) else 1)
+                refuse_deadly(job, deaths[job.method, job.name], most)
             else:
                 self._hear(worker, job, answer, answer.said, jobs if whose is jobs else None)
+                del deaths[job.method, job.name]
 
     def _occupy(self, worker: Any, jobs: Jobs) -> None:
         told = self._told[worker]
@@ -150,9 +154,9 @@ class Crew:
             )
 
 
-def refuse_deadly(job: Job, deaths: int) -> None:
+def refuse_deadly(job: Job, deaths: int, most: int) -> None:
     """Raises WorkersError where a job has ended one worker after the other."""
-    if deaths >= MOST_DEATHS:
+    if deaths >= most:
         raise WorkersError(
             f"{deaths} workers ended one after the other at {job.name or job.method}, and not by an error: as by a "
             "machine that kills what takes too much memory. Look at the workers' logs, lower --causal-memory, or give "

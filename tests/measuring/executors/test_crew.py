@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from causaltest.measuring.executors.crew import Crew, Each, Job
+from causaltest.errors import WorkersError
+from causaltest.measuring.executors.crew import Crew, Each, Job, Step
 from causaltest.measuring.executors.pool import Answer
 from causaltest.measuring.executors.worker import Said
 
@@ -53,6 +54,41 @@ class Scripted:
 
     def share(self, value: Any) -> Any:
         return value
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_machine_that_is_lost_with_all_its_workers_ends_no_plan(count):
+    """All are at the same step, as none can begin a task before it."""
+    crew = Crew(Scripted(lambda worker, method: LOST if worker <= count else well(method)), count)
+    crew.tell([Step("begin")], after=len(crew.steps))
+    each = Each([Job("first")])
+    crew.run(each)
+    assert list(each.results.values()) == ["first"] and crew.replaced == count
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_step_that_ends_all_workers_three_times_over_is_named(count):
+    pool = Scripted(lambda worker, method: LOST if method == "begin" else well(method))
+    crew = Crew(pool, count)
+    crew.tell([Step("begin", name="planning")], after=len(crew.steps))
+    with pytest.raises(WorkersError, match=f"^{3 * count} workers ended one after the other at planning, and not"):
+        crew.run(Each([Job("first")]))
+    assert crew.replaced == 3 * count
+
+
+def test_a_step_that_ends_workers_between_those_who_take_it_is_not_to_blame():
+    did: Counter[int] = Counter()
+
+    def answers(worker: int, method: str) -> Answer:
+        """Every other worker is lost at the step, and the others after a job each."""
+        did[worker] += 1
+        return LOST if did[worker] > 2 or (method == "begin" and worker % 2) else well(method)
+
+    crew = Crew(Scripted(answers), 1)
+    crew.tell([Step("begin")], after=len(crew.steps))
+    each = Each([Job(f"job {n}") for n in range(5)])
+    crew.run(each)
+    assert sorted(each.results.values()) == [f"job {n}" for n in range(5)] and crew.replaced == 9
 
 
 class Refusing(Scripted):
