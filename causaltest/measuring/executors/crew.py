@@ -16,6 +16,7 @@ from causaltest.measuring.executors.pool import Answer, Call, Pool
 from causaltest.measuring.executors.worker import Said
 
 MOST_DEATHS = 3
+"""Workers that one job may end, one after the other."""
 PATIENCE_S = 900.0
 """How long nothing may be heard of any worker while none is up: a cluster that grows takes minutes."""
 
@@ -59,15 +60,6 @@ class Jobs(Protocol):
         ...
 
 
-@dataclass
-class Member:
-    """A worker, and how far it is."""
-
-    told: int = 0
-    """How many steps it has taken."""
-    busy: bool = False
-
-
 class Crew:
     """The workers of one model."""
 
@@ -77,29 +69,29 @@ class Crew:
         self.counts: dict[tuple[Any, str], Mapping[str, int]] = {}
         """Per worker, those lost too, and model, what it has computed."""
         self.replaced = 0
-        self._members: dict[Any, Member] = {}
+        self._told: dict[Any, int] = {}
+        """Per worker, how many steps it has taken."""
         self._calls: dict[Call, tuple[Any, Job, Jobs | None]] = {}
 
     @property
     def ready(self) -> list[Any]:
         """The workers that are up, and were told all there is to tell."""
-        return [worker for worker, member in self._members.items() if member.told == len(self.steps)]
+        return [worker for worker, told in self._told.items() if told == len(self.steps)]
 
     def tell(self, steps: Sequence[Step], *, after: int) -> None:
         """From here, all workers are told these in place of all behind the first `after`."""
         self.steps[after:] = steps
-        for member in self._members.values():
-            member.told = min(member.told, after)
+        self._told = {worker: min(told, after) for worker, told in self._told.items()}
 
     def run(self, jobs: Jobs) -> None:
-        """Has all jobs done. Raises what a worker raised on purpose, OutOfMemory, and WorkersError."""
+        """Has all jobs done. Raises what a worker raised, OutOfMemory, and WorkersError."""
         deaths: Counter[tuple[str, str]] = Counter()
         while not jobs.finished:
-            while len(self._members) < self.count:
-                self._members[self.pool.begin()] = Member()
-            for worker, member in self._members.items():
-                if not member.busy:
-                    self._occupy(worker, member, jobs)
+            while len(self._told) < self.count:
+                self._told[self.pool.begin()] = 0
+            at_work = {worker for worker, _, _ in self._calls.values()}
+            for worker in [worker for worker in self._told if worker not in at_work]:
+                self._occupy(worker, jobs)
             heard = self.pool.next(list(self._calls), PATIENCE_S)
             if heard is None:
                 self._refuse_silence()
@@ -107,31 +99,27 @@ class Crew:
             call, answer = heard
             worker, job, whose = self._calls.pop(call)
             if answer.said is None:
-                deaths[job.method, job.name] += self._replace(worker, job, jobs if whose is jobs else None, jobs)
-                refuse_deadly(job, deaths[job.method, job.name])
-            elif worker in self._members:
-                self._members[worker].busy = False
+                deaths[job.method, job.name] += 1
+                self._replace(worker)
+                jobs.lost(worker, job if whose is jobs else None)
+                # Workers of one machine are lost together, and all may be at one step.
+                most = MOST_DEATHS * (self.count if isinstance(job, Step) else 1)
+                refuse_deadly(job, deaths[job.method, job.name], most)
+            else:
                 self._hear(worker, job, answer, answer.said, jobs if whose is jobs else None)
+                del deaths[job.method, job.name]
 
-    def close(self) -> None:
-        """Lets all workers go."""
-        for worker in self._members:
-            self.pool.end(worker)
-        self._members.clear()
-        self._calls.clear()
-
-    def _occupy(self, worker: Any, member: Member, jobs: Jobs) -> None:
-        job = self.steps[member.told] if member.told < len(self.steps) else jobs.choose(worker)
+    def _occupy(self, worker: Any, jobs: Jobs) -> None:
+        told = self._told[worker]
+        job = self.steps[told] if told < len(self.steps) else jobs.choose(worker)
         if job is not None:
-            member.busy = True
             call = self.pool.call(worker, job.method, job.arguments, stays=job.stays)
             self._calls[call] = worker, job, None if isinstance(job, Step) else jobs
 
     def _hear(self, worker: Any, job: Job, answer: Answer, said: Said, jobs: Jobs | None) -> None:
         self.counts[worker, said.model] = said.counts
-        member = self._members[worker]
         if isinstance(job, Step):
-            if self.steps[member.told : member.told + 1] != [job]:
+            if self.steps[self._told[worker] :][:1] != [job]:
                 return  # the others have gone on to something else
         elif jobs is None:
             return
@@ -149,21 +137,16 @@ class Crew:
                 f"{job.answers[0]}. Their numbers would differ. Use machines of one kind."
             )
         job.answers[:] = [answer.result]
-        member.told += 1
+        self._told[worker] += 1
 
-    def _replace(self, worker: Any, job: Job, whose: Jobs | None, jobs: Jobs) -> bool:
-        """Forgets a worker that was lost, if it was not forgotten before; another will take its place."""
-        for call in [call for call, (named, _, _) in self._calls.items() if named == worker]:
-            del self._calls[call]
-        if self._members.pop(worker, None) is None:
-            return False
+    def _replace(self, worker: Any) -> None:
+        """Forgets a worker that was lost; another will take its place."""
+        del self._told[worker]
         self.pool.end(worker)
         self.replaced += 1
-        jobs.lost(worker, None if whose is None else job)
-        return True
 
     def _refuse_silence(self) -> None:
-        if all(member.told == 0 for member in self._members.values()):
+        if not any(self._told.values()):
             raise WorkersError(
                 f"No worker came up within {PATIENCE_S:.0f} s: the cluster has no room for one. `ray status` says what "
                 "it has and what is asked for; lower --causal-gpus-per-worker, or OMP_NUM_THREADS, of which each "
@@ -171,9 +154,9 @@ class Crew:
             )
 
 
-def refuse_deadly(job: Job, deaths: int) -> None:
+def refuse_deadly(job: Job, deaths: int, most: int) -> None:
     """Raises WorkersError where a job has ended one worker after the other."""
-    if deaths >= MOST_DEATHS:
+    if deaths >= most:
         raise WorkersError(
             f"{deaths} workers ended one after the other at {job.name or job.method}, and not by an error: as by a "
             "machine that kills what takes too much memory. Look at the workers' logs, lower --causal-memory, or give "

@@ -32,6 +32,7 @@ def packed(tensors: Sequence[Tensor]) -> Packed:
     """Tensors of one dtype as bytes."""
     if not tensors:
         return Packed("F32", (), np.zeros(0, dtype=np.uint8))
+    assert len({t.dtype for t in tensors}) == 1  # torch.cat would bring them to one, and say nothing
     raw = raw_of(torch.cat([t.detach().flatten() for t in tensors]))
     return Packed(raw.dtype, tuple(tuple(t.shape) for t in tensors), plain(raw))
 
@@ -48,23 +49,25 @@ def plain(raw: Raw) -> NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8) if data.nbytes else np.zeros(0, dtype=np.uint8)
 
 
-TENSORS = ("base", "source", "sums")
+ROWS = ("base", "source")
 
 
 def packed_taken(taken: Sequence[Taken]) -> list[dict[str, Any]]:
-    """What was taken of a chunk, as it travels."""
-    return [
-        {f.name: packed(getattr(one, f.name)) if f.name in TENSORS else getattr(one, f.name) for f in fields(one)}
-        for one in taken
-    ]
+    """What was taken of a chunk, as it travels: vectors of pairs in one piece, sums each in its own precision."""
+    out = []
+    for one in taken:
+        named = {f.name: getattr(one, f.name) for f in fields(one)}
+        rows = {name: packed(named[name]) for name in ROWS}
+        out.append({**named, **rows, "sums": [packed([some]) for some in one.sums]})
+    return out
 
 
 def unpacked_taken(given: Sequence[Mapping[str, Any]], device: torch.device) -> list[Taken]:
     """The inverse of `packed_taken`."""
     out = []
     for one in given:
-        told: dict[str, Any] = {n: unpacked(v, device) if n in TENSORS else v for n, v in one.items()}
-        out.append(Taken(**told))
+        rows = {name: unpacked(one[name], device) for name in ROWS}
+        out.append(Taken(**{**one, **rows, "sums": [unpacked(some, device)[0] for some in one["sums"]]}))
     return out
 
 

@@ -38,7 +38,10 @@ class Pool(Protocol):
         ...
 
     def next(self, calls: Collection[Call], seconds: float) -> tuple[Call, Answer] | None:
-        """The first call that is answered; None where none is in that time."""
+        """The first call that is answered; None where none is in that time.
+
+        What a worker raised is its answer: raised here, it would end whatever is asked for now.
+        """
         ...
 
     def share(self, value: Any) -> Any:

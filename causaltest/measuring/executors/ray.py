@@ -167,6 +167,15 @@ def fetched(argument: Any) -> Any:
         return None
 
 
+@dataclass(frozen=True, eq=False)
+class RayCall:
+    """A call of a worker: where what it says will lie, and its result."""
+
+    said: Any
+    result: Any
+    stays: bool
+
+
 class RayPool:
     """The cluster that this process is connected to."""
 
@@ -175,7 +184,6 @@ class RayPool:
         # What is lost is replaced by the crew, which knows what a worker must be told.
         self._actor = ray.remote(RemoteWorker).options(num_cpus=threads, num_gpus=gpus, max_restarts=0)
         self._workers: dict[int, Any] = {}
-        self._calls: dict[Any, tuple[Any, bool]] = {}
         self._begun = 0
 
     def room(self) -> int:
@@ -198,26 +206,33 @@ class RayPool:
         if actor is not None:
             self._ray.kill(actor)
 
-    def call(self, worker: int, method: str, arguments: Sequence[Any], *, stays: bool = False) -> Any:
+    def call(self, worker: int, method: str, arguments: Sequence[Any], *, stays: bool = False) -> RayCall:
         """Calls a worker."""
         said, result = self._workers[worker].call.options(num_returns=2).remote(method, list(arguments))
-        self._calls[said] = result, stays
-        return said
+        return RayCall(said, result, stays)
 
-    def next(self, calls: Collection[Any], seconds: float) -> tuple[Any, Answer] | None:
-        """The first call that is answered. Raises what a worker raised that nobody had in mind."""
+    def next(self, calls: Collection[RayCall], seconds: float) -> tuple[RayCall, Answer] | None:
+        """The first call that is answered."""
+        waited = {call.said: call for call in calls}
+        ready, _ = self._ray.wait(list(waited), num_returns=1, timeout=seconds)
+        return (waited[ready[0]], self._answer(waited[ready[0]])) if ready else None
+
+    def _answer(self, call: RayCall) -> Answer:
         errors = self._ray.exceptions
-        ready, _ = self._ray.wait(list(calls), num_returns=1, timeout=seconds)
-        if not ready:
-            return None
-        result, stays = self._calls.pop(ready[0])
+        # The memory monitor's error is of none of the other classes.
+        lost = (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError)
         try:
-            said = self._ray.get(ready[0])
-            return ready[0], Answer(said, Shared(result) if stays else self._ray.get(result))
+            said = self._ray.get(call.said)
+            return Answer(said, Shared(call.result) if call.stays else self._ray.get(call.result))
         except errors.RayTaskError as error:
-            raise error.cause from error
-        except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError, errors.NodeDiedError):
-            return ready[0], Answer(None)
+            cause: BaseException = error.cause
+            cause.__cause__ = error  # which tells where in the worker it was raised
+            return Answer(Said(error=cause))
+        except (*lost, errors.ObjectLostError):
+            return Answer(None)
+        except Exception as error:
+            # As of a result that cannot be unpickled here: it would be no other when it is read again.
+            return Answer(Said(error=error))
 
     def share(self, value: Any) -> Shared:
         """Puts something into the object store, from where each worker that is given it reads it."""

@@ -49,7 +49,8 @@ class Outline:
 class Said:
     """What a worker says of a call beside its result."""
 
-    error: CausaltestError | None = None
+    error: BaseException | None = None
+    """One that was raised on purpose; a pool says here, too, what nobody had in mind."""
     out_of_memory: bool = False
     model: str = ""
     """What the model that it is at was called by whoever had it loaded."""

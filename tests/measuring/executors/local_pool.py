@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from causaltest.measuring.executors.pool import Answer
-from causaltest.measuring.executors.worker import Worker
+from causaltest.measuring.executors.worker import Said, Worker
 
 
 class LocalPool:
@@ -49,7 +49,10 @@ class LocalPool:
             return call, Answer(None)
         given = pickle.loads(arguments)
         self.log.append((worker, method, given[0] if given else None))
-        said, result = self.workers[worker].call(method, given)
+        try:
+            said, result = self.workers[worker].call(method, given)
+        except Exception as error:
+            return call, Answer(Said(error=error))
         return call, Answer(*pickle.loads(pickle.dumps((said, result))))
 
     def share(self, value: Any) -> Any:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from local_pool import LocalPool
+from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from causaltest import Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
+from causaltest import SAE, Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
 from causaltest.asking.edges import edge
 from causaltest.asking.interventions import gaussian
 from causaltest.asking.lab import Backend, Lab
@@ -124,6 +126,26 @@ def serial(folder, small_tasks) -> dict[str, Any]:
     return {name: told(ask) for name, ask in questions(lab).items()}
 
 
+def test_means_of_two_precisions_travel_each_in_its_own(folder, small_tasks, tmp_path):
+    """A feature's activations are worked out in single precision, whatever the model's is."""
+    arrays = {
+        "W_enc": torch.randn(64, 5),
+        "W_dec": torch.randn(5, 64),
+        "b_enc": torch.zeros(5),
+        "b_dec": torch.ones(64),
+    }
+    save_file(arrays, tmp_path / "sae.safetensors")
+    sae = SAE.from_safetensors(tmp_path / "sae.safetensors", subtract_decoder_bias=True)
+    at, halved = [resid_post(0, index(1)), resid_post(1, index(2)).features(sae, 3)], replace(LITTLE, dtype="bfloat16")
+
+    def asked(backend: Backend) -> Any:
+        lab = Lab(name=folder, backend=backend, settings=halved)
+        return told(lambda: lab.ablate(some_pairs(), at=at, by=mean).drop(logit_diff))
+
+    given = asked(Spread(folder, halved, None, Crew(LocalPool(), 2)))
+    assert isinstance(given, dict) and given == asked(open_backend(folder, None, None, halved))
+
+
 def test_the_questions_are_of_every_kind(serial, folder):
     backend = open_backend(folder, None, None, LITTLE)
     assert len(backend.references.chunks(some_pairs())) > 3, "several chunks"
@@ -212,6 +234,19 @@ def test_no_clean_run_is_computed_twice(folder, workers):
     assert many.counted()["reference_runs"] == one.counted()["reference_runs"] == 48
     assert many.counted()["patched_runs"] == one.counted()["patched_runs"]
     assert many.lent_bytes > 0, "a worker without a chunk of its own has helped"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_that_nobody_had_in_mind_ends_one_question_alone(folder, serial, monkeypatch, workers):
+    def broken(self: Any, task: Any, *given: Any) -> Any:
+        raise ZeroDivisionError(f"in chunk {task.chunk}")
+
+    asked = questions(lab_of(folder, spread(folder, LocalPool(), workers)))
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError, match="in chunk"):
+        patched.setattr(batch.Batch, "run_task", broken)
+        asked["replace"]()
+    for name in ("replace", "mean"):
+        assert told(asked[name]) == serial[name]
 
 
 def test_a_plan_that_was_interrupted_goes_on_from_its_parts(folder, serial, tmp_path, monkeypatch):
