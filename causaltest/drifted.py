@@ -18,7 +18,7 @@ from causaltest.asking.orderings import Monotone, Ordering
 from causaltest.asking.predictions import Prediction
 from causaltest.effect import Effect
 from causaltest.effects import Effects, Measured
-from causaltest.errors import JudgementError
+from causaltest.errors import MISREAD, JudgementError
 from causaltest.recording.changes import differences, field_of
 from causaltest.recording.saved import SavedClaim
 from causaltest.rejudged import prediction_of
@@ -35,8 +35,6 @@ OF_THE_MODEL = frozenset({"models", "settings"})
 """What may differ where two models are compared."""
 DTYPE = "dtype"
 """Of the settings, what moves numbers by rounding alone."""
-MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading raises of a claim that was not written by causaltest."""
 NAMED = 3
 
 

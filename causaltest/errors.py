@@ -18,6 +18,9 @@ CausaltestError
 
 from __future__ import annotations
 
+MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading raises of a record or a claim that was not written by causaltest."""
+
 
 class CausaltestError(Exception):
     """The root: catch this to catch everything that causaltest raises on purpose."""

@@ -22,6 +22,7 @@ from causaltest.effects import Effects, Measured
 from causaltest.errors import CausaltestError, RecordError
 from causaltest.once import judging_seed, unmeasured_by
 from causaltest.recording.saved import SavedClaim
+from causaltest.recording.wording import as_number
 from causaltest.verdict import Verdict
 from causaltest.writing.canonical import plain
 from causaltest.writing.plain_effects import key_of
@@ -178,16 +179,8 @@ def differing(verdict: Verdict, told: Mapping[str, Any], *, within: float = 1e-9
         f"{name} {value}, written down as {told.get(name)}" for name, value in now.items() if value != told.get(name)
     ]
     for name in ("estimate", "lower", "upper", "alpha"):
-        value, then = getattr(verdict, name), number_of(told.get(name))
-        # what is not finite is written down as nothing
+        value, number = getattr(verdict, name), as_number(told.get(name))
+        then = math.nan if number is None else number  # what is not finite is written down as nothing
         if math.isfinite(value) != math.isfinite(then) or abs(value - then) > within * max(1.0, abs(value)):
             wrong.append(f"{name} {value:.6g}, written down as {then:.6g}")
     return wrong
-
-
-def number_of(written: Any) -> float:
-    """A number of a ledger's line, in which decimals are strings; NaN where there is none."""
-    try:
-        return math.nan if written is None else float(written)
-    except (TypeError, ValueError):
-        return math.nan

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from causaltest.errors import RecordError
+from causaltest.errors import MISREAD, RecordError
 from causaltest.judging.version import STATISTICS
 from causaltest.recording.bundle import Bundle
 from causaltest.recording.fingerprint import is_of
@@ -84,9 +84,6 @@ def reviewed(bundle: Bundle) -> Review:
     except MISREAD as error:
         # a stranger's file may hold anything where causaltest writes something else
         raise RecordError(f"The bundle holds what no causaltest writes: {error!r:.200}.") from error
-
-
-MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def review_of(bundle: Bundle) -> Review:

@@ -181,6 +181,7 @@ def test_what_cannot_show_what_the_sentence_says_stays_invalid() -> None:
         ("n", 12),
         ("verdict", "REFUTED"),
         ("estimate", "a number"),
+        ("upper", 10**400),
     ],
 )
 def test_a_verdict_that_was_written_down_otherwise_differs_in_that_field(field: str, value: Any) -> None:

@@ -11,12 +11,12 @@ import click
 
 from causaltest.cli.bundle_review import status_of, told
 from causaltest.cli.exit_status import TAMPERED
-from causaltest.errors import RecordError
+from causaltest.errors import MISREAD, RecordError
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
 from causaltest.recording.wording import printable
 from causaltest.reporting.bundle_page import page
-from causaltest.reviewed import MISREAD, Review, reviewed
+from causaltest.reviewed import Review, reviewed
 from causaltest.writing.whole_file import write_whole
 
 

@@ -15,13 +15,13 @@ import click
 from causaltest import __version__
 from causaltest.cli.exit_status import HOLDS, TAMPERED, UNCHECKED
 from causaltest.cli.proofs import Tried
-from causaltest.errors import RecordError, Tampered
+from causaltest.errors import MISREAD, RecordError, Tampered
 from causaltest.recording import lock
 from causaltest.recording.bundle import PAGE, Bundle, read_bundle
 from causaltest.recording.wording import counted, printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reporting.columns import aligned
-from causaltest.reviewed import MISREAD, ON_GIT, Review, reviewed
+from causaltest.reviewed import ON_GIT, Review, reviewed
 
 NAMED = 5
 """Claims that are named one by one."""

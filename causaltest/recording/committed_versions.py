@@ -70,17 +70,17 @@ def broken_locks(folder: Path, now: Lock) -> Iterator[str]:
 def broken_ledgers(folder: Path) -> Iterator[str]:
     """Of most versions only the size is asked for: today's text up to there has the same name in git."""
     text = text_of(folder / ledger.NAME)
-    have = set(text.split(b"\n"))
+    have = lines_of(text)
     grown, lost = {b""}, None
     for version in versions(folder, ledger.NAME):
         if version.size > most_read(text):
             yield cut(ledger.NAME, version)
             return
         if blob_name(text[: version.size], like=version.blob) == version.blob:
-            had = set(text[: version.size].split(b"\n"))
+            had = lines_of(text[: version.size])
         else:
-            lines = BytesIO(blob(folder, version, most=most_read(text)) or b"")
-            had = {b"", *(line for ended in lines if (line := ended.rstrip(b"\n")) in have or intact(line))}
+            there = lines_of(blob(folder, version, most=most_read(text)) or b"")
+            had = {b"", *(line for line in there if line in have or intact(line))}
         if had >= grown:
             # as sets, since lines of a branch that was merged may stand in between
             grown, lost = had, None if had <= have else version
@@ -89,6 +89,11 @@ def broken_ledgers(folder: Path) -> Iterator[str]:
             f"{ledger.NAME} in commit {lost.commit[:8]} has {len(grown - have)} lines that are not in it any more: "
             f"they were removed or changed. `git checkout {lost.commit[:8]} -- {ledger.NAME}` brings them back"
         )
+
+
+def lines_of(text: bytes) -> set[bytes]:
+    """Each line once; read one by one, as millions of them may be empty."""
+    return {b"", *(line.removesuffix(b"\n") for line in BytesIO(text))}
 
 
 def most_read(now: bytes) -> int:

@@ -14,6 +14,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from causaltest.bounded import open_plain
 from causaltest.errors import RecordError
 from causaltest.recording.alone import alone
 from causaltest.recording.clock import now
+from causaltest.recording.lock_text import DEEPEST, depth_of
 from causaltest.recording.wording import counted
 from causaltest.writing.canonical import canonical, once_each, sha256_of, written
+from causaltest.writing.exact import refused
 
 NAME = "claims.ledger"
 KINDS = {
@@ -45,7 +48,7 @@ LONGEST = 64 << 20
 TORN_KEPT = 4096
 """Characters of a torn line that are kept."""
 
-DECODER = json.JSONDecoder(object_pairs_hook=once_each)
+DECODER = json.JSONDecoder(object_pairs_hook=once_each, parse_constant=refused)
 
 Line = Mapping[str, Any]
 
@@ -231,8 +234,8 @@ def about(line: Line) -> str:
 def parsed_lines(data: bytes, *, named: str, first: int) -> list[Line]:
     """Whole lines as mappings; `first` is the number of the first."""
     return [
-        parsed_line(line, where=f"{named}, line {number}")
-        for number, line in enumerate(data.split(b"\n"), start=first)
+        parsed_line(line.removesuffix(b"\n"), where=f"{named}, line {number}")
+        for number, line in enumerate(BytesIO(data), start=first)  # one by one: millions of them may be empty
         if line.strip()
     ]
 
@@ -249,6 +252,9 @@ def parsed_line(text: bytes, *, where: str) -> Line:
         line = DECODER.decode(text.decode(errors="surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: this is no line of a ledger ({error}). {RESTORE}") from None
+    # most lines have fewer brackets than that, and are not walked through
+    if text.count(b"[") + text.count(b"{") > DEEPEST and depth_of(line) > DEEPEST:
+        raise RecordError(f"{where}: this is no line of a ledger (nested deeper than {DEEPEST} levels). {RESTORE}")
     if not isinstance(line, dict) or not all(isinstance(line.get(name), str) for name in CHAIN):
         raise RecordError(f"{where}: this is no line of a ledger, which has {', '.join(CHAIN)}. {RESTORE}")
     kind = line["kind"]

@@ -141,6 +141,10 @@ def check_entry(which: str, entry: Any) -> None:
         refuse(f"{which} has a prior spec that is no mapping")
     if not all(isinstance(sentence, str) for sentence in entry["seen"]):
         refuse(f"{which} has for seen what is no list of sentences")
+    family = entry["spec"].get("family")
+    size = family.get("size") if isinstance(family, dict) else None
+    if type(size) is not int or size < 1:  # by it every claim is judged
+        refuse(f"{which} has {size!r:.60} for family.size in its spec, which is a whole number from 1")
 
 
 def check_event(which: str, event: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causaltest.errors import RecordError
+from causaltest.recording import committed_versions
 from causaltest.recording import ledger as room
 from causaltest.recording.alone import FILE, FOLDER, alone
 from causaltest.recording.ledger import NAME, Ledger, broken, hash_of, parse_ledger
@@ -349,6 +351,38 @@ def test_a_field_that_holds_something_else_is_refused(file: Path, said: str) -> 
     file.write_text(json.dumps({**line, "hash": hash_of(line)}) + "\n")
     with pytest.raises(RecordError, match=f"line 1: {name} is not what a ledger holds there"):
         _ = Ledger(file).lines
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("NaN", "NaN is no number"),
+        ("-Infinity", "-Infinity is no number"),
+        ("[" * 900 + "]" * 900, "nested deeper than 60 levels"),
+        ('{"a":' * 60 + "1" + "}" * 60, "nested deeper than 60 levels"),
+        ("[" * 59 + "]" * 59, ""),
+        ("[" + ",".join(["[]"] * 900) + "]", ""),
+    ],
+    ids=["NaN", "infinity", "deep", "too deep by one", "as deep as may be", "wide"],
+)
+def test_a_value_that_no_ledger_has_is_refused(file: Path, value: str, told: str) -> None:
+    add(file, "a")
+    file.write_text(file.read_text().replace('{"at"', f'{{"alpha":{value},"at"'))
+    if not told:
+        assert len(Ledger(file).lines) == 1
+        return
+    with pytest.raises(RecordError, match=f"line 1: this is no line of a ledger .{told}"):
+        _ = Ledger(file).lines
+
+
+def test_empty_lines_take_no_room(file: Path) -> None:
+    text = b"\n" * 2_000_000
+    tracemalloc.start()
+    assert parse_ledger(text.decode()) == []
+    assert committed_versions.lines_of(text) == {b""}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(text)
 
 
 def test_a_field_that_stands_twice_is_refused(file: Path) -> None:

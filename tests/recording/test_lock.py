@@ -36,7 +36,7 @@ def locks(draw: st.DrawFn) -> Lock:
     entries = {
         id: Entry(
             id,
-            draw(SPECS),
+            {**draw(SPECS), "family": {"size": draw(st.integers(1, 2**53))}},
             draw(TEXT),
             tuple(draw(st.lists(TEXT, max_size=2))),
             tuple(draw(st.lists(SPECS, max_size=2))),
@@ -111,6 +111,10 @@ TEXTS = {
     "a batch that is a number": (edited("claims", "a::b", "batch", value=1), "1 for batch, which is a text"),
     "a prior that is a text": (edited("claims", "a::b", "prior", value=["x"]), "prior spec that is no mapping"),
     "seen by a number": (edited("claims", "a::b", "seen", value=[1]), "no list of sentences"),
+    "a spec without a family": (edited("claims", "a::b", "spec", "family", remove=True), "None for family.size"),
+    "a family that is a list": (edited("claims", "a::b", "spec", "family", value=[2]), "None for family.size"),
+    "a size that is a text": (edited("claims", "a::b", "spec", "family", "size", value="2"), "'2' for family.size"),
+    "a size of none": (edited("claims", "a::b", "spec", "family", "size", value=0), "0 for family.size"),
     "an unknown event": (edited("events", 0, "kind", value="wish"), "event 1 has 'wish' for kind"),
     "an event that is a text": (edited("events", 0, value="wish"), "event 1 has None for kind"),
     "an event with a list for kind": (edited("events", 0, "kind", value=[]), "event 1 has \\[\\] for kind"),
