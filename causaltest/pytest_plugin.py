@@ -6,6 +6,7 @@ notice that the plugin is there.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -328,9 +329,11 @@ class Results:
         """By whom, and what; nobody says an error of the run."""
         self.kept: list[str] = []
         self.notes: list[str] = []
-        self.told: dict[str, str] = {}
+        self.told: dict[str, tuple[int, int]] = {}
+        """What stores had to tell: the place of the first test that met it, and its number among all that arrived."""
         self.order: dict[str, int] = {}
         """Where each test stands in the collection of the workers, which end in any order."""
+        self.arrivals = itertools.count()
         self.named: set[str] = set()
         """The models that workers have named."""
         self.untold = 0
@@ -362,7 +365,8 @@ class Results:
         """Keeps the last result of each claim, and what stores had to tell, which several processes may have met."""
         for name, value in report.user_properties:
             if name == TOLD:
-                self.told.setdefault(str(value), report.nodeid)
+                met = (self.place(report.nodeid), next(self.arrivals))
+                self.told[str(value)] = min(met, self.told.get(str(value), met))
         for name, value in report.user_properties if report.when == "call" else ():
             if name == PROPERTY:
                 self.lines[report.nodeid] = str(value)
@@ -434,7 +438,7 @@ class Results:
 
             lines = [self.lines[nodeid] for nodeid in sorted(self.lines, key=self.place)]
             said = [text for _, text in sorted(self.said, key=lambda by: self.place(by[0]))]
-            told = sorted(self.told, key=lambda text: self.place(self.told[text]))
+            told = sorted(self.told, key=self.told.__getitem__)
             write_summary(terminalreporter, lines, said, [*self.notes, *told_lines(told)])
 
 

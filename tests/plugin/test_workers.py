@@ -16,8 +16,10 @@ from kinds import KINDS
 from records import commit, repository
 
 from causaltest.cli import main
+from causaltest.pytest_plugin import Results
 from causaltest.pytest_workers import FOLDER, TOLD_IN, ask, claim_files, tell
 from causaltest.recording.baseline import baseline_file
+from causaltest.report_properties import TOLD
 
 pytest.importorskip("xdist")
 
@@ -209,6 +211,29 @@ def test_workers_tell_which_files_have_claims_and_nothing_is_left_behind():
     for clean in config.cleanups:
         clean()
     assert not folder.exists()
+
+
+def test_what_stores_tell_is_in_the_order_of_a_serial_run_whichever_worker_was_first():
+    met = {"test_a": ["c"], "test_b": ["b", "c", "a"], "test_d": ["d"]}
+    orders = []
+    for ids, arriving in (((), ("test_a", "test_b", "test_d")), (tuple(met), ("test_d", "test_b", "test_a"))):
+        results = Results(Config())
+        if ids:
+            results.pytest_xdist_node_collection_finished(ids)
+        for nodeid in arriving:
+            told = [(TOLD, sentence) for sentence in met[nodeid]]
+            results.pytest_runtest_logreport(SimpleNamespace(nodeid=nodeid, user_properties=told, when="call"))
+        orders.append(told_by(results))
+    assert orders == [["store: c", "store: b", "store: a", "store: d"]] * 2
+
+
+def told_by(results: Results) -> list[str]:
+    """The lines of stores in the report."""
+    written: list[str] = []
+    reporter = SimpleNamespace(section=lambda _: None, verbosity=0, write_line=written.append)
+    results.config.getoption = lambda _: None
+    results.pytest_terminal_summary(reporter)
+    return [line for line in written if line.startswith("store: ")]
 
 
 def test_where_nothing_can_be_told_there_are_no_files_of_claims(monkeypatch, tmp_path):
