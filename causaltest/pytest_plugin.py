@@ -240,16 +240,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """On a worker of pytest-xdist, tells which files have claims."""
+    """On a worker of pytest-xdist, tells which files stay together."""
     if SUITE in session.config.stash:
         from causaltest.pytest_workers import tell
 
-        tell(session.config, (i.nodeid for i in session.items if isinstance(i, pytest.Function) and is_claim(i)))
+        tell(session.config, lambda: session.config.stash[SUITE].units(session.items))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Asks a worker of pytest-xdist which files have claims."""
+    """Asks a worker of pytest-xdist which files stay together."""
     from causaltest.pytest_workers import ask
 
     ask(node.config, node)
@@ -257,7 +257,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True, trylast=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
-    """Keeps a file's claims on one worker; whoever makes a scheduler of their own comes first."""
+    """Keeps on one worker what belongs together; whoever makes a scheduler of their own comes first."""
     from causaltest.pytest_scheduling import make_scheduler
 
     return make_scheduler(config, log)
