@@ -16,7 +16,7 @@ from kinds import KINDS, PLANTED
 from records import commit, repository
 
 from causaltest.cli import main
-from causaltest.pytest_plugin import Results
+from causaltest.pytest_results import Results
 from causaltest.pytest_workers import FOLDER, TOLD_IN, ask, tell, units_told
 from causaltest.recording.baseline import baseline_file
 from causaltest.report_properties import TOLD
