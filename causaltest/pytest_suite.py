@@ -29,6 +29,7 @@ from causaltest.kept import cache_folder
 from causaltest.once import reads_a_number
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_register import Registration
+from causaltest.pytest_workers import file_of
 from causaltest.recording.record import Record, Records, id_in, relative
 from causaltest.recording.seen import usual_log
 from causaltest.recording.wording import printable
@@ -320,6 +321,24 @@ class Suite:
     def record(self, file: Path) -> Record | None:
         """The lock and ledger that a test file belongs to; when registering, those that there will be."""
         return self._records.of(file) if self.registration is None else self.registration.record(file)
+
+    def units(self, items: Sequence[pytest.Item]) -> dict[str, str]:
+        """Of each file whose tests stay together in their order, with which others: those of its lock, or none.
+
+        Of a lock's files it is those that have claims or could look at pairs: a look before a claim is measured
+        decides its standing. Without a lock it is those that have claims.
+        """
+        units: dict[str, str] = {}
+        for item in items:
+            file = file_of(item.nodeid)
+            if file in units or not isinstance(item, pytest.Function):
+                continue
+            claim, record = CLAIM_ATTRIBUTE in vars(item.function), self.record(item.path)
+            if record is not None and (claim or mentions_causaltest(item)):
+                units[file] = str(record.folder)
+            elif claim:
+                units[file] = file
+        return units
 
     def labs(self, item: pytest.Item) -> list[Lab]:
         """The labs that a test could ask."""

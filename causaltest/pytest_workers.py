@@ -1,8 +1,8 @@
-"""Which files have claims, told by the workers of pytest-xdist to the process that hands out their work.
+"""Which files stay together on one worker, told by the workers of pytest-xdist to the process that hands out work.
 
 controller   ask: gives each worker of this machine a folder to tell it in
 worker       tell: when it has collected, and found claims
-controller   claim_files: when all have collected
+controller   units_told: when all have collected
 worker       sendable: makes what a test's report carries plain, as a scalar of numpy's would end the run
 
 Only a worker collects, so only it knows which tests are claims, whichever module their decorator comes from. Where
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,27 +41,26 @@ def ask(config: pytest.Config, node: Any) -> None:
     node.workerinput[TOLD_IN] = str(config.stash[FOLDER])
 
 
-def tell(config: pytest.Config, claims: Iterable[str]) -> None:
-    """Tells which node ids are claims, on a worker that was asked; elsewhere nothing happens."""
+def tell(config: pytest.Config, units: Callable[[], Mapping[str, str]]) -> None:
+    """Tells of each file that is not cut which unit it belongs to, on a worker that was asked; elsewhere nothing."""
     given = getattr(config, "workerinput", {})
     if TOLD_IN not in given:
         return
-    files = sorted({file_of(nodeid) for nodeid in claims})
     try:
-        Path(given[TOLD_IN], f"{given['workerid']}.json").write_text(json.dumps(files), encoding="utf-8")
+        Path(given[TOLD_IN], f"{given['workerid']}.json").write_text(json.dumps(units()), encoding="utf-8")
     except OSError:
         return
 
 
-def claim_files(config: pytest.Config) -> frozenset[str]:
-    """The files that have claims, as they stand in node ids."""
-    found: set[str] = set()
+def units_told(config: pytest.Config) -> dict[str, str]:
+    """Of each file that is not cut, as it stands in node ids, its unit."""
+    found: dict[str, str] = {}
     for told in config.stash[FOLDER].glob("*.json") if FOLDER in config.stash else ():
         try:
-            found.update(map(str, json.loads(told.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError):
+            found |= {str(file): str(unit) for file, unit in json.loads(told.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, AttributeError):
             continue
-    return frozenset(found)
+    return found
 
 
 def sendable(config: pytest.Config, properties: list[tuple[str, object]]) -> None:

@@ -1,4 +1,4 @@
-"""Which worker gets which test: files with claims whole, else as `--dist load` has it. No process is started."""
+"""Which worker gets which test: units of files whole, else as `--dist load` has it. No process is started."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def config(**options) -> SimpleNamespace:
     return SimpleNamespace(getoption=values.get, getvalue=values.get, stash={})
 
 
-def collected(sizes: list[tuple[int, bool]]) -> tuple[list[str], frozenset[str]]:
-    """Node ids of files of so many tests, and those files that have claims."""
+def collected(sizes: list[tuple[int, int]]) -> tuple[list[str], dict[str, str]]:
+    """Node ids of files of so many tests, and of each file that is not cut its unit; those of unit 0 are plain."""
     nodes = [f"test_{n}.py::test_{i}" for n, (size, _) in enumerate(sizes) for i in range(size)]
-    return nodes, frozenset(f"test_{n}.py" for n, (_, claims) in enumerate(sizes) if claims)
+    return nodes, {f"test_{n}.py": f"unit {unit}" for n, (_, unit) in enumerate(sizes) if unit}
 
 
 def started(scheduler, nodes: list[str], workers: int) -> list[Worker]:
@@ -75,7 +75,7 @@ def played(scheduler, workers: list[Worker], seed: int, *, slow: bool) -> list[l
     return [ran[id(w)] for w in workers]
 
 
-suites = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=8)
+suites = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), min_size=1, max_size=8)
 
 
 @settings(max_examples=150)
@@ -86,13 +86,13 @@ suites = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_
     slow=st.booleans(),
     chunk=st.sampled_from([None, 1, 3]),
 )
-def test_every_test_runs_once_and_a_file_with_claims_on_one_worker_in_its_order(sizes, workers, seed, slow, chunk):
-    nodes, files = collected(sizes)
-    scheduler = ClaimScheduling(config(tx=[f"{workers}*popen"], maxschedchunk=chunk), None, lambda: files)
+def test_every_test_runs_once_and_a_unit_of_files_on_one_worker_in_its_order(sizes, workers, seed, slow, chunk):
+    nodes, units = collected(sizes)
+    scheduler = ClaimScheduling(config(tx=[f"{workers}*popen"], maxschedchunk=chunk), None, lambda: units)
     ran = played(scheduler, made := started(scheduler, nodes, workers), seed, slow=slow)
     assert sorted(chain.from_iterable(ran)) == list(range(len(nodes)))
-    for file in files:
-        mine = [n for n, nodeid in enumerate(nodes) if nodeid.startswith(f"{file}::")]
+    for unit in set(units.values()):
+        mine = [n for n, nodeid in enumerate(nodes) if units.get(nodeid.split("::")[0]) == unit]
         (one,) = [r for r in ran if set(mine) & set(r)]
         at = one.index(mine[0])
         assert one[at : at + len(mine)] == mine
@@ -104,7 +104,7 @@ def test_every_test_runs_once_and_a_file_with_claims_on_one_worker_in_its_order(
 def test_a_suite_without_claims_is_handed_out_as_without_the_plugin(sizes, workers, seed, slow):
     nodes, _ = collected(sizes)
     given_out = []
-    for make in (lambda c: ClaimScheduling(c, None, frozenset), lambda c: LoadScheduling(c, None)):
+    for make in (lambda c: ClaimScheduling(c, None, dict), lambda c: LoadScheduling(c, None)):
         scheduler = make(config(tx=[f"{workers}*popen"]))
         made = started(scheduler, nodes, workers)
         played(scheduler, made, seed, slow=slow)
@@ -114,24 +114,26 @@ def test_a_suite_without_claims_is_handed_out_as_without_the_plugin(sizes, worke
 
 
 def test_plain_tests_are_spread_over_the_workers_that_have_no_claims():
-    nodes, files = collected([(6, True), (40, False)])
-    scheduler = ClaimScheduling(config(), None, lambda: files)
+    nodes, units = collected([(6, 1), (40, 0)])
+    scheduler = ClaimScheduling(config(), None, lambda: units)
     ran = played(scheduler, started(scheduler, nodes, 2), 0, slow=True)
     assert all(len(r) > 12 for r in ran) and ran[0][:6] == list(range(6))
 
 
-def test_files_with_claims_go_one_to_each_worker_first():
-    nodes, files = collected([(30, False), (3, True), (30, False), (3, True)])
-    scheduler = ClaimScheduling(config(), None, lambda: files)
+def test_units_and_other_tests_are_handed_out_in_the_order_of_their_collection():
+    nodes, units = collected([(3, 0), (2, 1), (1, 0), (2, 2), (2, 1), (9, 0)])
+    scheduler = ClaimScheduling(config(maxschedchunk=2), None, lambda: units)
     first, second = started(scheduler, nodes, 2)
-    assert first.sent == [[30, 31, 32]] and second.sent == [[63, 64, 65]]
+    assert (first.sent, second.sent) == ([[0, 1]], [[2, 3, 4, 8, 9]])
+    scheduler.mark_test_complete(first, first.queue.pop(0), 1.0)
+    assert first.sent[1:] == [[5, 6, 7]]
 
 
 @settings(max_examples=60)
 @given(sizes=suites, seed=st.integers(0, 99), after=st.integers(0, 6))
 def test_what_a_crashed_worker_had_left_runs_on_others(sizes, seed, after):
-    nodes, files = collected(sizes)
-    scheduler = ClaimScheduling(config(), None, lambda: files)
+    nodes, units = collected(sizes)
+    scheduler = ClaimScheduling(config(), None, lambda: units)
     workers, draw, ran = started(scheduler, nodes, 2), random.Random(seed), []
     crashed = None
     while any(w.queue for w in workers):

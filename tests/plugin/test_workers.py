@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kinds import KINDS
+from kinds import KINDS, PLANTED
 from records import commit, repository
 
 from causaltest.cli import main
-from causaltest.pytest_workers import FOLDER, TOLD_IN, ask, claim_files, tell
+from causaltest.pytest_results import Results
+from causaltest.pytest_workers import FOLDER, TOLD_IN, ask, tell, units_told
 from causaltest.recording.baseline import baseline_file
+from causaltest.report_properties import TOLD
 
 pytest.importorskip("xdist")
 
@@ -59,6 +61,60 @@ def test_the_same_suite_says_the_same_alone_and_on_two_workers(claims, pytester)
     assert files[0].read_bytes() == files[1].read_bytes()
     by_id = {claim["id"]: claim for claim in one}
     assert len(by_id["mixed"]["variants"]) == 2 and by_id["looks"]["looks"]["planned"] == 2
+
+
+EARLY, LATE = (
+    f"""
+@claim("The reader holds the value.", at_least(0.5), id="{name}")
+def test_reader(lab, pairs):
+    return lab.denoise(pairs, at=resid_post({layer}, last())).recovery(accuracy)
+"""
+    for name, layer in (("early", 2), ("late", 3))
+)
+SWEEP = """
+def test_map(lab, pairs):
+    lab.sweep(pairs, at=resid_post(range(4), last())).recovery(accuracy)
+"""
+OTHER = """
+import pytest
+
+@pytest.mark.parametrize("n", range(8))
+def test_plain(n):
+    pass
+"""
+
+
+def test_a_claim_stands_on_workers_as_alone_by_what_came_before_it(pytester):
+    """What a plain test of the same lock sweeps between two files of claims, only the second has been seen by."""
+    ledger, seen = pytester.path / "claims/claims.ledger", Path(os.environ["CAUSALTEST_CACHE_DIR"], "seen.jsonl")
+    files = {"a_early": PLANTED + EARLY, "b_map": PLANTED + SWEEP, "c_late": PLANTED + LATE, "d_other": OTHER}
+    (pytester.path / "claims").mkdir()
+    for name, body in files.items():
+        (pytester.path / f"claims/test_{name}.py").write_text(body, encoding="utf-8")
+    pytester.makepyfile(test_first=OTHER)
+    repository(pytester.path)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "--causal-register", "claims").assert_outcomes()
+    commit(pytester.path)
+    told, ran = [], None
+    for workers in ((), ("-n2", "-v")):
+        ran = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--causal-json=out.json", *workers)
+        ran.assert_outcomes(passed=19)
+        lines = map(json.loads, ledger.read_text().splitlines())
+        report = json.loads((pytester.path / "out.json").read_text())
+        told.append(
+            (
+                [(one["id"], one["status"], one["status_reason"]) for one in report],
+                [{name: value for name, value in line.items() if name not in OF_A_LINE[:3]} for line in lines],
+            )
+        )
+        ledger.unlink()
+        seen.unlink()
+    assert told[0] == told[1]
+    assert [status for _, status, _ in told[1][0]] == ["CONFIRMATORY", "EXPLORATORY"]
+    assert [line["kind"] for line in told[1][1]] == ["look", "sweep", "look"]
+    assert (
+        len({worker for name in files if name != "d_other" for worker in by_worker(ran)[f"claims/test_{name}.py"]}) == 1
+    )
 
 
 def table_of(ran: pytest.RunResult) -> list[str]:
@@ -106,7 +162,7 @@ def by_worker(ran: pytest.RunResult) -> dict[str, dict[str, list[str]]]:
     """Of each file, the tests that each worker ran, from what -v prints."""
     found: dict[str, dict[str, list[str]]] = {}
     for line in ran.outlines:
-        if told := re.match(r"\[(gw\d+)\] \[ *\d+%\] \w+ (\w+\.py)::(\S+)", line):
+        if told := re.match(r"\[(gw\d+)\] \[ *\d+%\] \w+ (\S+\.py)::(\S+)", line):
             worker, file, test = told.groups()
             found.setdefault(file, {}).setdefault(worker, []).append(test)
     return found
@@ -195,32 +251,56 @@ class Config(SimpleNamespace):
         self.cleanups.append(clean)
 
 
-def test_workers_tell_which_files_have_claims_and_nothing_is_left_behind():
+def test_workers_tell_which_files_stay_together_and_nothing_is_left_behind():
     config = Config()
-    assert claim_files(config) == frozenset()
+    assert units_told(config) == {}
     for worker in ("gw0", "gw1"):
         node = started(config)
         ask(config, node)
         given = {**node.workerinput, "workerid": worker}
-        tell(SimpleNamespace(workerinput=given), ["a/test_x.py::Test::test_y[1]", f"test_{worker}.py::test_z"])
+        tell(SimpleNamespace(workerinput=given), {"a/test_x.py": "a", f"test_{worker}.py": "."}.copy)
     folder = config.stash[FOLDER]
     (folder / "odd.json").write_text("no JSON")
-    assert claim_files(config) == {"a/test_x.py", "test_gw0.py", "test_gw1.py"}
+    (folder / "list.json").write_text("[1]")
+    assert units_told(config) == {"a/test_x.py": "a", "test_gw0.py": ".", "test_gw1.py": "."}
     for clean in config.cleanups:
         clean()
     assert not folder.exists()
 
 
-def test_where_nothing_can_be_told_there_are_no_files_of_claims(monkeypatch, tmp_path):
+def test_what_stores_tell_is_in_the_order_of_a_serial_run_whichever_worker_was_first():
+    met = {"test_a": ["c"], "test_b": ["b", "c", "a"], "test_d": ["d"]}
+    orders = []
+    for ids, arriving in (((), ("test_a", "test_b", "test_d")), (tuple(met), ("test_d", "test_b", "test_a"))):
+        results = Results(Config())
+        if ids:
+            results.pytest_xdist_node_collection_finished(ids)
+        for nodeid in arriving:
+            told = [(TOLD, sentence) for sentence in met[nodeid]]
+            results.pytest_runtest_logreport(SimpleNamespace(nodeid=nodeid, user_properties=told, when="call"))
+        orders.append(told_by(results))
+    assert orders == [["store: c", "store: b", "store: a", "store: d"]] * 2
+
+
+def told_by(results: Results) -> list[str]:
+    """The lines of stores in the report."""
+    written: list[str] = []
+    reporter = SimpleNamespace(section=lambda _: None, verbosity=0, write_line=written.append)
+    results.config.getoption = lambda _: None
+    results.pytest_terminal_summary(reporter)
+    return [line for line in written if line.startswith("store: ")]
+
+
+def test_where_nothing_can_be_told_nothing_stays_together(monkeypatch, tmp_path):
     def full(**_: object) -> str:
         raise OSError("no space left")
 
     config, node = Config(), started(None)
     monkeypatch.setattr("tempfile.mkdtemp", full)
     ask(config, node)
-    assert TOLD_IN not in node.workerinput and claim_files(config) == frozenset()
-    tell(SimpleNamespace(workerinput={TOLD_IN: str(tmp_path / "gone"), "workerid": "gw0"}), ["a.py::b"])
-    tell(SimpleNamespace(), ["a.py::b"])
+    assert TOLD_IN not in node.workerinput and units_told(config) == {}
+    tell(SimpleNamespace(workerinput={TOLD_IN: str(tmp_path / "gone"), "workerid": "gw0"}), lambda: {"a.py": "a"})
+    tell(SimpleNamespace(), lambda: {"a.py": "a"})
     elsewhere = SimpleNamespace(gateway=SimpleNamespace(spec=SimpleNamespace(popen=None)), workerinput={})
     ask(config, elsewhere)
     assert elsewhere.workerinput == {}
