@@ -179,7 +179,9 @@ class Stored:
         """Measures an experiment, and with it all expected ones like it that the store lacks."""
         kept = self._keeping()
         if kept is None:
-            self._together(list(self._expected.values()), [experiment])
+            self.inner.expect(self._expected.values())
+            self._answers[experiment.digest] = answered(partial(self.inner.measure, experiment))
+            self._measured.add(experiment.digest)
             return
         alike = [e for e in self._expected.values() if company(e) == company(experiment)]
         if experiment.digest not in self._expected:
@@ -204,23 +206,18 @@ class Stored:
 
     def _finish(self, journal: Journal, members: list[Experiment]) -> None:
         """Measures a company that was begun; what is stored of it already stays as it is."""
-        missing = [e for e in members if self._look_up(e) is None]
-        for one in self._together(members, missing) if missing else ():
-            if self._keep(journal.kept, EFFECT, one.digest, self._answers[one.digest]):
-                self.inner.forget(one)
-                self._hold(one.digest)
+        missing = [e.digest for e in members if self._look_up(e) is None]
+        if missing:
+            found = self.inner.together(members)
+            answers = {digest: answered(partial(given, found[digest])) for digest in missing}
+            # Only now: whoever is interrupted before knows of none, and measures the same together again.
+            self._answers.update(answers)
+            self._measured.update(answers)
+        for digest in missing:
+            if self._keep(journal.kept, EFFECT, digest, self._answers[digest]):
+                self._hold(digest)
         journal.end([e.digest for e in members])
         journal.kept.let_go()
-
-    def _together(self, expected: list[Experiment], asked: list[Experiment]) -> list[Experiment]:
-        """Has experiments measured, those that are expected in one plan; gives those asked for."""
-        inner = self.inner
-        inner.expect(expected)
-        answers = {one.digest: answered(partial(inner.measure, one)) for one in asked}
-        # Only now: whoever is interrupted before knows of none, and measures the same together again.
-        self._answers.update(answers)
-        self._measured.update(answers)
-        return asked
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
@@ -272,8 +269,7 @@ class Stored:
         there = len(self._expected) - len(missing)
         if not missing:
             return Cost(stored=there)
-        self.inner.expect(missing)
-        return replace(self.inner.cost(), stored=there)
+        return replace(self.inner.cost_of(missing), stored=there)
 
     def counted(self) -> dict[str, int]:
         """What was computed so far, and how many of the answers given came from the store or were measured anew."""
@@ -358,6 +354,13 @@ def answered(ask: Callable[[], T]) -> T | CausaltestError:
         if type(error).__name__ not in ANSWERS:
             raise
         return error
+
+
+def given(found: Effect | CausaltestError) -> Effect:
+    """What was found. Raises it where it is an error."""
+    if isinstance(found, CausaltestError):
+        raise found
+    return found
 
 
 def spelled_out(site: Site, tokens: int) -> Site:
