@@ -156,11 +156,13 @@ class Lab:
         if place is None or self._name is None or self._objects[0] is not None:
             return self._measuring(None)
         from causaltest.store.folder import Store  # late doors: docs/decisions/0002
+        from causaltest.store.place import place_of
         from causaltest.store.stored import Stored
 
-        store = Store(place.folder, most_bytes=place.most_bytes, hear=self._hear)
+        shared = place_of(place)
+        store = Store(place.folder, room=shared.room, hear=self._hear)
         store.notice = on_terminal(self.settings.progress)
-        return Stored(self._name, self.settings, store, self._measuring)
+        return Stored(self._name, self.settings, store, self._measuring, shared=shared)
 
     def _hear(self, sentence: str) -> None:
         """Takes what the store has to tell: a damaged entry, or what cannot be kept."""

@@ -34,11 +34,17 @@ class Store:
     """Entries in a folder of this machine."""
 
     def __init__(
-        self, folder: Path, *, most_bytes: int = MOST_BYTES, hear: Callable[[str], None] | None = None
+        self,
+        folder: Path,
+        *,
+        most_bytes: int = MOST_BYTES,
+        room: Room | None = None,
+        hear: Callable[[str], None] | None = None,
     ) -> None:
-        """`most_bytes`: beyond this, what was used longest ago goes. `hear` is called with whatever is to be told."""
+        """`most_bytes`: beyond this, what was used longest ago goes; `room`: what others that write there know of it.
+        `hear` is called with whatever is to be told."""
         self.folder = folder
-        self.room = Room(folder, most_bytes)
+        self.room = room or Room(folder, most_bytes)
         self.damaged: list[str] = []
         """A sentence for each entry that was set aside."""
         self.problems: list[str] = []

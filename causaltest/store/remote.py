@@ -34,19 +34,28 @@ READ_ONLY = frozenset({"http", "https"})
 """Kinds of address where to write means to post, and nobody knows what that does."""
 
 
+class Link:
+    """An address, and what is known of it by now."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.reads, self.writes = set(SHARED), set(SHARED)
+        """The kinds that are still read from there, and put there."""
+        self.lacks: set[tuple[str, str]] = set()
+        """What it did not have: it is not asked twice."""
+        # Two clients: a small answer is not read behind the clean runs that are being sent.
+        self.reading, self.writing = Lane(address), Lane(address)
+
+
 class Remote:
     """Entries at an address. What goes wrong there is told by `tell`, once, and never raised."""
 
-    def __init__(self, address: str, tell: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> None:
-        self.told = shown(address)
-        self._address, self._tell, self._patience = address, tell, patience_s
-        self._reads, self._writes = set(SHARED), set(SHARED)
-        """The kinds that are still read from there, and put there."""
-        self._lacks: set[tuple[str, str]] = set()
-        """What it did not have: it is not asked twice."""
+    def __init__(self, link: Link, tell: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> None:
+        """`link` may be that of others, too: what one has given up, all have."""
+        self.link = link
+        self.told = shown(link.address)
+        self._tell, self._patience = tell, patience_s
         self._waiting: list[tuple[str, Task]] = []
-        # Two clients: a small answer is not read behind the clean runs that are being sent.
-        self._reading, self._writing = Lane(address), Lane(address)
 
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, where it is damaged, and where nothing answers in time."""
@@ -57,13 +66,13 @@ class Remote:
         """Those entries of many keys that are there, asked for at once."""
         tasks = [(key, task) for key in keys if (task := self._asked(kind, key)) is not None]
         for key, task in tasks:
-            if kind in self._reads and (found := self._taken(kind, key, task)) is not None:
+            if kind in self.link.reads and (found := self._taken(kind, key, task)) is not None:
                 yield key, found
 
     def _asked(self, kind: str, key: str) -> Task | None:
-        if kind not in self._reads or (kind, key) in self._lacks:
+        if kind not in self.link.reads or (kind, key) in self.link.lacks:
             return None
-        return self._reading.ask(lambda filesystem, base: read(filesystem, base, kind, key))
+        return self.link.reading.ask(lambda filesystem, base: read(filesystem, base, kind, key))
 
     def _taken(self, kind: str, key: str, task: Task) -> Entry | None:
         """What an answer holds, when it has come."""
@@ -71,25 +80,25 @@ class Remote:
             # Large runs that come slowly say nothing of small answers, which do not wait behind them.
             given_up = {"runs"} if kind == "runs" else set(SHARED)
             self._give_up(given_up, given_up, f"does not answer within {self._patience:g} seconds")
-            self._reading = Lane(self._address)
+            self.link.reading = Lane(self.link.address)
             return None
         if task.error is not None:
             self._refused_to_read(task.error)
         found = task.result
         if found is None:
-            self._lacks.add((kind, key))
+            self.link.lacks.add((kind, key))
             return None
         try:
             # Torch takes tensors from memory that can be written alone.
             return entry_from_bytes(bytearray(found), kind, key)
         except (Damaged, TooLarge) as damaged:
-            self._lacks.add((kind, key))
+            self.link.lacks.add((kind, key))
             self._tell(f"{kind}/{key[:2]}/{key}{SUFFIX} at {self.told} is damaged ({damaged}): it is measured anew")
             return None
 
     def put(self, kind: str, key: str, entry: Entry, file: Path | None) -> None:
         """Has an entry put there, in the background; from its `file` on this machine, where it has one."""
-        if kind not in self._writes:
+        if kind not in self.link.writes:
             return
         what: bytes | Path
         if file is not None:
@@ -100,16 +109,16 @@ class Remote:
             what = b"".join(entry_to_pieces(entry, kind, key))
 
         def do(filesystem: Any, base: str) -> None:
-            if kind in self._writes:
+            if kind in self.link.writes:
                 write(filesystem, path_of(base, kind, key), what)
 
-        self._waiting.append((kind, self._writing.ask(do, urgency=SHARED[kind])))
+        self._waiting.append((kind, self.link.writing.ask(do, urgency=SHARED[kind])))
 
     def flush(self) -> None:
         """Waits until what was put is there, as long as something arrives there now and then."""
         waiting, self._waiting = self._waiting, []
         for kind, task in sorted(waiting, key=lambda one: one[1]):
-            if kind not in self._writes:
+            if kind not in self.link.writes:
                 continue
             if not task.done.wait(self._patience):
                 given_up = {"runs"} if kind == "runs" else set(SHARED)
@@ -129,20 +138,20 @@ class Remote:
 
     def _give_up(self, reads: set[str], writes: set[str], why: str) -> None:
         """Leaves an address alone, for some kinds, to the end of the process."""
-        if not (reads & self._reads or writes & self._writes):
+        if not (reads & self.link.reads or writes & self.link.writes):
             return
-        self._reads -= reads
-        self._writes -= writes
-        if self._reads == set(SHARED):
+        self.link.reads -= reads
+        self.link.writes -= writes
+        if self.link.reads == set(SHARED):
             left = "what is measured is kept here alone"
-        elif self._reads:
+        elif self.link.reads:
             left = "clean runs are kept here alone"
         else:
             left = "this run goes on without it"
         self._tell(f"{self.told} {why}: {left}")
 
     def _why(self, error: Exception) -> str:
-        text = without_secrets(str(error), self._address)
+        text = without_secrets(str(error), self.link.address)
         return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 

@@ -36,6 +36,7 @@ from causaltest.store.answers import (
 from causaltest.store.folder import Store
 from causaltest.store.journal import PLAN, Journal
 from causaltest.store.kept import Kept
+from causaltest.store.place import Place
 from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
@@ -57,12 +58,23 @@ RUN = "run"
 class Stored:
     """The backend of a model by name. Raises ModelError, from whatever is asked first, when it cannot be opened."""
 
-    def __init__(self, name: str, settings: Settings, store: Store, opened: Callable[[Kept | None], Measuring]) -> None:
-        """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        store: Store,
+        opened: Callable[[Kept | None], Measuring],
+        *,
+        shared: Place | None = None,
+    ) -> None:
+        """`opened` makes the backend that measures, which may keep what is only on the way to an answer. `shared` is
+        the place of the settings, as all labs of the process know it."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
         place = settings.store
-        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
+        self._place = shared or (None if place is None else Place(place))
+        link = None if self._place is None else self._place.link
+        self._shared = None if link is None else Remote(link, store.tell)
         self._run = "" if place is None else place.run
         self._inner: Measuring | None = None
         self._refused: ModelError | None = None

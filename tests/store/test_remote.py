@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from causaltest.asking.lab import Lab
+from causaltest.asking.settings import StorePlace
 from causaltest.store.entry import Entry, entry_to_pieces
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
-from causaltest.store.remote import MOST_BYTES, Remote, path_of, write
+from causaltest.store.place import place_of
+from causaltest.store.remote import MOST_BYTES, Link, Remote, path_of, write
 from causaltest.store.surroundings import Surroundings
 from causaltest.writing.raw_tensors import Raw
 
@@ -43,7 +49,7 @@ def there(address: str) -> dict[str, bytes]:
 
 
 def machine(folder: Path, address: str, told: list[str], **more: float) -> Kept:
-    return Kept(Store(folder), AROUND, shared=Remote(address, told.append, **more))
+    return Kept(Store(folder), AROUND, shared=Remote(Link(address), told.append, **more))
 
 
 def test_what_one_machine_keeps_another_finds_and_keeps(address, tmp_path, told):
@@ -247,6 +253,31 @@ def test_an_address_that_hangs_holds_up_nobody_for_long(odd, tmp_path, told):
     assert waited < 2 and len(told) == 1 and "does not answer within 0.05 seconds" in told[0]
 
 
+def test_an_address_that_hangs_is_waited_for_once_by_all_labs_of_a_process(odd, tmp_path, monkeypatch):
+    asked, hangs = [], threading.Event()
+    monkeypatch.setenv("CAUSALTEST_CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(Remote.__init__.__kwdefaults__, "patience_s", 0.05)
+    odd(read=lambda path: asked.append(path) or hangs.wait())
+    labs = [Lab.load("organism:planted", store=ODD) for _ in range(3)]
+    assert [lab.backend.kept.get("effects", n) for n, lab in enumerate(labs)] == [None] * 3
+    hangs.set()
+    (said,) = (sentence for lab in labs for sentence in lab.told())
+    assert len(asked) == 1 and "does not answer" in said
+    assert labs[0].backend.store.room is labs[2].backend.store.room
+    other = Lab.load("organism:planted", store=f"{ODD}/2")
+    assert other.backend.store.room is not labs[0].backend.store.room
+
+
+def test_what_all_labs_know_of_a_place_is_known_no_longer_than_they_are_there(tmp_path):
+    place = StorePlace(str(tmp_path))
+    known = place_of(place)
+    assert place_of(StorePlace(str(tmp_path))) is known is not place_of(replace(place, most_bytes=1))
+    gone = weakref.ref(known)
+    del known
+    gc.collect()
+    assert gone() is None
+
+
 def test_clean_runs_that_come_slowly_do_not_hold_up_answers(odd, tmp_path, told):
     one = machine(tmp_path / "1", ODD, told)
     one.put("effects", 1, ENTRY)
@@ -265,7 +296,7 @@ def test_writing_that_takes_too_long_is_left_and_small_answers_go_first(odd, tmp
     odd(written=lambda path: order.append(path.split("/")[-3]) or ("runs" in path and hangs.wait()))
     one = machine(tmp_path / "1", ODD, told, patience_s=0.3)
     begun = threading.Event()
-    one.shared._writing.ask(lambda filesystem, base: begun.wait(), urgency=-1)
+    one.shared.link.writing.ask(lambda filesystem, base: begun.wait(), urgency=-1)
     one.put("runs", 1, ENTRY)
     one.put("effects", 1, ENTRY)
     begun.set()
