@@ -34,7 +34,7 @@ def read(entry: Entry, decode: Callable[[Mapping[str, Any]], T]) -> T | Causalte
             [texts(one) for one in entry.said["texts"]],
         )
         return error_of(plain["error"]) if "error" in plain else decode(plain)
-    except (LookupError, TypeError, ValueError, AttributeError, CausaltestError) as wrong:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, CausaltestError) as wrong:
         raise Damaged(f"it holds no answer ({type(wrong).__name__}: {wrong})") from wrong
 
 

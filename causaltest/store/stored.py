@@ -51,6 +51,8 @@ T = TypeVar("T")
 EFFECT, ANSWER = "effects", "answers"
 MOST_HELD = 256
 """Effects that are held and can be read again."""
+MOST_TOKENS = 1 << 24
+"""Of a prompt that an answer tells of."""
 RUN = "run"
 """In what is said of an answer: the run that has measured it."""
 
@@ -376,4 +378,7 @@ def given(found: Effect | CausaltestError) -> Effect:
 
 
 def spelled_out(site: Site, tokens: int) -> Site:
+    """A site at every one of so many tokens. Raises ValueError for more than any prompt has."""
+    if tokens > MOST_TOKENS:
+        raise ValueError(f"{tokens} tokens are more than a prompt has")
     return replace(site, position=Position("index", tuple(range(tokens))))

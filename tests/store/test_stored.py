@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from causaltest import Pair, Pairs, accuracy, every, last, logit_diff, resid_post
 from causaltest.asking.costs import Cost
-from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.experiment import Experiment, Patching, canonical_site
 from causaltest.asking.lab import Lab
 from causaltest.asking.positions import Position
 from causaltest.asking.settings import Settings, StorePlace
@@ -19,11 +20,13 @@ from causaltest.errors import CausaltestError, MeasurementError, ModelError, Rec
 from causaltest.measuring.plans import Plan
 from causaltest.measuring.together import Together
 from causaltest.organisms import planted
+from causaltest.store.answers import written
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
-from causaltest.store.stored import EFFECT, Stored
+from causaltest.store.stored import ANSWER, EFFECT, Stored
 from causaltest.store.surroundings import Surroundings
 from causaltest.sweep import SweepMap
+from causaltest.writing.canonical import digest_of
 
 NAME = "organism:planted"
 PAIRS = Pairs([Pair("a b", "a c", " x", " y")], iid=True)
@@ -334,14 +337,37 @@ def test_every_other_question_is_answered_from_the_store_too(opened):
     assert ask(again) == first and not other.asked and again.counted() == {"stored": 7, "anew": 0}
 
 
-def test_an_answer_that_cannot_be_read_is_set_aside_and_measured(opened):
+def nested(depth: int) -> list:
+    found: list = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("plain", [{}, nested(900), {"numbers": nested(900)}])
+def test_an_answer_that_cannot_be_read_is_set_aside_and_measured(opened, plain):
     stored, _ = opened()
     stored.measure(experiment(1))
-    stored.store.put(EFFECT, stored.kept.key(EFFECT, experiment(1).digest), Entry({"plain": {}, "texts": []}))
+    stored.store.put(EFFECT, stored.kept.key(EFFECT, experiment(1).digest), Entry({"plain": plain, "texts": []}))
     again, fake = opened()
     assert again.measure(experiment(1)).estimate == 1.0
     (told,) = again.store.damaged
     assert "it holds no answer" in told and len(fake.asked) == 1
+
+
+def test_a_prompt_of_more_tokens_than_any_has_is_set_aside_and_nothing_is_made_of_it(opened):
+    site = resid_post(1, every())
+    stored, _ = opened()
+    right = stored.spread(site, PAIRS)
+    question = digest_of(["spread", canonical_site(site), PAIRS.digest])
+    assert stored.kept.get(ANSWER, question) is not None
+    stored.kept.put(ANSWER, question, written({"tokens": 10**9}))
+    again, fake = opened()
+    tracemalloc.start()
+    assert again.spread(site, PAIRS) == right and fake.asked == ["spread"] and len(again.store.damaged) == 1
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 26
 
 
 def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
