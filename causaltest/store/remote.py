@@ -83,7 +83,7 @@ class Remote:
             self.link.reading = Lane(self.link.address)
             return None
         if task.error is not None:
-            self._refused_to_read(task.error)
+            self._refused_to_read(kind, task.error)
         found = task.result
         if found is None:
             self.link.lacks.add((kind, key))
@@ -94,7 +94,9 @@ class Remote:
         except (Damaged, TooLarge) as damaged:
             self.link.lacks.add((kind, key))
             self._tell(f"{kind}/{key[:2]}/{key}{SUFFIX} at {self.told} is damaged ({damaged}): it is measured anew")
-            return None
+        except MemoryError:
+            self._no_memory(kind)
+        return None
 
     def put(self, kind: str, key: str, entry: Entry, file: Path | None) -> None:
         """Has an entry put there, in the background; from its `file` on this machine, where it has one."""
@@ -126,12 +128,18 @@ class Remote:
             elif task.error is not None:
                 self._refused_to_write(task.error)
 
-    def _refused_to_read(self, error: Exception) -> None:
+    def _refused_to_read(self, kind: str, error: Exception) -> None:
+        if isinstance(error, MemoryError):
+            self._no_memory(kind)
+            return
         if isinstance(error, PermissionError):
             # Some say so of what they do not have.
             self._tell(f"{self.told} does not let everything be read ({self._why(error)})")
             return
         self._give_up(set(SHARED), set(SHARED), f"cannot be reached ({self._why(error)})")
+
+    def _no_memory(self, kind: str) -> None:
+        self._tell(f"there is not enough memory for some {kind} at {self.told}: they are measured anew")
 
     def _refused_to_write(self, error: Exception) -> None:
         self._give_up(set(), set(SHARED), f"cannot be written ({self._why(error)})")

@@ -200,6 +200,13 @@ def refusing(error: Exception):
     return refuse
 
 
+def refusing_all(error: Exception):
+    def refuse(*_: object) -> None:
+        raise error
+
+    return refuse
+
+
 ODD = "odd://me:hunter2@host/x"
 
 
@@ -239,6 +246,24 @@ def test_an_address_that_keeps_some_from_being_read_is_read_on(odd, tmp_path, to
     assert other.get("effects", 7) is None
     odd(read=None)
     assert other.get("effects", 1) is not None and len(told) == 1
+
+
+@pytest.mark.parametrize("when", ["while it comes", "when it is unpacked"])
+def test_an_entry_that_memory_does_not_hold_is_measured_anew_and_the_address_is_read_on(
+    odd, tmp_path, told, monkeypatch, when
+):
+    one = machine(tmp_path / "1", ODD, told)
+    for n in range(3):
+        one.put("effects", n, ENTRY)
+    one.let_go()
+    other = machine(tmp_path / "2", ODD, told)
+    with monkeypatch.context() as little:
+        if when == "while it comes":
+            little.setattr(Odd, "read", refusing(MemoryError()))
+        else:
+            little.setattr("causaltest.store.remote.entry_from_bytes", refusing_all(MemoryError()))
+        assert other.get("effects", 1) is None and other.get("effects", 2) is None
+    assert other.get("effects", 0) is not None and len(set(told)) == 1 and "not enough memory" in told[0]
 
 
 def test_an_address_that_hangs_holds_up_nobody_for_long(odd, tmp_path, told):
