@@ -17,7 +17,7 @@ from pathlib import Path
 
 from causaltest.store.entry import Entry, entry_from_stream, entry_to_pieces
 from causaltest.store.files import NOFOLLOW, make_folder, opened, refuse_links, write_whole
-from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of
+from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of, largest
 from causaltest.store.room import PARTS, RUNS, Room
 from causaltest.store.waiting import LONG_S, patiently, work_of
 from causaltest.writing.raw_tensors import Damaged, TooLarge
@@ -72,6 +72,8 @@ class Store:
                     # Such a file is no larger than its reader's memory only by chance.
                     self.tell(f"some {kind} in {self.folder} are larger than {self._bound}, so they are not read")
                     return None
+                if status.st_size > largest(kind):
+                    raise Damaged(f"it is larger than any of the {kind}")
                 return entry_from_stream(stream, status.st_size, kind, key)
         except FileNotFoundError:
             return None
@@ -90,7 +92,10 @@ class Store:
         file = self.file(kind, key)
         try:
             pieces = entry_to_pieces(entry, kind, key)
-            if not self._has_room(kind, sum(memoryview(piece).nbytes for piece in pieces)):
+            nbytes = sum(memoryview(piece).nbytes for piece in pieces)
+            if nbytes > largest(kind):
+                raise TooLarge(f"they are larger than {shown_bytes(largest(kind))}")
+            if not self._has_room(kind, nbytes):
                 return False
             make_folder(file.parent, self.folder)
             write_whole(file, pieces, lasting=lasting)

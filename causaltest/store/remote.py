@@ -19,15 +19,13 @@ from typing import Any
 from causaltest.store.address import shown, without_secrets
 from causaltest.store.entry import Entry, entry_from_bytes, entry_to_pieces
 from causaltest.store.lane import Lane, Task
-from causaltest.store.layout import SUFFIX, file_of
+from causaltest.store.layout import SUFFIX, file_of, largest
 from causaltest.writing.raw_tensors import Damaged, TooLarge
 
 SHARED = {"effects": 0, "answers": 0, "runs": 1}
 """Kinds that others can use, and which of them goes first."""
 PATIENCE_S = 10.0
 """How long a run waits for an address at one time."""
-MOST_BYTES = {"effects": 1 << 28, "answers": 1 << 28, "runs": 1 << 32}
-"""Of an entry that is read."""
 WHOLE = frozenset("abfs abfss adl az gcs gs memory oci oss r2 s3 s3a webdav webdavs dav davs".split())
 """Kinds of address where a file is there whole or not at all, by itself."""
 READ_ONLY = frozenset({"http", "https"})
@@ -100,15 +98,9 @@ class Remote:
 
     def put(self, kind: str, key: str, entry: Entry, file: Path | None) -> None:
         """Has an entry put there, in the background; from its `file` on this machine, where it has one."""
-        if kind not in self.link.writes:
+        what = None if kind not in self.link.writes else to_send(kind, key, entry, file)
+        if what is None:
             return
-        what: bytes | Path
-        if file is not None:
-            what = file
-        elif SHARED[kind]:
-            return  # what is large waits on the disk, or not at all
-        else:
-            what = b"".join(entry_to_pieces(entry, kind, key))
 
         def do(filesystem: Any, base: str) -> None:
             if kind in self.link.writes:
@@ -165,12 +157,27 @@ class Remote:
 
 def read(filesystem: Any, base: str, kind: str, key: str) -> bytes | None:
     """An entry's bytes; None where there is none, or more than any entry has."""
-    most = MOST_BYTES[kind]
+    most = largest(kind)
     try:
         found: bytes = filesystem.cat_file(path_of(base, kind, key), start=0, end=most + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found if len(found) <= most else None
+
+
+def to_send(kind: str, key: str, entry: Entry, file: Path | None) -> bytes | Path | None:
+    """What is sent of an entry; None for more than is read again, and for what is large and lies nowhere here: that
+    waits on the disk, or not at all."""
+    try:
+        if file is not None:
+            return file if file.stat().st_size <= largest(kind) else None
+        if SHARED[kind]:
+            return None
+        pieces = entry_to_pieces(entry, kind, key)
+        fits = sum(memoryview(piece).nbytes for piece in pieces) <= largest(kind)
+        return b"".join(pieces) if fits else None
+    except (OSError, TooLarge, MemoryError):
+        return None
 
 
 def write(filesystem: Any, path: str, what: bytes | Path) -> None:

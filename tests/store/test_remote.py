@@ -18,9 +18,11 @@ from causaltest.asking.settings import StorePlace
 from causaltest.store.entry import Entry, entry_to_pieces
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
+from causaltest.store.layout import LARGEST
 from causaltest.store.place import place_of
-from causaltest.store.remote import MOST_BYTES, Link, Remote, path_of, write
+from causaltest.store.remote import Link, Remote, path_of, write
 from causaltest.store.surroundings import Surroundings
+from causaltest.writing import raw_tensors
 from causaltest.writing.raw_tensors import Raw
 
 KEY, OTHER = "ab" * 32, "cd" * 32
@@ -117,8 +119,32 @@ def test_more_than_any_entry_has_is_not_read(address, tmp_path, told, monkeypatc
     one.let_go()
     (data,) = there(address).values()
     for most, found in ((len(data), True), (len(data) - 1, False)):
-        monkeypatch.setitem(MOST_BYTES, "effects", most)
+        monkeypatch.setitem(LARGEST, "effects", most)
         assert (machine(tmp_path / str(most), address, told).get("effects", 1) is not None) is found
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_is_too_large_to_be_read_again_is_not_sent(address, tmp_path, told, monkeypatch, here):
+    if not here:
+        (tmp_path / "1").write_text("a file where the folder should be")
+    one = machine(tmp_path / "1", address, told)
+    size = len(b"".join(entry_to_pieces(replace(ENTRY, about="m"), "effects", KEY)))
+    for n, most in enumerate((size, size - 1)):
+        monkeypatch.setitem(LARGEST, "effects", size)
+        one.store.put("effects", one.key("effects", n), replace(ENTRY, about="m"))
+        file = one.store.file("effects", one.key("effects", n)) if here else None
+        monkeypatch.setitem(LARGEST, "effects", most)
+        one.shared.put("effects", one.key("effects", n), replace(ENTRY, about="m"), file)
+        one.let_go()
+        assert len(there(address)) == 1 and not told
+
+
+def test_an_entry_of_more_text_than_a_file_holds_ends_no_run(address, tmp_path, told, monkeypatch):
+    monkeypatch.setattr(raw_tensors, "LARGEST_HEADER_BYTES", 1000)
+    one = machine(tmp_path / "1", address, told)
+    assert not one.put("effects", 1, Entry({"text": "x" * 1000}))
+    one.let_go()
+    assert not there(address)
 
 
 def test_what_was_not_there_is_not_asked_for_twice(address, tmp_path, told):
