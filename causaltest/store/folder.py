@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from causaltest.store.entry import Entry, entry_from_stream, entry_to_pieces
@@ -74,7 +75,7 @@ class Store:
                     return None
                 if status.st_size > largest(kind):
                     raise Damaged(f"it is larger than any of the {kind}")
-                return entry_from_stream(stream, status.st_size, kind, key)
+                return replace(entry_from_stream(stream, status.st_size, kind, key), read=status)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:

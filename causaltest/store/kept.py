@@ -63,6 +63,13 @@ class Kept:
             self.shared.put(kind, key, entry, self.store.file(kind, key) if kept else None)
         return kept
 
+    def set_aside(self, kind: str, of: Any, entry: Entry, why: str) -> None:
+        """Moves an entry out of the way that nobody can use, and does not bring it from the address again."""
+        key = self.key(kind, of)
+        self.store.set_aside(kind, key, why, entry.read)
+        if self.shared is not None:
+            self.shared.pass_over(kind, key)
+
     def drop(self, kind: str, of: Any) -> None:
         self.store.drop(kind, self.key(kind, of))
 

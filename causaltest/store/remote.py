@@ -96,6 +96,10 @@ class Remote:
             self._no_memory(kind)
         return None
 
+    def pass_over(self, kind: str, key: str) -> None:
+        """Asks for an entry no more."""
+        self.link.lacks.add((kind, key))
+
     def put(self, kind: str, key: str, entry: Entry, file: Path | None) -> None:
         """Has an entry put there, in the background; from its `file` on this machine, where it has one."""
         what = None if kind not in self.link.writes else to_send(kind, key, entry, file)

@@ -344,7 +344,7 @@ class Stored:
         try:
             found = read(entry, decode)
         except Damaged as damaged:
-            self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
+            self.kept.set_aside(kind, of, entry, str(damaged))
             return None
         self._has_read = True
         if self._run and entry.said.get(RUN) == self._run:

@@ -370,6 +370,19 @@ def test_a_prompt_of_more_tokens_than_any_has_is_set_aside_and_nothing_is_made_o
     assert most < 1 << 26
 
 
+def test_an_answer_at_an_address_that_cannot_be_read_is_brought_once_and_put_anew(tmp_path):
+    settings = Settings(store=StorePlace(f"file://{tmp_path}/share"))
+    first = Stored(NAME, settings, Store(tmp_path / "1"), lambda _: Fake())
+    first.kept.put(EFFECT, experiment(1).digest, Entry({"plain": {}, "texts": []}))
+    first.kept.let_go()
+    second = Stored(NAME, settings, Store(tmp_path / "2"), lambda _: Fake())
+    second.expect([experiment(1)])
+    assert second.measure(experiment(1)).estimate == 1.0
+    assert len(second.store.damaged) == len(list((tmp_path / "2" / "damaged").iterdir())) == 1
+    third = Stored(NAME, settings, Store(tmp_path / "3"), lambda _: pytest.fail("it was opened"))
+    assert third.measure(experiment(1)).estimate == 1.0
+
+
 def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
     stored, _ = opened()
     stored.measure(experiment(1))
