@@ -32,6 +32,10 @@ READ_ONLY = frozenset({"http", "https"})
 """Kinds of address where to write means to post, and nobody knows what that does."""
 
 
+class Gone(Exception):
+    """A file of this machine is there no more: no fault of the address."""
+
+
 class Link:
     """An address, and what is known of it by now."""
 
@@ -108,7 +112,8 @@ class Remote:
 
         def do(filesystem: Any, base: str) -> None:
             if kind in self.link.writes:
-                write(filesystem, path_of(base, kind, key), what)
+                with suppress(Gone):
+                    write(filesystem, path_of(base, kind, key), what)
 
         self._waiting.append((kind, self.link.writing.ask(do, urgency=SHARED[kind])))
 
@@ -186,8 +191,6 @@ def to_send(kind: str, key: str, entry: Entry, file: Path | None) -> bytes | Pat
 
 def write(filesystem: Any, path: str, what: bytes | Path) -> None:
     """Puts bytes, or a file of this machine, under a path, whole or not at all."""
-    if isinstance(what, Path) and not what.is_file():
-        return  # it had to make room meanwhile
     if not READ_ONLY.isdisjoint(protocols(filesystem)):
         raise PermissionError("it is of a kind that is only read")
     if not WHOLE.isdisjoint(protocols(filesystem)):
@@ -206,10 +209,16 @@ def write(filesystem: Any, path: str, what: bytes | Path) -> None:
 
 
 def send(filesystem: Any, path: str, what: bytes | Path) -> None:
-    if isinstance(what, Path):
-        filesystem.put_file(str(what), path)
-    else:
+    """Raises Gone for a file that had to make room meanwhile; else whatever the file system raises."""
+    if not isinstance(what, Path):
         filesystem.pipe_file(path, what)
+        return
+    try:
+        filesystem.put_file(str(what), path)
+    except FileNotFoundError:
+        if what.is_file():
+            raise
+        raise Gone from None
 
 
 def path_of(base: str, kind: str, key: str) -> str:

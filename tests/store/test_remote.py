@@ -263,6 +263,30 @@ def test_an_address_that_cannot_be_written_is_read(odd, tmp_path, told, error):
     assert len(told) == 1 and "cannot be written" in told[0] and "kept here alone" in told[0]
 
 
+@pytest.mark.parametrize("when", ["before", "while it is sent"])
+def test_a_file_that_had_to_make_room_is_no_fault_of_the_address(address, tmp_path, told, monkeypatch, when):
+    one = machine(tmp_path / "1", address, told)
+    filesystem = type(fsspec.core.url_to_fs(address)[0])
+    put_file, gone = filesystem.put_file, one.store.file("effects", one.key("effects", 1))
+
+    def late(self, lpath: str, rpath: str, **more: object) -> None:
+        if lpath == str(gone):
+            gone.unlink()
+        put_file(self, lpath, rpath, **more)
+
+    begun = threading.Event()
+    one.shared.link.writing.ask(lambda filesystem, base: begun.wait(), urgency=-1)
+    one.put("effects", 1, ENTRY)
+    if when == "before":
+        gone.unlink()
+    else:
+        monkeypatch.setattr(filesystem, "put_file", late)
+    begun.set()
+    one.put("effects", 2, ENTRY)
+    one.let_go()
+    assert not told and len(there(address)) == 1, "and what follows is sent"
+
+
 def test_an_address_that_keeps_some_from_being_read_is_read_on(odd, tmp_path, told):
     one = machine(tmp_path / "1", ODD, told)
     one.put("effects", 1, ENTRY)
