@@ -45,6 +45,10 @@ class Kept:
             self.store.put(kind, key, found, lasting=False)
         return found
 
+    def has(self, kind: str, of: Any) -> bool:
+        """Whether something lies here under its key; it is not read, and may be damaged."""
+        return self.sure and self.store.file(kind, self.key(kind, of)).exists()
+
     def fetch(self, kind: str, ofs: Iterable[Any]) -> None:
         """Has what lies at the address brought here, all at once, so that each is not waited for alone."""
         if self.shared is None or not self.sure:
