@@ -57,9 +57,7 @@ class Store:
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, or one that is damaged, which is set aside."""
         entry = self.look_at(kind, key)
-        if entry is not None:
-            self._used(kind, key)
-        return entry
+        return None if entry is None else replace(entry, read=self._used(kind, key, entry.read))
 
     def look_at(self, kind: str, key: str) -> Entry | None:
         """The same, without noting that it was used."""
@@ -170,11 +168,16 @@ class Store:
                 return aside
         raise FileExistsError(f"{folder} has {MOST_ASIDE} of {name}")
 
-    def _used(self, kind: str, key: str) -> None:
-        """Notes that an entry was used, so that it goes last."""
+    def _used(self, kind: str, key: str, read: os.stat_result | None) -> os.stat_result | None:
+        """Notes that an entry was used, so that it goes last; what the system says of the file that was read now."""
         self.room.used(key)
+        file = self.file(kind, key)
         with suppress(OSError, NotImplementedError):
-            os.utime(self.file(kind, key), follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            now = file.lstat()
+            if read is not None and now.st_ino == read.st_ino:
+                return now
+        return read
 
     def tell(self, problem: str) -> None:
         """Says once what could not be done."""
