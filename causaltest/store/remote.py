@@ -79,8 +79,7 @@ class Remote:
     def _taken(self, kind: str, key: str, task: Task) -> Entry | None:
         """What an answer holds, when it has come."""
         if not task.done.wait(self._patience):
-            # Large runs that come slowly say nothing of small answers, which do not wait behind them.
-            given_up = {"runs"} if kind == "runs" else set(SHARED)
+            given_up = behind(kind)
             self._give_up(given_up, given_up, f"does not answer within {self._patience:g} seconds")
             self.link.reading = Lane(self.link.address)
             return None
@@ -124,7 +123,7 @@ class Remote:
             if kind not in self.link.writes:
                 continue
             if not task.done.wait(self._patience):
-                given_up = {"runs"} if kind == "runs" else set(SHARED)
+                given_up = behind(kind)
                 self._give_up(set() if kind == "runs" else given_up, given_up, "takes too long to write to")
             elif task.error is not None:
                 self._refused_to_write(task.error)
@@ -162,6 +161,12 @@ class Remote:
     def _why(self, error: Exception) -> str:
         text = without_secrets(str(error), self.link.address)
         return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+def behind(kind: str) -> set[str]:
+    """The kinds that are left where one of them takes too long: large runs that are slow say nothing of small answers,
+    which do not wait behind them."""
+    return {"runs"} if kind == "runs" else set(SHARED)
 
 
 def read(filesystem: Any, base: str, kind: str, key: str) -> bytes | None:

@@ -82,9 +82,10 @@ class Stored:
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
-        self._fetched: set[str] = set()
+        self._unfetched: list[str] = []
+        """What was expected, and not looked for at the address yet."""
         self._held: dict[str, None] = {}
-        """Those of them that the store has, by the digest of what was asked; the one that was last used stands last."""
+        """Those of them that the store has, by the digest of what was asked; the one that came last stands last."""
         self._measured: set[str] = set()
         """What was measured in this run, and not in an earlier one."""
         self._has_read = False
@@ -147,7 +148,10 @@ class Stored:
 
     def expect(self, experiments: Iterable[Experiment]) -> None:
         """Announces experiments; those that are not in the store are measured together."""
-        self._expected.update({e.digest: e for e in experiments})
+        new = {e.digest: e for e in experiments if e.digest not in self._expected}
+        self._expected.update(new)
+        if self._shared is not None:
+            self._unfetched += new
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls."""
@@ -163,10 +167,9 @@ class Stored:
 
     def _fetch(self) -> None:
         """Has what was expected since the last time brought from the address, where there is one."""
-        new = [digest for digest in self._expected if digest not in self._fetched] if self._shared is not None else []
-        if new and self.kept is not None:
+        if self._unfetched and self.kept is not None:
+            new, self._unfetched = self._unfetched, []
             self.kept.fetch(EFFECT, new)
-            self._fetched.update(new)
 
     def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
         """What is known of an experiment, here or in the store."""
