@@ -26,7 +26,7 @@ from causaltest.asking.stopping import Stopping
 from causaltest.asking.sweeps import Search, Sweep
 from causaltest.asking.telling import on_terminal, warn
 from causaltest.effect import Effect, SelfPatch
-from causaltest.errors import ClaimError, ModelError, SiteError
+from causaltest.errors import CausaltestError, ClaimError, ModelError, SiteError
 from causaltest.seen import Kind, Seen
 from causaltest.sweep import SweepMap
 
@@ -62,8 +62,11 @@ class Backend(Protocol):
 class Measuring(Backend, Protocol):
     """What the store needs of the backend that measures."""
 
-    def forget(self, experiment: Experiment) -> None:
-        """Lets an effect go that is kept elsewhere."""
+    def together(self, experiments: Iterable[Experiment]) -> dict[str, Effect | CausaltestError]:
+        """By their digests, what experiments give that are measured in one plan and with no others."""
+
+    def cost_of(self, experiments: Iterable[Experiment]) -> Cost:
+        """What measuring them takes; none of them is announced by that."""
 
 
 class Lab:
@@ -153,11 +156,13 @@ class Lab:
         if place is None or self._name is None or self._objects[0] is not None:
             return self._measuring(None)
         from causaltest.store.folder import Store  # late doors: docs/decisions/0002
+        from causaltest.store.place import place_of
         from causaltest.store.stored import Stored
 
-        store = Store(place.folder, most_bytes=place.most_bytes, hear=self._hear)
+        shared = place_of(place)
+        store = Store(place.folder, room=shared.room, hear=self._hear)
         store.notice = on_terminal(self.settings.progress)
-        return Stored(self._name, self.settings, store, self._measuring)
+        return Stored(self._name, self.settings, store, self._measuring, shared=shared)
 
     def _hear(self, sentence: str) -> None:
         """Takes what the store has to tell: a damaged entry, or what cannot be kept."""

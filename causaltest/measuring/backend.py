@@ -199,11 +199,11 @@ class ModelBackend(Together):
         sites = Sites(batch)
         return batch, [Study(experiment, batch, sites) for experiment in experiments]
 
-    def cost(self) -> Cost:
-        """What measuring all expected experiments takes, by the plans that they would be measured by."""
+    def cost_of(self, experiments: Iterable[Experiment]) -> Cost:
+        """What measuring them takes, by the plans that they would be measured by; none is announced by that."""
         groups: dict[object, dict[str, Experiment]] = {}
-        for digest, experiment in self._expected.items():
-            groups.setdefault(company(experiment), {})[digest] = experiment
+        for experiment in experiments:
+            groups.setdefault(company(experiment), {})[experiment.digest] = experiment
         rate, total = seconds_per_token_layer(self.loaded), Cost()
         for group in groups.values():
             together = [group[digest] for digest in sorted(group)]

@@ -22,7 +22,7 @@ from causaltest.measuring.kept_runs import raw_of, tensor_of
 from causaltest.store.entry import Entry
 from causaltest.store.journal import GAP, PART
 from causaltest.store.kept import Kept
-from causaltest.writing.raw_tensors import Damaged, Raw
+from causaltest.writing.raw_tensors import Raw
 
 EVERY_S = 1.0
 
@@ -100,7 +100,7 @@ class Parts:
             }
         except (LookupError, TypeError, ValueError, AttributeError) as wrong:
             why = f"it holds no readings ({type(wrong).__name__}: {wrong})"
-            self._kept.store.set_aside(PART, self._kept.key(PART, [*self._plan, n]), str(Damaged(why)))
+            self._kept.set_aside(PART, [*self._plan, n], entry, why)
             return {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from causaltest.asking.company import company
+from causaltest.asking.costs import Cost
 from causaltest.asking.experiment import Experiment
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, WorkersError
@@ -31,16 +32,27 @@ class Together:
         """
         self._refuse_changed()
         if experiment.digest not in self._measured:
-            self._measure_together(self._company(experiment))
+            self._measured.update(self.together(self._company(experiment)))
         measured = self._measured[experiment.digest]
         if isinstance(measured, CausaltestError):
             raise measured
         return measured
 
-    def forget(self, experiment: Experiment) -> None:
-        """Lets an effect go that is kept elsewhere; it is expected no more, or it would be measured with the next."""
-        self._measured.pop(experiment.digest, None)
-        self._expected.pop(experiment.digest, None)
+    def together(self, experiments: Iterable[Experiment]) -> dict[str, Effect | CausaltestError]:
+        """By their digests, what experiments give that are measured in one plan and with no others.
+
+        They are not remembered: whoever asks so keeps what they give. What cannot be measured fails alone.
+        """
+        self._refuse_changed()
+        return self._one_plan(sorted(experiments, key=lambda e: e.digest))
+
+    def cost(self) -> Cost:
+        """What measuring all expected experiments takes."""
+        return self.cost_of(self._expected.values())
+
+    def cost_of(self, experiments: Iterable[Experiment]) -> Cost:
+        """What measuring them takes, by the plans that they would be measured by; none is announced by that."""
+        raise NotImplementedError
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
@@ -51,34 +63,27 @@ class Together:
         return self._maps[asked]
 
     def _company(self, experiment: Experiment) -> list[Experiment]:
-        """The experiment and all expected ones like it, in an order that nobody's asking changes."""
+        """The experiment and all expected ones like it that were not measured yet."""
         if experiment.digest not in self._expected:
             # In their company it would change the shapes of their forwards, and with them the last bits.
             return [experiment]
-        together = {
-            digest: other
+        return [
+            other
             for digest, other in self._expected.items()
             if company(other) == company(experiment) and digest not in self._measured
-        }
-        return [together[digest] for digest in sorted(together)]
+        ]
 
-    def _measure_together(self, experiments: Sequence[Experiment]) -> None:
-        """Measures experiments in one plan; what cannot be measured fails alone."""
-        plan = Plan(tuple(experiments))
+    def _one_plan(self, experiments: Sequence[Experiment]) -> dict[str, Effect | CausaltestError]:
         try:
-            effects = self._effects_of(plan)
+            effects = self._effects_of(Plan(tuple(experiments)))
         except WorkersError:
             raise  # it says nothing of the experiments
         except CausaltestError as error:
             if len(experiments) == 1:
-                self._measured[experiments[0].digest] = error
-                return
+                return {experiments[0].digest: error}
             # One of them cannot be planned or run; alone, each of the others can.
-            for experiment in experiments:
-                self._measure_together([experiment])
-            return
-        for experiment, effect in zip(experiments, effects, strict=True):
-            self._measured[experiment.digest] = effect
+            return {digest: found for one in experiments for digest, found in self._one_plan([one]).items()}
+        return {experiment.digest: effect for experiment, effect in zip(experiments, effects, strict=True)}
 
     def _effects_of(self, plan: Plan) -> list[Effect | CausaltestError]:
         """Per experiment of a plan, what was measured, or why nothing was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -21,6 +22,8 @@ class Entry:
     arrays: Mapping[str, Raw] = field(default_factory=dict)
     about: str = ""
     """The model's name, for a person who looks at what is kept."""
+    read: os.stat_result | None = field(default=None, compare=False, repr=False)
+    """The file of this machine that it was read from, where it was."""
 
     @property
     def nbytes(self) -> int:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from causaltest.store.entry import Entry, entry_from_stream, entry_to_pieces
 from causaltest.store.files import NOFOLLOW, make_folder, opened, refuse_links, write_whole
-from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of
+from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of, largest
 from causaltest.store.room import PARTS, RUNS, Room
 from causaltest.store.waiting import LONG_S, patiently, work_of
 from causaltest.writing.raw_tensors import Damaged, TooLarge
@@ -34,11 +35,17 @@ class Store:
     """Entries in a folder of this machine."""
 
     def __init__(
-        self, folder: Path, *, most_bytes: int = MOST_BYTES, hear: Callable[[str], None] | None = None
+        self,
+        folder: Path,
+        *,
+        most_bytes: int = MOST_BYTES,
+        room: Room | None = None,
+        hear: Callable[[str], None] | None = None,
     ) -> None:
-        """`most_bytes`: beyond this, what was used longest ago goes. `hear` is called with whatever is to be told."""
+        """`most_bytes`: beyond this, what was used longest ago goes; `room`: what others that write there know of it.
+        `hear` is called with whatever is to be told."""
         self.folder = folder
-        self.room = Room(folder, most_bytes)
+        self.room = room or Room(folder, most_bytes)
         self.damaged: list[str] = []
         """A sentence for each entry that was set aside."""
         self.problems: list[str] = []
@@ -50,9 +57,7 @@ class Store:
     def get(self, kind: str, key: str) -> Entry | None:
         """The entry of a key; None where there is none, or one that is damaged, which is set aside."""
         entry = self.look_at(kind, key)
-        if entry is not None:
-            self._used(kind, key)
-        return entry
+        return None if entry is None else replace(entry, read=self._used(kind, key, entry.read))
 
     def look_at(self, kind: str, key: str) -> Entry | None:
         """The same, without noting that it was used."""
@@ -66,7 +71,9 @@ class Store:
                     # Such a file is no larger than its reader's memory only by chance.
                     self.tell(f"some {kind} in {self.folder} are larger than {self._bound}, so they are not read")
                     return None
-                return entry_from_stream(stream, status.st_size, kind, key)
+                if status.st_size > largest(kind):
+                    raise Damaged(f"it is larger than any of the {kind}")
+                return replace(entry_from_stream(stream, status.st_size, kind, key), read=status)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:
@@ -84,7 +91,10 @@ class Store:
         file = self.file(kind, key)
         try:
             pieces = entry_to_pieces(entry, kind, key)
-            if not self._has_room(kind, sum(memoryview(piece).nbytes for piece in pieces)):
+            nbytes = sum(memoryview(piece).nbytes for piece in pieces)
+            if nbytes > largest(kind):
+                raise TooLarge(f"they are larger than {shown_bytes(largest(kind))}")
+            if not self._has_room(kind, nbytes):
                 return False
             make_folder(file.parent, self.folder)
             write_whole(file, pieces, lasting=lasting)
@@ -158,11 +168,16 @@ class Store:
                 return aside
         raise FileExistsError(f"{folder} has {MOST_ASIDE} of {name}")
 
-    def _used(self, kind: str, key: str) -> None:
-        """Notes that an entry was used, so that it goes last."""
+    def _used(self, kind: str, key: str, read: os.stat_result | None) -> os.stat_result | None:
+        """Notes that an entry was used, so that it goes last; what the system says of the file that was read now."""
         self.room.used(key)
+        file = self.file(kind, key)
         with suppress(OSError, NotImplementedError):
-            os.utime(self.file(kind, key), follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            now = file.lstat()
+            if read is not None and now.st_ino == read.st_ino:
+                return now
+        return read
 
     def tell(self, problem: str) -> None:
         """Says once what could not be done."""

@@ -49,7 +49,7 @@ class Journal:
         missing = n = 0
         while missing < GAP:
             part = [sorted(members), {}, n]
-            missing = 0 if self.kept.get(PART, part) is not None else missing + 1
+            missing = 0 if self.kept.has(PART, part) else missing + 1
             self.kept.drop(PART, part)
             n += 1
         begun = self.begun()

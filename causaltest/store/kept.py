@@ -45,6 +45,10 @@ class Kept:
             self.store.put(kind, key, found, lasting=False)
         return found
 
+    def has(self, kind: str, of: Any) -> bool:
+        """Whether something lies here under its key; it is not read, and may be damaged."""
+        return self.sure and self.store.file(kind, self.key(kind, of)).exists()
+
     def fetch(self, kind: str, ofs: Iterable[Any]) -> None:
         """Has what lies at the address brought here, all at once, so that each is not waited for alone."""
         if self.shared is None or not self.sure:
@@ -62,6 +66,13 @@ class Kept:
         if self.shared is not None:
             self.shared.put(kind, key, entry, self.store.file(kind, key) if kept else None)
         return kept
+
+    def set_aside(self, kind: str, of: Any, entry: Entry, why: str) -> None:
+        """Moves an entry out of the way that nobody can use, and does not bring it from the address again."""
+        key = self.key(kind, of)
+        self.store.set_aside(kind, key, why, entry.read)
+        if self.shared is not None:
+            self.shared.pass_over(kind, key)
 
     def drop(self, kind: str, of: Any) -> None:
         self.store.drop(kind, self.key(kind, of))

@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUFFIX = ".safetensors"
+LARGEST = {
+    "effects": 1 << 28,
+    "answers": 1 << 29,
+    "shortcuts": 1 << 20,
+    "runs": 1 << 32,
+    "plans": 1 << 28,
+    "parts": 1 << 32,
+}
+"""Of an entry of each kind: what a file claims to hold is read into memory to be summed up."""
 KEY = re.compile(r"[0-9a-f]{64}")
 KIND = re.compile(r"[a-z]{1,16}")
 DIGITS = re.compile(r"[0-9a-f]{2}")
@@ -38,6 +47,11 @@ def file_of(folder: Path, kind: str, key: str) -> Path:
     if not KIND.fullmatch(kind) or kind in (DAMAGED, LOCKS, PARTIAL) or not KEY.fullmatch(key):
         raise ValueError(f"{kind!r} and {key!r} name no entry")
     return folder / kind / key[:2] / f"{key}{SUFFIX}"
+
+
+def largest(kind: str) -> int:
+    """Bytes that an entry may have; one of a kind that only another release knows, as many as any."""
+    return LARGEST.get(kind, max(LARGEST.values()))
 
 
 def lying(folder: Path) -> Iterator[Lying]:

@@ -36,6 +36,7 @@ from causaltest.store.answers import (
 from causaltest.store.folder import Store
 from causaltest.store.journal import PLAN, Journal
 from causaltest.store.kept import Kept
+from causaltest.store.place import Place
 from causaltest.store.remote import Remote
 from causaltest.store.surroundings import surroundings_of
 from causaltest.sweep import SweepMap
@@ -50,6 +51,8 @@ T = TypeVar("T")
 EFFECT, ANSWER = "effects", "answers"
 MOST_HELD = 256
 """Effects that are held and can be read again."""
+MOST_TOKENS = 1 << 24
+"""Of a prompt that an answer tells of."""
 RUN = "run"
 """In what is said of an answer: the run that has measured it."""
 
@@ -57,20 +60,32 @@ RUN = "run"
 class Stored:
     """The backend of a model by name. Raises ModelError, from whatever is asked first, when it cannot be opened."""
 
-    def __init__(self, name: str, settings: Settings, store: Store, opened: Callable[[Kept | None], Measuring]) -> None:
-        """`opened` makes the backend that measures, which may keep what is only on the way to an answer."""
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        store: Store,
+        opened: Callable[[Kept | None], Measuring],
+        *,
+        shared: Place | None = None,
+    ) -> None:
+        """`opened` makes the backend that measures, which may keep what is only on the way to an answer. `shared` is
+        the place of the settings, as all labs of the process know it."""
         self.store = store
         self._name, self._settings, self._open = name, settings, opened
         place = settings.store
-        self._shared = Remote(place.address, store.tell) if place is not None and place.remote else None
+        self._place = shared or (None if place is None else Place(place))
+        link = None if self._place is None else self._place.link
+        self._shared = None if link is None else Remote(link, store.tell)
         self._run = "" if place is None else place.run
         self._inner: Measuring | None = None
         self._refused: ModelError | None = None
         self._expected: dict[str, Experiment] = {}
         self._answers: dict[str, Effect | CausaltestError] = {}
-        self._fetched: set[str] = set()
+        self._unfetched: list[str] = []
+        """What was expected, and not looked for at the address yet."""
         self._held: dict[str, None] = {}
-        """Those of them that the store has, by the digest of what was asked; the one that was last used stands last."""
+        """Those of them that the store has, by the digest of what was asked; the one that came last stands last."""
         self._measured: set[str] = set()
         """What was measured in this run, and not in an earlier one."""
         self._has_read = False
@@ -133,7 +148,10 @@ class Stored:
 
     def expect(self, experiments: Iterable[Experiment]) -> None:
         """Announces experiments; those that are not in the store are measured together."""
-        self._expected.update({e.digest: e for e in experiments})
+        new = {e.digest: e for e in experiments if e.digest not in self._expected}
+        self._expected.update(new)
+        if self._shared is not None:
+            self._unfetched += new
 
     def measure(self, experiment: Experiment) -> Effect:
         """The effect of an experiment, with its controls."""
@@ -149,10 +167,9 @@ class Stored:
 
     def _fetch(self) -> None:
         """Has what was expected since the last time brought from the address, where there is one."""
-        new = [digest for digest in self._expected if digest not in self._fetched] if self._shared is not None else []
-        if new and self.kept is not None:
+        if self._unfetched and self.kept is not None:
+            new, self._unfetched = self._unfetched, []
             self.kept.fetch(EFFECT, new)
-            self._fetched.update(new)
 
     def _look_up(self, experiment: Experiment) -> Effect | CausaltestError | None:
         """What is known of an experiment, here or in the store."""
@@ -179,7 +196,9 @@ class Stored:
         """Measures an experiment, and with it all expected ones like it that the store lacks."""
         kept = self._keeping()
         if kept is None:
-            self._together(list(self._expected.values()), [experiment])
+            self.inner.expect(self._expected.values())
+            self._answers[experiment.digest] = answered(partial(self.inner.measure, experiment))
+            self._measured.add(experiment.digest)
             return
         alike = [e for e in self._expected.values() if company(e) == company(experiment)]
         if experiment.digest not in self._expected:
@@ -204,23 +223,18 @@ class Stored:
 
     def _finish(self, journal: Journal, members: list[Experiment]) -> None:
         """Measures a company that was begun; what is stored of it already stays as it is."""
-        missing = [e for e in members if self._look_up(e) is None]
-        for one in self._together(members, missing) if missing else ():
-            if self._keep(journal.kept, EFFECT, one.digest, self._answers[one.digest]):
-                self.inner.forget(one)
-                self._hold(one.digest)
+        missing = [e.digest for e in members if self._look_up(e) is None]
+        if missing:
+            found = self.inner.together(members)
+            answers = {digest: answered(partial(given, found[digest])) for digest in missing}
+            # Only now: whoever is interrupted before knows of none, and measures the same together again.
+            self._answers.update(answers)
+            self._measured.update(answers)
+        for digest in missing:
+            if self._keep(journal.kept, EFFECT, digest, self._answers[digest]):
+                self._hold(digest)
         journal.end([e.digest for e in members])
         journal.kept.let_go()
-
-    def _together(self, expected: list[Experiment], asked: list[Experiment]) -> list[Experiment]:
-        """Has experiments measured, those that are expected in one plan; gives those asked for."""
-        inner = self.inner
-        inner.expect(expected)
-        answers = {one.digest: answered(partial(inner.measure, one)) for one in asked}
-        # Only now: whoever is interrupted before knows of none, and measures the same together again.
-        self._answers.update(answers)
-        self._measured.update(answers)
-        return asked
 
     def sweep(self, cells: Sequence[Experiment], rows: Sequence[str], columns: Sequence[str]) -> SweepMap:
         """One estimate per cell, without controls."""
@@ -272,8 +286,7 @@ class Stored:
         there = len(self._expected) - len(missing)
         if not missing:
             return Cost(stored=there)
-        self.inner.expect(missing)
-        return replace(self.inner.cost(), stored=there)
+        return replace(self.inner.cost_of(missing), stored=there)
 
     def counted(self) -> dict[str, int]:
         """What was computed so far, and how many of the answers given came from the store or were measured anew."""
@@ -334,7 +347,7 @@ class Stored:
         try:
             found = read(entry, decode)
         except Damaged as damaged:
-            self.store.set_aside(kind, self.kept.key(kind, of), str(damaged))
+            self.kept.set_aside(kind, of, entry, str(damaged))
             return None
         self._has_read = True
         if self._run and entry.said.get(RUN) == self._run:
@@ -360,5 +373,15 @@ def answered(ask: Callable[[], T]) -> T | CausaltestError:
         return error
 
 
+def given(found: Effect | CausaltestError) -> Effect:
+    """What was found. Raises it where it is an error."""
+    if isinstance(found, CausaltestError):
+        raise found
+    return found
+
+
 def spelled_out(site: Site, tokens: int) -> Site:
+    """A site at every one of so many tokens. Raises ValueError for more than any prompt has."""
+    if tokens > MOST_TOKENS:
+        raise ValueError(f"{tokens} tokens are more than a prompt has")
     return replace(site, position=Position("index", tuple(range(tokens))))

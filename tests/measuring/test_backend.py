@@ -454,24 +454,28 @@ def test_a_plan_is_the_same_whichever_of_its_experiments_is_asked_for_first(tiny
         for layer in range(3)
     ]
     backend.expect(asked[:2])
-    assert backend._company(asked[0]) == backend._company(asked[1]) == sorted(asked[:2], key=lambda e: e.digest)
+    assert backend._company(asked[0]) == backend._company(asked[1]) == asked[:2]
     # One that nobody announced is planned alone, or it would change the shapes of the others.
     assert backend._company(asked[2]) == [asked[2]]
 
 
-def test_what_was_forgotten_is_not_measured_again_with_the_next(tiny_gpt2):
+def test_what_is_measured_together_has_no_other_company_and_is_not_remembered(tiny_gpt2, monkeypatch):
     backend = ModelBackend(tiny_gpt2.backend.loaded)
+    plans, effects_of = [], ModelBackend._effects_of
+    monkeypatch.setattr(ModelBackend, "_effects_of", lambda s, plan: plans.append(plan) or effects_of(s, plan))
     asked = [
         Experiment(Patching("t", "denoise", tiny_gpt2.pairs, (resid_post(layer, last()),)), "change", logit_diff)
         for layer in range(3)
     ]
-    backend.expect(asked[:2])
-    for one in asked[:2]:
-        backend.measure(one)
-    for one in asked[:2]:
-        backend.forget(one)
-    backend.expect(asked[2:])
-    assert backend._company(asked[2]) == [asked[2]]
+    backend.expect(asked)
+    cost = backend.cost_of(asked[1:])
+    assert cost.experiments == 2 and backend.cost().experiments == 3
+    given = [backend.together(each) for each in (asked[:2], asked[1::-1])]
+    assert given[0].keys() == given[1].keys() == {one.digest for one in asked[:2]}
+    # In an order that nobody's asking changes: it decides which rows share a forward.
+    assert [plan.experiments for plan in plans] == [tuple(sorted(asked[:2], key=lambda e: e.digest))] * 2
+    backend.measure(asked[0])
+    assert len(plans[-1].experiments) == 3
 
 
 def test_an_experiment_that_cannot_be_planned_fails_alone(tiny_gpt2):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from causaltest.store import files, folder
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
+from causaltest.store.layout import LARGEST
 from causaltest.writing import raw_tensors
 from causaltest.writing.raw_tensors import Raw
 
@@ -308,6 +309,25 @@ def test_a_file_larger_than_the_bound_is_not_read_into_memory(store):
         stream.truncate(1 << 40)
     assert store.get("effects", KEY) is None
     assert "larger than the 10 GB of --causal-cache-size" in store.problems[0]
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_a_file_that_claims_more_than_any_of_its_kind_has_is_set_aside_unread(store, kind, monkeypatch):
+    """It takes no room on the disk to claim so."""
+    monkeypatch.setitem(LARGEST, kind, 1 << 19)
+    store.put(kind, KEY, entry(1))
+    with store.file(kind, KEY).open("r+b") as stream:
+        stream.truncate((1 << 19) + 1)
+    monkeypatch.setattr("causaltest.store.folder.entry_from_stream", lambda *_: pytest.fail("it was read"))
+    assert store.get(kind, KEY) is None
+    assert f"larger than any of the {kind}" in store.damaged[0] and not store.file(kind, KEY).exists()
+
+
+def test_what_is_larger_than_any_of_its_kind_is_told_and_not_kept(store, monkeypatch):
+    monkeypatch.setitem(LARGEST, "effects", 400)
+    assert store.put("effects", KEY, entry(1, nbytes=9)) and store.put("letters", KEY, entry(1, nbytes=900))
+    assert not store.put("effects", OTHER, entry(1, nbytes=900)) and store.get("letters", KEY) is not None
+    assert store.problems == ["some effects are not kept: they are larger than 400 B"]
 
 
 def test_what_lasts_is_on_the_disk_with_its_name_when_put_returns(store, monkeypatch):

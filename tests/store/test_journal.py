@@ -48,6 +48,16 @@ def test_the_end_takes_all_parts_those_behind_a_gap_too(journal):
     assert journal.kept.get(PART, [["a", "c"], {}, 0]) is not None
 
 
+def test_parts_are_let_go_of_unread(journal, monkeypatch):
+    """They are as large as all that the plan has read."""
+    for n in (0, 1, 3):
+        journal.kept.put(PART, [["a"], {}, n], Entry({}))
+    looked, look_at = [], Store.look_at
+    monkeypatch.setattr(Store, "look_at", lambda self, kind, key: looked.append(kind) or look_at(self, kind, key))
+    journal.end(["a"])
+    assert PART not in looked and not list((journal.kept.store.folder / PART).rglob("*.safetensors"))
+
+
 @pytest.mark.parametrize("said", [None, "begun", [[]], [["a", 1]], {"a": "b"}, [["a"], 3]])
 def test_what_is_no_company_is_passed_over(journal, said):
     journal.kept.put(PLAN, journal.of, Entry({"begun": said}))

@@ -233,6 +233,18 @@ def test_nothing_is_read_or_kept_where_a_function_computes_that_no_key_describes
     assert f"conftest.mine ({name}) was registered" in sentence
 
 
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_what_nobody_can_use_is_set_aside_unless_another_process_has_written_it_anew(store, rewritten):
+    kept = Kept(store, surrounded())
+    kept.put("effects", 1, Entry({"n": 1}))
+    read = kept.get("effects", 1)
+    if rewritten:
+        Kept(Store(store.folder), surrounded()).put("effects", 1, Entry({"n": 2}))
+    kept.set_aside("effects", 1, read, "it holds no answer")
+    found = kept.get("effects", 1)
+    assert (found is not None and found.said == {"n": 2} and not store.damaged) if rewritten else found is None
+
+
 def test_a_model_that_is_the_keys_own_is_read_and_kept(store):
     kept = Kept(store, surrounded())
     kept.loaded({"weights": "aa", "commit": COMMIT, "revision": "main", "not loaded": "3 arrays"})

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from causaltest.asking.lab import Lab
+from causaltest.asking.settings import StorePlace
 from causaltest.store.entry import Entry, entry_to_pieces
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
-from causaltest.store.remote import MOST_BYTES, Remote, path_of, write
+from causaltest.store.layout import LARGEST
+from causaltest.store.place import place_of
+from causaltest.store.remote import Link, Remote, path_of, write
 from causaltest.store.surroundings import Surroundings
+from causaltest.writing import raw_tensors
 from causaltest.writing.raw_tensors import Raw
 
 KEY, OTHER = "ab" * 32, "cd" * 32
@@ -43,7 +51,7 @@ def there(address: str) -> dict[str, bytes]:
 
 
 def machine(folder: Path, address: str, told: list[str], **more: float) -> Kept:
-    return Kept(Store(folder), AROUND, shared=Remote(address, told.append, **more))
+    return Kept(Store(folder), AROUND, shared=Remote(Link(address), told.append, **more))
 
 
 def test_what_one_machine_keeps_another_finds_and_keeps(address, tmp_path, told):
@@ -111,8 +119,32 @@ def test_more_than_any_entry_has_is_not_read(address, tmp_path, told, monkeypatc
     one.let_go()
     (data,) = there(address).values()
     for most, found in ((len(data), True), (len(data) - 1, False)):
-        monkeypatch.setitem(MOST_BYTES, "effects", most)
+        monkeypatch.setitem(LARGEST, "effects", most)
         assert (machine(tmp_path / str(most), address, told).get("effects", 1) is not None) is found
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_is_too_large_to_be_read_again_is_not_sent(address, tmp_path, told, monkeypatch, here):
+    if not here:
+        (tmp_path / "1").write_text("a file where the folder should be")
+    one = machine(tmp_path / "1", address, told)
+    size = len(b"".join(entry_to_pieces(replace(ENTRY, about="m"), "effects", KEY)))
+    for n, most in enumerate((size, size - 1)):
+        monkeypatch.setitem(LARGEST, "effects", size)
+        one.store.put("effects", one.key("effects", n), replace(ENTRY, about="m"))
+        file = one.store.file("effects", one.key("effects", n)) if here else None
+        monkeypatch.setitem(LARGEST, "effects", most)
+        one.shared.put("effects", one.key("effects", n), replace(ENTRY, about="m"), file)
+        one.let_go()
+        assert len(there(address)) == 1 and not told
+
+
+def test_an_entry_of_more_text_than_a_file_holds_ends_no_run(address, tmp_path, told, monkeypatch):
+    monkeypatch.setattr(raw_tensors, "LARGEST_HEADER_BYTES", 1000)
+    one = machine(tmp_path / "1", address, told)
+    assert not one.put("effects", 1, Entry({"text": "x" * 1000}))
+    one.let_go()
+    assert not there(address)
 
 
 def test_what_was_not_there_is_not_asked_for_twice(address, tmp_path, told):
@@ -194,6 +226,13 @@ def refusing(error: Exception):
     return refuse
 
 
+def refusing_all(error: Exception):
+    def refuse(*_: object) -> None:
+        raise error
+
+    return refuse
+
+
 ODD = "odd://me:hunter2@host/x"
 
 
@@ -224,6 +263,30 @@ def test_an_address_that_cannot_be_written_is_read(odd, tmp_path, told, error):
     assert len(told) == 1 and "cannot be written" in told[0] and "kept here alone" in told[0]
 
 
+@pytest.mark.parametrize("when", ["before", "while it is sent"])
+def test_a_file_that_had_to_make_room_is_no_fault_of_the_address(address, tmp_path, told, monkeypatch, when):
+    one = machine(tmp_path / "1", address, told)
+    filesystem = type(fsspec.core.url_to_fs(address)[0])
+    put_file, gone = filesystem.put_file, one.store.file("effects", one.key("effects", 1))
+
+    def late(self, lpath: str, rpath: str, **more: object) -> None:
+        if lpath == str(gone):
+            gone.unlink()
+        put_file(self, lpath, rpath, **more)
+
+    begun = threading.Event()
+    one.shared.link.writing.ask(lambda filesystem, base: begun.wait(), urgency=-1)
+    one.put("effects", 1, ENTRY)
+    if when == "before":
+        gone.unlink()
+    else:
+        monkeypatch.setattr(filesystem, "put_file", late)
+    begun.set()
+    one.put("effects", 2, ENTRY)
+    one.let_go()
+    assert not told and len(there(address)) == 1, "and what follows is sent"
+
+
 def test_an_address_that_keeps_some_from_being_read_is_read_on(odd, tmp_path, told):
     one = machine(tmp_path / "1", ODD, told)
     one.put("effects", 1, ENTRY)
@@ -233,6 +296,24 @@ def test_an_address_that_keeps_some_from_being_read_is_read_on(odd, tmp_path, to
     assert other.get("effects", 7) is None
     odd(read=None)
     assert other.get("effects", 1) is not None and len(told) == 1
+
+
+@pytest.mark.parametrize("when", ["while it comes", "when it is unpacked"])
+def test_an_entry_that_memory_does_not_hold_is_measured_anew_and_the_address_is_read_on(
+    odd, tmp_path, told, monkeypatch, when
+):
+    one = machine(tmp_path / "1", ODD, told)
+    for n in range(3):
+        one.put("effects", n, ENTRY)
+    one.let_go()
+    other = machine(tmp_path / "2", ODD, told)
+    with monkeypatch.context() as little:
+        if when == "while it comes":
+            little.setattr(Odd, "read", refusing(MemoryError()))
+        else:
+            little.setattr("causaltest.store.remote.entry_from_bytes", refusing_all(MemoryError()))
+        assert other.get("effects", 1) is None and other.get("effects", 2) is None
+    assert other.get("effects", 0) is not None and len(set(told)) == 1 and "not enough memory" in told[0]
 
 
 def test_an_address_that_hangs_holds_up_nobody_for_long(odd, tmp_path, told):
@@ -245,6 +326,31 @@ def test_an_address_that_hangs_holds_up_nobody_for_long(odd, tmp_path, told):
     waited = time.monotonic() - begun
     hangs.set()
     assert waited < 2 and len(told) == 1 and "does not answer within 0.05 seconds" in told[0]
+
+
+def test_an_address_that_hangs_is_waited_for_once_by_all_labs_of_a_process(odd, tmp_path, monkeypatch):
+    asked, hangs = [], threading.Event()
+    monkeypatch.setenv("CAUSALTEST_CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(Remote.__init__.__kwdefaults__, "patience_s", 0.05)
+    odd(read=lambda path: asked.append(path) or hangs.wait())
+    labs = [Lab.load("organism:planted", store=ODD) for _ in range(3)]
+    assert [lab.backend.kept.get("effects", n) for n, lab in enumerate(labs)] == [None] * 3
+    hangs.set()
+    (said,) = (sentence for lab in labs for sentence in lab.told())
+    assert len(asked) == 1 and "does not answer" in said
+    assert labs[0].backend.store.room is labs[2].backend.store.room
+    other = Lab.load("organism:planted", store=f"{ODD}/2")
+    assert other.backend.store.room is not labs[0].backend.store.room
+
+
+def test_what_all_labs_know_of_a_place_is_known_no_longer_than_they_are_there(tmp_path):
+    place = StorePlace(str(tmp_path))
+    known = place_of(place)
+    assert place_of(StorePlace(str(tmp_path))) is known is not place_of(replace(place, most_bytes=1))
+    gone = weakref.ref(known)
+    del known
+    gc.collect()
+    assert gone() is None
 
 
 def test_clean_runs_that_come_slowly_do_not_hold_up_answers(odd, tmp_path, told):
@@ -265,7 +371,7 @@ def test_writing_that_takes_too_long_is_left_and_small_answers_go_first(odd, tmp
     odd(written=lambda path: order.append(path.split("/")[-3]) or ("runs" in path and hangs.wait()))
     one = machine(tmp_path / "1", ODD, told, patience_s=0.3)
     begun = threading.Event()
-    one.shared._writing.ask(lambda filesystem, base: begun.wait(), urgency=-1)
+    one.shared.link.writing.ask(lambda filesystem, base: begun.wait(), urgency=-1)
     one.put("runs", 1, ENTRY)
     one.put("effects", 1, ENTRY)
     begun.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,19 +10,23 @@ import pytest
 
 from causaltest import Pair, Pairs, accuracy, every, last, logit_diff, resid_post
 from causaltest.asking.costs import Cost
-from causaltest.asking.experiment import Experiment, Patching
+from causaltest.asking.experiment import Experiment, Patching, canonical_site
 from causaltest.asking.lab import Lab
 from causaltest.asking.positions import Position
 from causaltest.asking.settings import Settings, StorePlace
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, Numbers, SelfPatch
-from causaltest.errors import MeasurementError, ModelError, RecordError
+from causaltest.errors import CausaltestError, MeasurementError, ModelError, RecordError
+from causaltest.measuring.plans import Plan
+from causaltest.measuring.together import Together
 from causaltest.organisms import planted
+from causaltest.store.answers import written
 from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
-from causaltest.store.stored import EFFECT, Stored
+from causaltest.store.stored import ANSWER, EFFECT, Stored
 from causaltest.store.surroundings import Surroundings
 from causaltest.sweep import SweepMap
+from causaltest.writing.canonical import digest_of
 
 NAME = "organism:planted"
 PAIRS = Pairs([Pair("a b", "a c", " x", " y")], iid=True)
@@ -36,31 +41,28 @@ def surrounded(weights: str, **more: object) -> Surroundings:
     return Surroundings({"called": NAME, "model": {"weights": weights}, **more})
 
 
-class Fake:
+class Fake(Together):
     """A backend whose numbers say with how many others they were measured."""
 
     def __init__(self) -> None:
-        self.expected: set[str] = set()
+        super().__init__()
         self.asked: list[str] = []
-        self.plans: list[int] = []
-        self.forgotten: list[str] = []
         self.breaks: Callable[[Experiment], None] = lambda _: None
 
     @property
     def model(self) -> str:
         return NAME
 
-    def expect(self, experiments) -> None:
-        self.expected = {e.digest for e in experiments}
-        self.plans.append(len(self.expected))
+    def _effects_of(self, plan: Plan) -> list[Effect | CausaltestError]:
+        return [self._effect(one, len(plan.experiments)) for one in plan.experiments]
 
-    def measure(self, experiment: Experiment) -> Effect:
-        self.breaks(experiment)
+    def _effect(self, experiment: Experiment, together: int) -> Effect | CausaltestError:
+        try:
+            self.breaks(experiment)
+        except CausaltestError as error:
+            return error
         self.asked.append(experiment.site)
-        return Effect(experiment, Numbers((float(len(self.expected)),), ("a",), None, "continuous"))
-
-    def forget(self, experiment: Experiment) -> None:
-        self.forgotten.append(experiment.site)
+        return Effect(experiment, Numbers((float(together),), ("a",), None, "continuous"))
 
     def sweep(self, cells, rows, columns) -> SweepMap:
         self.asked.append("sweep")
@@ -84,8 +86,8 @@ class Fake:
     def counted(self) -> dict[str, int]:
         return {"patched_runs": len(self.asked)}
 
-    def cost(self) -> Cost:
-        return Cost(experiments=len(self.expected))
+    def cost_of(self, experiments) -> Cost:
+        return Cost(experiments=len(list(experiments)))
 
     def patched_runs(self, experiments) -> int:
         self.asked.append("patched runs")
@@ -119,7 +121,7 @@ def test_experiments_that_are_alike_are_measured_in_one_plan_and_others_are_not(
     # Nobody expected it, and in the company of others it would be another number.
     assert stored.measure(experiment(4)).estimate == 1.0
     assert stored.measure(experiment(1)).estimate == 2.0
-    assert fake.asked[1:] == [experiment(1).site, experiment(2).site]
+    assert sorted(fake.asked[1:]) == [experiment(1).site, experiment(2).site]
     assert stored.measure(experiment(3, OTHER)).estimate == 1.0
 
 
@@ -335,14 +337,50 @@ def test_every_other_question_is_answered_from_the_store_too(opened):
     assert ask(again) == first and not other.asked and again.counted() == {"stored": 7, "anew": 0}
 
 
-def test_an_answer_that_cannot_be_read_is_set_aside_and_measured(opened):
+def nested(depth: int) -> list:
+    found: list = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("plain", [{}, nested(900), {"numbers": nested(900)}])
+def test_an_answer_that_cannot_be_read_is_set_aside_and_measured(opened, plain):
     stored, _ = opened()
     stored.measure(experiment(1))
-    stored.store.put(EFFECT, stored.kept.key(EFFECT, experiment(1).digest), Entry({"plain": {}, "texts": []}))
+    stored.store.put(EFFECT, stored.kept.key(EFFECT, experiment(1).digest), Entry({"plain": plain, "texts": []}))
     again, fake = opened()
     assert again.measure(experiment(1)).estimate == 1.0
     (told,) = again.store.damaged
     assert "it holds no answer" in told and len(fake.asked) == 1
+
+
+def test_a_prompt_of_more_tokens_than_any_has_is_set_aside_and_nothing_is_made_of_it(opened):
+    site = resid_post(1, every())
+    stored, _ = opened()
+    right = stored.spread(site, PAIRS)
+    question = digest_of(["spread", canonical_site(site), PAIRS.digest])
+    assert stored.kept.get(ANSWER, question) is not None
+    stored.kept.put(ANSWER, question, written({"tokens": 10**9}))
+    again, fake = opened()
+    tracemalloc.start()
+    assert again.spread(site, PAIRS) == right and fake.asked == ["spread"] and len(again.store.damaged) == 1
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 26
+
+
+def test_an_answer_at_an_address_that_cannot_be_read_is_brought_once_and_put_anew(tmp_path):
+    settings = Settings(store=StorePlace(f"file://{tmp_path}/share"))
+    first = Stored(NAME, settings, Store(tmp_path / "1"), lambda _: Fake())
+    first.kept.put(EFFECT, experiment(1).digest, Entry({"plain": {}, "texts": []}))
+    first.kept.let_go()
+    second = Stored(NAME, settings, Store(tmp_path / "2"), lambda _: Fake())
+    second.expect([experiment(1)])
+    assert second.measure(experiment(1)).estimate == 1.0
+    assert len(second.store.damaged) == len(list((tmp_path / "2" / "damaged").iterdir())) == 1
+    third = Stored(NAME, settings, Store(tmp_path / "3"), lambda _: pytest.fail("it was opened"))
+    assert third.measure(experiment(1)).estimate == 1.0
 
 
 def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
@@ -351,9 +389,9 @@ def test_what_is_left_to_measure_is_what_the_store_lacks(opened):
     again, fake = opened()
     again.expect([experiment(1), experiment(2)])
     assert again.cost() == Cost(experiments=1, stored=1) and not fake.asked
-    all_there, never = opened()
+    all_there = Stored(NAME, Settings(), again.store, lambda _: pytest.fail("it was opened"))
     all_there.expect([experiment(1)])
-    assert all_there.cost() == Cost(stored=1) and not never.plans
+    assert all_there.cost() == Cost(stored=1)
 
 
 def test_a_lab_asks_the_store_where_it_has_a_place_and_a_name(tmp_path):
@@ -411,8 +449,7 @@ def test_of_thousands_of_effects_those_that_can_be_read_again_are_not_held(opene
     asked = [experiment(n) for n in range(6)]
     stored.expect(asked)
     assert [stored.measure(one).estimate for one in asked] == [6.0] * 6
-    assert fake.forgotten == [one.site for one in asked]
-    assert len(stored._answers) <= 2
+    assert len(stored._answers) <= 2 and not fake._measured
     assert [stored.measure(one).estimate for one in reversed(asked)] == [6.0] * 6
     assert len(fake.asked) == 6 and stored.counted()["anew"] == 12
 
@@ -424,4 +461,42 @@ def test_what_could_not_be_kept_is_held(opened, monkeypatch):
     asked = [experiment(n) for n in range(4)]
     for one in (*asked, *asked):
         stored.measure(one)
-    assert len(fake.asked) == 4 and not fake.forgotten
+    assert len(fake.asked) == 4
+
+
+def test_to_ask_what_it_costs_makes_no_company(opened):
+    """The journal knows of none, and a run that is killed could not measure it again."""
+    stored, _ = opened()
+    stored.expect([experiment(1), experiment(2)])
+    stored.cost()
+    assert [stored.measure(experiment(n)).estimate for n in (4, 1)] == [1.0, 2.0]
+
+
+def test_a_company_that_was_begun_has_no_other_members_whoever_asked_what_it_costs(opened):
+    stored, fake = opened()
+    stored.expect([experiment(1), experiment(2)])
+    fake.breaks = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(1))
+    again, _ = opened()
+    again.expect([experiment(n) for n in (1, 2, 3)])
+    again.cost()
+    assert [again.measure(experiment(n)).estimate for n in (1, 2, 3)] == [2.0, 2.0, 1.0]
+
+
+def test_a_company_that_was_interrupted_and_finished_elsewhere_is_not_measured_with_the_next(opened):
+    stored, fake = opened()
+    stored.expect([experiment(1), experiment(2)])
+    fake.breaks = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(1))
+    elsewhere, _ = opened()
+    elsewhere.expect([experiment(1), experiment(2)])
+    elsewhere.measure(experiment(1))
+    fake.breaks = lambda _: None
+    stored.expect([experiment(3)])
+    assert [stored.measure(experiment(n)).estimate for n in (3, 1)] == [1.0, 2.0]
+
+
+def interrupt(_: Experiment) -> None:
+    raise KeyboardInterrupt

@@ -8,7 +8,7 @@ order of the plan, so that the effects are to the last bit those of one process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -77,12 +77,12 @@ class Spread(Together):
         """The model as a page to look at."""
         return self._ask("card", text)
 
-    def cost(self) -> Cost:
-        """What measuring all expected experiments takes, by the plans that they would be measured by."""
-        expected = list(self._expected.values())
-        if not expected:
+    def cost_of(self, experiments: Iterable[Experiment]) -> Cost:
+        """What measuring them takes, by the plans that they would be measured by; none is announced by that."""
+        asked = list(experiments)
+        if not asked:
             return Cost()
-        out: Cost = self._ask("cost", expected=expected, proven_on=expected[0].patching.pairs)
+        out: Cost = self._ask("cost_of", asked, proven_on=asked[0].patching.pairs)
         return out
 
     def patched_runs(self, experiments: Sequence[Experiment]) -> int:
@@ -111,12 +111,10 @@ class Spread(Together):
         out: SweepMap = self._run(Plan(tuple(cells), roughly=True), "mapped", tuple(rows), tuple(columns))
         return out
 
-    def _ask(
-        self, method: str, *arguments: Any, expected: Sequence[Experiment] = (), proven_on: Pairs | None = None
-    ) -> Any:
+    def _ask(self, method: str, *arguments: Any, proven_on: Pairs | None = None) -> Any:
         """What any one worker answers."""
         self._tell(proven_on)
-        return self._one(Job("ask", (method, arguments, expected), method))
+        return self._one(Job("ask", (method, arguments), method))
 
     def _one(self, job: Job) -> Any:
         each = Each([job])
