@@ -128,7 +128,7 @@ class Spread(Together):
         if self._prove is None and proven_on is not None:
             # Once for all plans, as in one process, and for workers that come later too.
             self._prove = Step("prove", (proven_on,))
-        before = [step for step in (self._load, self._within, self._prove) if step is not None]
+        before = [step for step in (self.crew.up, self._load, self._within, self._prove) if step is not None]
         same = next((n for n, (a, b) in enumerate(zip(self.crew.steps, before, strict=False)) if a is not b), None)
         known = min(len(self.crew.steps), len(before)) if same is None else same
         self.crew.tell([*before[known:], *steps], after=known)

@@ -111,6 +111,9 @@ class Worker:
 
     # What every worker is told before it is asked for anything, in this order.
 
+    def up(self) -> None:
+        """Says that it is there."""
+
     def load(self, model: str, name: str, settings: Settings, here: Here) -> dict[str, str]:
         """Loads a model, once; from here, what is asked is asked of it. `model` is what it is called.
 

@@ -221,13 +221,20 @@ def test_an_error_of_the_workers_is_not_taken_for_the_experiments(folder):
     assert not backend._measured
 
 
+class InTurn(LocalPool):
+    """Workers who come up together and are equally fast: each sees chunks, and goes on with those that it has seen."""
+
+    def drawn(self, waiting: list[int]) -> int:
+        return min(waiting, key=lambda worker: self.queues[worker][0][0])
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_no_clean_run_is_computed_twice(folder, workers):
     """One process lets none go here, and neither do workers need another's."""
     ample = Settings(progress=False)
     one = open_backend(folder, None, None, ample)
     questions(lab_of(folder, one))["replace"]()
-    pool = LocalPool(seed=1)
+    pool = InTurn()
     many = Spread(folder, ample, None, Crew(pool, workers))
     questions(lab_of(folder, many))["replace"]()
     assert len(one.references.chunks(some_pairs())) == 2
