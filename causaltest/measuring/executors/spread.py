@@ -27,6 +27,7 @@ from causaltest.measuring.executors.crew import Crew, Each, Job, OutOfMemory, St
 from causaltest.measuring.executors.packed import packed_readings, unpacked_readings
 from causaltest.measuring.executors.shares import Looks, Shares
 from causaltest.measuring.executors.worker import Here, Outline
+from causaltest.measuring.kept_shortcuts import kept_proof
 from causaltest.measuring.parts import Parts
 from causaltest.measuring.plans import Plan
 from causaltest.measuring.progress import Progress
@@ -50,8 +51,8 @@ class Spread(Together):
         theirs = replace(settings, store=None, cluster=None, progress=False)
         self._called = repr((name, theirs))
         self._load = Step("load", (self._called, name, theirs, Here.of(name, theirs)), f"loading {name}")
-        self._prove: Step | None = None
-        self._within: Step | None = None
+        self._within = Step("within", (self._budget,))
+        self._proven: Step | None = None
 
     @property
     def model(self) -> str:
@@ -125,10 +126,12 @@ class Spread(Together):
 
     def _tell(self, proven_on: Pairs | None, *steps: Step) -> int:
         """Has all workers told what comes before any plan, and then these steps; gives how many come before."""
-        if self._prove is None and proven_on is not None:
+        if self._proven is None and proven_on is not None:
             # Once for all plans, as in one process, and for workers that come later too.
-            self._prove = Step("prove", (proven_on,))
-        before = [step for step in (self.crew.up, self._load, self._within, self._prove) if step is not None]
+            self._tell(None)
+            self.crew.run(Told(self._load))  # before anybody waits for the proof
+            self._proven = Step("proven", (kept_proof(self.kept, lambda: self._one(Job("prove", (proven_on,)))),))
+        before = [step for step in (self.crew.up, self._load, self._within, self._proven) if step is not None]
         same = next((n for n, (a, b) in enumerate(zip(self.crew.steps, before, strict=False)) if a is not b), None)
         known = min(len(self.crew.steps), len(before)) if same is None else same
         self.crew.tell([*before[known:], *steps], after=known)

@@ -24,6 +24,8 @@ from causaltest.measuring import batch, budget
 from causaltest.measuring.backend import open_backend
 from causaltest.measuring.executors.crew import Crew
 from causaltest.measuring.executors.spread import Spread
+from causaltest.measuring.kept_shortcuts import KIND
+from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
 from causaltest.store.surroundings import Surroundings
@@ -202,7 +204,34 @@ def test_a_worker_who_comes_later_proves_the_model_on_the_prompts_that_the_other
         lab.denoise(pairs, at=resid_post(0, index(1))).recovery(logit_diff)
         lost.append(1)
     lab.denoise(second, at=resid_post(1, index(1))).recovery(logit_diff)
-    assert [(worker, pairs) for worker, method, pairs in pool.log if method == "prove"] == [(1, first), (2, first)]
+    assert [(worker, pairs) for worker, method, pairs in pool.log if method == "prove"] == [(1, first)]
+    assert [worker for worker, method, _ in pool.log if method == "proven"] == [1, 2]
+
+
+def test_what_a_store_says_was_proven_is_proven_no_more(folder, serial, tmp_path, monkeypatch):
+    """By workers or without: a run that goes on begins with other pairs, and may leave out what the first might."""
+    kept = Kept(Store(tmp_path), Surroundings({"model": {}}))
+    pool = LocalPool()
+    first, second = some_pairs(8), some_pairs(16)
+    lab_of(folder, spread(folder, pool, kept=kept)).clean(first)
+    assert [method for _, method, _ in pool.log].count("prove") == 1
+    monkeypatch.setattr("causaltest.measuring.backend.prove", lambda *_: pytest.fail("proven again"))
+    pool = LocalPool()
+    many = lab_of(folder, spread(folder, pool, kept=kept))
+    one = lab_of(folder, open_backend(folder, None, None, LITTLE, kept))
+    for lab in (many, one):
+        assert told(questions(lab)["replace"]) == serial["replace"]
+    assert lab_of(folder, spread(folder, LocalPool(), kept=kept)).clean(second) == one.clean(second)
+
+
+def test_workers_leave_out_what_the_store_says_that_they_may(folder, tmp_path):
+    kept = Kept(Store(tmp_path), Surroundings({"model": {}}))
+    kept.put(KIND, [], Entry({"forks": False, "trims": False, "fused": False, "why": "as it was found"}))
+    pool = LocalPool()
+    many, one = spread(folder, pool, kept=kept), open_backend(folder, None, None, LITTLE, kept)
+    given = [questions(lab_of(folder, backend))["replace"]() for backend in (many, one)]
+    assert [effect.measured.provenance["whole runs"] for effect in given] == ["as it was found"] * 2
+    assert told(lambda: given[0]) == told(lambda: given[1])
 
 
 def test_a_task_that_ends_three_workers_is_named(folder):
