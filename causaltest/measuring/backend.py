@@ -202,9 +202,13 @@ class ModelBackend(Together):
 
     def cost(self) -> Cost:
         """What measuring all expected experiments takes, by the plans that they would be measured by."""
+        return self.cost_of(self._expected.values())
+
+    def cost_of(self, experiments: Iterable[Experiment]) -> Cost:
+        """What measuring experiments takes; those that are alike are measured in one plan."""
         groups: dict[object, dict[str, Experiment]] = {}
-        for digest, experiment in self._expected.items():
-            groups.setdefault(company(experiment), {})[digest] = experiment
+        for experiment in experiments:
+            groups.setdefault(company(experiment), {})[experiment.digest] = experiment
         rate, total = seconds_per_token_layer(self.loaded), Cost()
         for group in groups.values():
             together = [group[digest] for digest in sorted(group)]
@@ -274,7 +278,8 @@ class ModelBackend(Together):
         counted = self.references
         self.references = References(self.loaded, budget, self.kept)
         self.references.shortcuts = counted.shortcuts
-        self.references.forwards, self.references.runs = counted.forwards, counted.runs
+        for name in ("forwards", "runs", "reused"):
+            setattr(self.references, name, getattr(counted, name))
 
     def _parts(self, plan: Plan) -> Parts | None:
         """Where the parts of a plan are kept until it is at its end."""

@@ -83,7 +83,7 @@ class Spread(Together):
         expected = list(self._expected.values())
         if not expected:
             return Cost()
-        out: Cost = self._ask("cost", expected=expected, proven_on=expected[0].patching.pairs)
+        out: Cost = self._ask("cost_of", expected, proven_on=expected[0].patching.pairs)
         return out
 
     def patched_runs(self, experiments: Sequence[Experiment]) -> int:
@@ -112,12 +112,13 @@ class Spread(Together):
         out: SweepMap = self._run(Plan(tuple(cells), roughly=True), "mapped", tuple(rows), tuple(columns))
         return out
 
-    def _ask(
-        self, method: str, *arguments: Any, expected: Sequence[Experiment] = (), proven_on: Pairs | None = None
-    ) -> Any:
+    def _ask(self, method: str, *arguments: Any, proven_on: Pairs | None = None) -> Any:
         """What any one worker answers."""
-        self._tell(proven_on)
-        return self._one(Job("ask", (method, arguments, expected), method))
+        try:
+            self._tell(proven_on)
+            return self._one(Job("ask", (method, arguments), method))
+        except OutOfMemory:
+            raise self._full() from None
 
     def _one(self, job: Job) -> Any:
         each = Each([job])
@@ -144,12 +145,15 @@ class Spread(Together):
                 return self._run_within(plan, read, arguments)
             except OutOfMemory:
                 if self._budget.bytes // 2 < LEAST:
-                    raise WorkersError(
-                        f"The workers have no memory left for {self._name}: not even for {self._budget.bytes} bytes "
-                        "beside the model. Give each more room."
-                    ) from None
+                    raise self._full() from None
                 self._budget = self._budget.halved()
                 self._within = Step("within", (self._budget,))
+
+    def _full(self) -> WorkersError:
+        return WorkersError(
+            f"The workers have no memory left for {self._name}: not even for {self._budget.bytes} bytes beside the "
+            "model. Give each more room."
+        )
 
     def _run_within(self, plan: Plan, read: str, arguments: Sequence[Any]) -> Any:
         begin = Step("begin", (plan,), f"planning {plan.what}")

@@ -16,12 +16,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from causaltest import SAE, Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
 from causaltest.asking.edges import edge
+from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.interventions import gaussian
 from causaltest.asking.lab import Backend, Lab
 from causaltest.asking.settings import Settings
 from causaltest.errors import CausaltestError, MeasurementError, NothingEligible, SiteError, WorkersError
 from causaltest.measuring import batch, budget
-from causaltest.measuring.backend import open_backend
+from causaltest.measuring.backend import ModelBackend, open_backend
 from causaltest.measuring.executors.crew import Crew
 from causaltest.measuring.executors.spread import Spread
 from causaltest.measuring.kept_shortcuts import KIND
@@ -328,6 +329,37 @@ def test_out_of_memory_all_go_on_with_half_of_it(folder, monkeypatch):
         given = told(questions(many)[name])
         assert given == told(questions(one)[name])
     assert "out of memory" in str(told(questions(many)["replace"]))
+
+
+@pytest.mark.parametrize("ask", ["clean", "cost"])
+def test_out_of_memory_beside_a_plan_is_an_error_with_a_text(folder, monkeypatch, ask):
+    def full(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    backend = spread(folder, LocalPool())
+    lab = lab_of(folder, backend)
+    lab.clean(some_pairs(4))
+    for method in ("clean", "cost_of"):
+        monkeypatch.setattr(ModelBackend, method, full)
+    backend.expect([cost_question(folder, resid_post(1, last()))])
+    with pytest.raises(WorkersError, match=rf"no memory left for {folder}: not even for {1 << 20} bytes"):
+        lab.clean(some_pairs(8)) if ask == "clean" else lab.cost()
+
+
+def cost_question(name: str, at: Any) -> Experiment:
+    return Experiment(Patching(name, "denoise", some_pairs(8), (at,)), "change", logit_diff)
+
+
+def test_what_was_forgotten_costs_nothing(folder):
+    one, many = open_backend(folder, None, None, LITTLE), spread(folder, LocalPool(), 1)
+    first, second = (cost_question(folder, resid_post(layer, last())) for layer in range(2))
+    costs = []
+    for backend in (one, many):
+        backend.expect([first, second])
+        both = backend.cost()
+        backend.forget(first)
+        costs.append((both.patched_runs, backend.cost().patched_runs))
+    assert costs[0] == costs[1] and costs[0][1] < costs[0][0]
 
 
 def test_a_worker_with_other_files_is_refused(folder, monkeypatch):
