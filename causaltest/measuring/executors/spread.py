@@ -8,7 +8,7 @@ order of the plan, so that the effects are to the last bit those of one process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,14 +21,14 @@ from causaltest.asking.sites import Site
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import CausaltestError, WorkersError
-from causaltest.measuring.batch import Readings, Task
+from causaltest.measuring.batch import Look, Task
 from causaltest.measuring.budget import LEAST, Budget
 from causaltest.measuring.executors.crew import Crew, Each, Job, OutOfMemory, Step
 from causaltest.measuring.executors.packed import packed_readings, unpacked_readings
 from causaltest.measuring.executors.shares import Looks, Shares
 from causaltest.measuring.executors.worker import Here, Outline
 from causaltest.measuring.kept_shortcuts import kept_proof
-from causaltest.measuring.parts import Parts
+from causaltest.measuring.parts import Parts, Resumed
 from causaltest.measuring.plans import Plan
 from causaltest.measuring.progress import Progress
 from causaltest.measuring.together import Together
@@ -160,39 +160,32 @@ class Spread(Together):
         before = self._tell(plan.experiments[0].patching.pairs, begin)
         outline = self._outline(begin)
         parts = None if self.kept is None else Parts(self.kept, *outline.parts_key)
-        gathering = outline.closing.gathering(outline.tasks)
-        known = {} if parts is None else parts.read(outline.tasks)
-        missing = [task for task in outline.tasks if task not in known]
-        looks = Looks(outline.looks)
-        self.crew.run(looks)
-        put = Step("put", (self.crew.pool.share(looks.results),), "what was read of the unpatched runs")
+        put, seen = self._looked(outline.looks)
         self.crew.tell([put], after=before + 1)
-        with Progress(plan.what, outline.patched_runs, self.settings) as progress:
+        resumed = Resumed(outline.closing, outline.tasks, parts)
+        with Progress(plan.what, outline.patched_runs, self.settings) as progress, resumed:
 
             def heard(task: Task, given: Any) -> None:
                 readings = unpacked_readings(given)
-                runs = runs_in(readings)
-                if parts is not None:
-                    parts.ran(task, readings)
-                gathering.add(task, readings)
-                progress.tick(runs)
+                progress.tick(readings.patched_runs)
+                resumed.ran(task, readings)
 
-            for task, readings in known.items():
-                runs = runs_in(readings)
-                gathering.add(task, readings)
-                progress.tick(runs)
-            try:
-                self.crew.run(Shares(missing, self.crew.count, looks.seen, heard))
-            except BaseException:
-                # Ctrl-C too: what was run is not lost.
-                if parts is not None:
-                    parts.flush()
-                raise
-        together = self.crew.pool.share(packed_readings(gathering.together()))
+            progress.tick(resumed.known_runs)
+            self.crew.run(Shares(resumed.missing, self.crew.count, seen, heard))
+        together = self.crew.pool.share(packed_readings(resumed.together()))
         out = self._one(Job(read, (*arguments, together), f"reading {plan.what}"))
         if parts is not None:
             parts.done()
+        # What all have put is needed by nobody who comes later.
+        self.crew.tell([], after=before)
         return out
+
+    def _looked(self, looks: Sequence[Look]) -> tuple[Step, Mapping[int, Any]]:
+        """What all are told of the unpatched runs, and who has seen which chunk. Once it is shared, this process holds
+        no vectors of all pairs."""
+        done = Looks(looks)
+        self.crew.run(done)
+        return Step("put", (self.crew.pool.share(done.results),), "what was read of the unpatched runs"), done.seen
 
     def _outline(self, begin: Step) -> Outline:
         """What the first worker that has opened a plan has found it to be."""
@@ -219,8 +212,3 @@ class Told:
 
     def lost(self, worker: Any, job: Job | None) -> None:
         return None
-
-
-def runs_in(readings: Readings) -> int:
-    """How many patched runs a task has made."""
-    return sum(len(pairs) for waves in readings.ran.values() for pairs in waves)

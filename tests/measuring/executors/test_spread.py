@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from causaltest.errors import CausaltestError, MeasurementError, NothingEligible
 from causaltest.measuring import batch, budget
 from causaltest.measuring.backend import ModelBackend, open_backend
 from causaltest.measuring.executors.crew import Crew
+from causaltest.measuring.executors.shares import Looks
 from causaltest.measuring.executors.spread import Spread
 from causaltest.measuring.kept_shortcuts import KIND
 from causaltest.store.entry import Entry
@@ -309,6 +311,40 @@ def test_a_plan_that_was_interrupted_goes_on_from_its_parts(folder, serial, tmp_
     tasks = {task for _, method, task in whole.log if method == "run"}
     again = [task for _, method, task in pool.log if method == "run"]
     assert len(again) == len(tasks) - 8
+
+
+class Lying(list[Any]):
+    """What lies in an object store."""
+
+
+def test_vectors_of_all_pairs_are_let_go_once_they_are_shared(folder, monkeypatch):
+    """By this process while tasks are run, and from where they lie for workers when the plan is at its end."""
+    looks: list[Any] = []
+    held: list[Any] = []
+
+    class Seen(Looks):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            looks.append(weakref.ref(self))
+
+    class Sharing(LocalPool):
+        def share(self, value: Any) -> Any:
+            if not isinstance(value, list):
+                return value
+            lies = Lying(value)
+            shared.append(weakref.ref(lies))
+            return lies
+
+    def noted(worker: int, method: str, call: int) -> bool:
+        if method == "run":
+            held.append(looks[-1]())
+        return False
+
+    shared: list[Any] = []
+    monkeypatch.setattr("causaltest.measuring.executors.spread.Looks", Seen)
+    questions(lab_of(folder, spread(folder, Sharing(dies=noted))))["replace"]()
+    assert held and not any(held)
+    assert shared and shared[-1]() is None
 
 
 def test_out_of_memory_all_go_on_with_half_of_it(folder, monkeypatch):
