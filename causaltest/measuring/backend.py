@@ -30,6 +30,7 @@ from causaltest.measuring.budget import LEAST, Budget
 from causaltest.measuring.chunk_runs import SIDES
 from causaltest.measuring.costing import cost_of, cost_of_estimates, seconds_per_token_layer
 from causaltest.measuring.eligibility import reasons, turned
+from causaltest.measuring.engine import Shortcuts
 from causaltest.measuring.kept_shortcuts import kept_shortcuts
 from causaltest.measuring.model_card import EXAMPLE, ModelCard, model_card
 from causaltest.measuring.parts import Parts
@@ -273,7 +274,8 @@ class ModelBackend(Together):
         counted = self.references
         self.references = References(self.loaded, budget, self.kept)
         self.references.shortcuts = counted.shortcuts
-        self.references.forwards, self.references.runs = counted.forwards, counted.runs
+        for name in ("forwards", "runs", "reused"):
+            setattr(self.references, name, getattr(counted, name))
 
     def _parts(self, plan: Plan) -> Parts | None:
         """Where the parts of a plan are kept until it is at its end."""
@@ -296,6 +298,13 @@ class ModelBackend(Together):
             first = self.references.chunks(pairs)[0].clean[:1]
             self.references.shortcuts = kept_shortcuts(self.kept, self.loaded, lambda: prove(self.loaded, first))
             self._proven = True
+
+    def proven(self, shortcuts: Shortcuts) -> None:
+        """From here, these hold, which somebody else has proven."""
+        if self.references.shortcuts != shortcuts:
+            self.within(self.references.budget)  # without what was run by others
+            self.references.shortcuts = shortcuts
+        self._proven = True
 
     def _refuse_changed(self) -> None:
         """Raises ModelError when the model is not as it was loaded: its kept runs would be another model's."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,19 +20,17 @@ from causaltest.measuring.eligibility import turned
 from causaltest.measuring.engine import Columns, Patch
 from causaltest.measuring.keys import Buffers
 from causaltest.measuring.meetings import Meeting
+from causaltest.measuring.parts import Parts, Resumed
 from causaltest.measuring.patches import Spot, write
 from causaltest.measuring.planner import Ints, Rows, Wave, plan
 from causaltest.measuring.prompts import Chunk
-from causaltest.measuring.readings import Closing, Comparison, Gathering
+from causaltest.measuring.readings import Closing, Comparison
 from causaltest.measuring.readings import Readings as Readings
 from causaltest.measuring.readings import Task as Task
 from causaltest.measuring.references import References
 from causaltest.measuring.scores import chooses_tokens, reads_total, score
 from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
-
-if TYPE_CHECKING:
-    from causaltest.measuring.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -212,28 +209,12 @@ class Batch:
         `parts` is where what was run is kept until all of it was.
         """
         self.prepare()
-        tasks = self.tasks(whole_chunks=arms is not None)
-        gathering, known = self.gathering(tasks), set[Task]()
-        for some in () if parts is None else parts.each(tasks):
-            for task in some.keys() - known:
-                gathering.add(task, some[task])
-            known |= some.keys()
-        try:
-            for task in tasks:
-                if task in known:
-                    continue
-                readings = self.run_task(task, tick, arms)
-                if parts is not None:
-                    parts.ran(task, readings)
-                gathering.add(task, readings)
-        except BaseException:
-            # Ctrl-C too: what was run is not lost.
-            if parts is not None:
-                parts.flush()
-            raise
+        with Resumed(self.closing, self.tasks(whole_chunks=arms is not None), parts) as resumed:
+            for task in resumed.missing:
+                resumed.ran(task, self.run_task(task, tick, arms))
         if parts is not None:
             parts.done()
-        return gathering.together()
+        return resumed.together()
 
     def let_go(self) -> None:
         """Forgets the vectors of all pairs, once everything was run."""
@@ -310,10 +291,6 @@ class Batch:
         else:
             self.run_arms(task, runs, readings, tick)
         return readings
-
-    def gathering(self, tasks: Sequence[Task]) -> Gathering:
-        """Where what tasks have read is put together."""
-        return self.closing.gathering(tasks)
 
     @property
     def closing(self) -> Closing:

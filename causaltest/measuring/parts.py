@@ -17,8 +17,8 @@ from causaltest import errors
 from causaltest.asking.experiment import canonical_metric
 from causaltest.asking.metrics import Metric
 from causaltest.errors import CausaltestError
-from causaltest.measuring.batch import Readings, Task
 from causaltest.measuring.kept_runs import raw_of, tensor_of
+from causaltest.measuring.readings import Closing, Readings, Task
 from causaltest.store.entry import Entry
 from causaltest.store.journal import GAP, PART
 from causaltest.store.kept import Kept
@@ -45,12 +45,9 @@ class Parts:
         self._written = 0
         self._last = time.monotonic()
 
-    def read(self, tasks: Collection[Task]) -> dict[Task, Readings]:
-        """What was kept of an earlier run of this plan, of which `tasks` are all."""
-        return {task: readings for some in self.each(tasks) for task, readings in some.items()}
-
     def each(self, tasks: Collection[Task]) -> Iterator[dict[Task, Readings]]:
-        """The same part by part, so that nobody needs to hold what all pairs have given."""
+        """What was kept of an earlier run of this plan, of which `tasks` are all; part by part, so that nobody needs
+        to hold what all pairs have given."""
         last: dict[int, int] = {}
         for task in tasks:
             last[task.chunk] = max(task.last, last.get(task.chunk, 0))
@@ -102,6 +99,43 @@ class Parts:
             why = f"it holds no readings ({type(wrong).__name__}: {wrong})"
             self._kept.set_aside(PART, [*self._plan, n], entry, why)
             return {}
+
+
+class Resumed:
+    """A plan's readings: those that an earlier run has kept, and those of its tasks as they are run.
+
+    Used in a `with`: what was run is kept however it ends, by Ctrl-C too.
+    """
+
+    def __init__(self, closing: Closing, tasks: Sequence[Task], parts: Parts | None) -> None:
+        """`parts` is where what was run is kept until all of it was; None: nowhere."""
+        self._gathering, self._parts = closing.gathering(tasks), parts
+        known: set[Task] = set()
+        self.known_runs = 0
+        """Patched runs that were kept."""
+        for some in () if parts is None else parts.each(tasks):
+            for task in [task for task in some if task not in known]:
+                self.known_runs += some[task].patched_runs
+                self._gathering.add(task, some[task])
+                known.add(task)
+        self.missing = [task for task in tasks if task not in known]
+
+    def __enter__(self) -> Resumed:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._parts is not None:
+            self._parts.flush()
+
+    def ran(self, task: Task, readings: Readings) -> None:
+        """What a task has read, which from here is nobody else's: it is merged with others in place."""
+        if self._parts is not None:
+            self._parts.ran(task, readings)
+        self._gathering.add(task, readings)
+
+    def together(self) -> Readings:
+        """What all tasks have read."""
+        return self._gathering.together()
 
 
 def written(readings: Readings, prefix: str, arrays: dict[str, Raw]) -> dict[str, Any]:

@@ -77,6 +77,11 @@ class Readings:
     ran: dict[int, list[Ints]] = field(default_factory=dict)
     """Per arm, the pairs of its chunk that were run, wave by wave."""
 
+    @property
+    def patched_runs(self) -> int:
+        """How many were made for them."""
+        return sum(len(pairs) for waves in self.ran.values() for pairs in waves)
+
 
 @dataclass(frozen=True, order=True)
 class Task:

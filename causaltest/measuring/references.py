@@ -61,7 +61,9 @@ class References:
             self.room.bytes = self._left.for_vectors
         self._chunks[pairs.digest] = chunks  # the last one used stands last
         if len(self._chunks) > MOST_TOKENISED:
-            del self._chunks[next(iter(self._chunks))]
+            oldest = next(iter(self._chunks))
+            del self._chunks[oldest]
+            self._columns.pop(oldest, None)
         return chunks
 
     def columns(self, pairs: Pairs) -> Columns:

@@ -15,7 +15,7 @@ from causaltest.measuring.backend import ModelBackend
 from causaltest.measuring.budget import Budget
 from causaltest.measuring.engine import WHOLE
 from causaltest.measuring.readings import Comparison
-from causaltest.measuring.references import STREAM_PARTS, References, read_alike, size_of
+from causaltest.measuring.references import MOST_TOKENISED, STREAM_PARTS, References, read_alike, size_of
 
 
 @pytest.fixture
@@ -308,3 +308,18 @@ def test_a_prefix_is_not_shared_where_attention_looks_ahead(tiny_llama):
             tensor += 1.0
     read_alike(kept, references.chunks(pairs)[0], causal=references.shortcuts.forks)
     assert all(torch.equal(kept.corrupt.activations[place], before) for place, before in marked.items())
+
+
+def test_what_was_reused_is_counted_on_within_another_budget(backend, one_length):
+    for _ in range(2):
+        backend.clean(one_length)
+    counted = backend.counted()
+    backend.within(Budget(1 << 20))
+    assert backend.counted() == counted and counted["reused_runs"] == 2 * len(one_length)
+
+
+def test_of_pairs_whose_tokens_are_forgotten_nothing_is_remembered(backend, random_pairs):
+    references = backend.references
+    for seed in range(MOST_TOKENISED + 3):
+        references.columns(random_pairs(2 + seed, (4,)))
+    assert references._columns.keys() == references._chunks.keys() and len(references._chunks) == MOST_TOKENISED

@@ -65,7 +65,9 @@ class Crew:
 
     def __init__(self, pool: Pool, count: int) -> None:
         self.pool, self.count = pool, count
-        self.steps: list[Step] = []
+        self.up = Step("up", name="coming up")
+        """The first step of all: who has taken it has a place, however long the next one takes."""
+        self.steps: list[Step] = [self.up]
         self.counts: dict[tuple[Any, str], Mapping[str, int]] = {}
         """Per worker, those lost too, and model, what it has computed."""
         self.replaced = 0

@@ -8,7 +8,7 @@ order of the plan, so that the effects are to the last bit those of one process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +21,14 @@ from causaltest.asking.sites import Site
 from causaltest.clean_runs import CleanRuns
 from causaltest.effect import Effect, SelfPatch
 from causaltest.errors import CausaltestError, WorkersError
-from causaltest.measuring.batch import Readings, Task
+from causaltest.measuring.batch import Look, Task
 from causaltest.measuring.budget import LEAST, Budget
 from causaltest.measuring.executors.crew import Crew, Each, Job, OutOfMemory, Step
 from causaltest.measuring.executors.packed import packed_readings, unpacked_readings
 from causaltest.measuring.executors.shares import Looks, Shares
 from causaltest.measuring.executors.worker import Here, Outline
-from causaltest.measuring.parts import Parts
+from causaltest.measuring.kept_shortcuts import kept_proof
+from causaltest.measuring.parts import Parts, Resumed
 from causaltest.measuring.plans import Plan
 from causaltest.measuring.progress import Progress
 from causaltest.measuring.together import Together
@@ -50,8 +51,8 @@ class Spread(Together):
         theirs = replace(settings, store=None, cluster=None, progress=False)
         self._called = repr((name, theirs))
         self._load = Step("load", (self._called, name, theirs, Here.of(name, theirs)), f"loading {name}")
-        self._prove: Step | None = None
-        self._within: Step | None = None
+        self._within = Step("within", (self._budget,))
+        self._proven: Step | None = None
 
     @property
     def model(self) -> str:
@@ -113,8 +114,11 @@ class Spread(Together):
 
     def _ask(self, method: str, *arguments: Any, proven_on: Pairs | None = None) -> Any:
         """What any one worker answers."""
-        self._tell(proven_on)
-        return self._one(Job("ask", (method, arguments), method))
+        try:
+            self._tell(proven_on)
+            return self._one(Job("ask", (method, arguments), method))
+        except OutOfMemory:
+            raise self._full() from None
 
     def _one(self, job: Job) -> Any:
         each = Each([job])
@@ -123,10 +127,12 @@ class Spread(Together):
 
     def _tell(self, proven_on: Pairs | None, *steps: Step) -> int:
         """Has all workers told what comes before any plan, and then these steps; gives how many come before."""
-        if self._prove is None and proven_on is not None:
+        if self._proven is None and proven_on is not None:
             # Once for all plans, as in one process, and for workers that come later too.
-            self._prove = Step("prove", (proven_on,))
-        before = [step for step in (self._load, self._within, self._prove) if step is not None]
+            self._tell(None)
+            self.crew.run(Told(self._load))  # before anybody waits for the proof
+            self._proven = Step("proven", (kept_proof(self.kept, lambda: self._one(Job("prove", (proven_on,)))),))
+        before = [step for step in (self.crew.up, self._load, self._within, self._proven) if step is not None]
         same = next((n for n, (a, b) in enumerate(zip(self.crew.steps, before, strict=False)) if a is not b), None)
         known = min(len(self.crew.steps), len(before)) if same is None else same
         self.crew.tell([*before[known:], *steps], after=known)
@@ -139,51 +145,47 @@ class Spread(Together):
                 return self._run_within(plan, read, arguments)
             except OutOfMemory:
                 if self._budget.bytes // 2 < LEAST:
-                    raise WorkersError(
-                        f"The workers have no memory left for {self._name}: not even for {self._budget.bytes} bytes "
-                        "beside the model. Give each more room."
-                    ) from None
+                    raise self._full() from None
                 self._budget = self._budget.halved()
                 self._within = Step("within", (self._budget,))
+
+    def _full(self) -> WorkersError:
+        return WorkersError(
+            f"The workers have no memory left for {self._name}: not even for {self._budget.bytes} bytes beside the "
+            "model. Give each more room."
+        )
 
     def _run_within(self, plan: Plan, read: str, arguments: Sequence[Any]) -> Any:
         begin = Step("begin", (plan,), f"planning {plan.what}")
         before = self._tell(plan.experiments[0].patching.pairs, begin)
         outline = self._outline(begin)
         parts = None if self.kept is None else Parts(self.kept, *outline.parts_key)
-        gathering = outline.closing.gathering(outline.tasks)
-        known = {} if parts is None else parts.read(outline.tasks)
-        missing = [task for task in outline.tasks if task not in known]
-        looks = Looks(outline.looks)
-        self.crew.run(looks)
-        put = Step("put", (self.crew.pool.share(looks.results),), "what was read of the unpatched runs")
+        put, seen = self._looked(outline.looks)
         self.crew.tell([put], after=before + 1)
-        with Progress(plan.what, outline.patched_runs, self.settings) as progress:
+        resumed = Resumed(outline.closing, outline.tasks, parts)
+        with Progress(plan.what, outline.patched_runs, self.settings) as progress, resumed:
 
             def heard(task: Task, given: Any) -> None:
                 readings = unpacked_readings(given)
-                runs = runs_in(readings)
-                if parts is not None:
-                    parts.ran(task, readings)
-                gathering.add(task, readings)
-                progress.tick(runs)
+                progress.tick(readings.patched_runs)
+                resumed.ran(task, readings)
 
-            for task, readings in known.items():
-                runs = runs_in(readings)
-                gathering.add(task, readings)
-                progress.tick(runs)
-            try:
-                self.crew.run(Shares(missing, self.crew.count, looks.seen, heard))
-            except BaseException:
-                # Ctrl-C too: what was run is not lost.
-                if parts is not None:
-                    parts.flush()
-                raise
-        together = self.crew.pool.share(packed_readings(gathering.together()))
+            progress.tick(resumed.known_runs)
+            self.crew.run(Shares(resumed.missing, self.crew.count, seen, heard))
+        together = self.crew.pool.share(packed_readings(resumed.together()))
         out = self._one(Job(read, (*arguments, together), f"reading {plan.what}"))
         if parts is not None:
             parts.done()
+        # What all have put is needed by nobody who comes later.
+        self.crew.tell([], after=before)
         return out
+
+    def _looked(self, looks: Sequence[Look]) -> tuple[Step, Mapping[int, Any]]:
+        """What all are told of the unpatched runs, and who has seen which chunk. Once it is shared, this process holds
+        no vectors of all pairs."""
+        done = Looks(looks)
+        self.crew.run(done)
+        return Step("put", (self.crew.pool.share(done.results),), "what was read of the unpatched runs"), done.seen
 
     def _outline(self, begin: Step) -> Outline:
         """What the first worker that has opened a plan has found it to be."""
@@ -210,8 +212,3 @@ class Told:
 
     def lost(self, worker: Any, job: Job | None) -> None:
         return None
-
-
-def runs_in(readings: Readings) -> int:
-    """How many patched runs a task has made."""
-    return sum(len(pairs) for waves in readings.ran.values() for pairs in waves)

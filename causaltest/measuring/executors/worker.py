@@ -26,6 +26,7 @@ from causaltest.measuring.executors.packed import (
     unpacked_readings,
     unpacked_taken,
 )
+from causaltest.measuring.kept_shortcuts import said_of, shortcuts_of
 from causaltest.measuring.plans import Plan
 from causaltest.measuring.readings import Closing
 from causaltest.measuring.study import Study
@@ -110,6 +111,9 @@ class Worker:
 
     # What every worker is told before it is asked for anything, in this order.
 
+    def up(self) -> None:
+        """Says that it is there."""
+
     def load(self, model: str, name: str, settings: Settings, here: Here) -> dict[str, str]:
         """Loads a model, once; from here, what is asked is asked of it. `model` is what it is called.
 
@@ -132,15 +136,16 @@ class Worker:
             "threads": str(torch.get_num_threads()),
         }
 
-    def prove(self, pairs: Pairs) -> None:
-        """Finds out, once, which shortcuts hold for the model."""
-        self.backend.prove(pairs)
-
     def within(self, budget: Budget) -> None:
         """From here, measures within another budget."""
         self._close()
         if self.backend.references.budget != budget:
             self.backend.within(budget)
+
+    def proven(self, said: Mapping[str, Any]) -> None:
+        """From here, the shortcuts hold that one of the workers has proven, or one of an earlier run."""
+        self._close()
+        self.backend.proven(shortcuts_of(said, self.backend.loaded))
 
     def begin(self, plan: Plan) -> Outline:
         """Opens a plan in place of the one before."""
@@ -164,6 +169,11 @@ class Worker:
         batch.settle()
 
     # What any one of them is asked.
+
+    def prove(self, pairs: Pairs) -> Mapping[str, Any]:
+        """Which shortcuts hold for the model: what all are told then."""
+        self.backend.prove(pairs)
+        return said_of(self.backend.references.shortcuts)
 
     def taken(self, look: Look) -> list[Any]:
         """What the plan needs of a chunk before anything is patched."""

@@ -41,7 +41,7 @@ class LocalPool:
     def next(self, calls: Sequence[int], seconds: float) -> tuple[int, Answer] | None:
         waiting = [worker for worker, queue in self.queues.items() if queue and queue[0][0] in calls]
         assert waiting, "nobody is at work, so that nothing will ever be heard"
-        worker = self.random.choice(waiting)
+        worker = self.drawn(waiting)
         call, method, arguments, _ = self.queues[worker].popleft()
         self.answered += 1
         if worker not in self.workers or self.dies(worker, method, self.answered):
@@ -54,6 +54,10 @@ class LocalPool:
         except Exception as error:
             return call, Answer(Said(error=error))
         return call, Answer(*pickle.loads(pickle.dumps((said, result))))
+
+    def drawn(self, waiting: list[int]) -> int:
+        """Which worker is answered next."""
+        return self.random.choice(waiting)
 
     def share(self, value: Any) -> Any:
         return value

@@ -81,7 +81,7 @@ def test_a_step_that_ends_workers_between_those_who_take_it_is_not_to_blame():
 
     def answers(worker: int, method: str) -> Answer:
         """Every other worker is lost at the step, and the others after a job each."""
-        did[worker] += 1
+        did[worker] += method != "up"
         return LOST if did[worker] > 2 or (method == "begin" and worker % 2) else well(method)
 
     crew = Crew(Scripted(answers), 1)
@@ -89,6 +89,28 @@ def test_a_step_that_ends_workers_between_those_who_take_it_is_not_to_blame():
     each = Each([Job(f"job {n}") for n in range(5)])
     crew.run(each)
     assert sorted(each.results.values()) == [f"job {n}" for n in range(5)] and crew.replaced == 9
+
+
+def test_a_worker_that_is_still_loading_is_up():
+    """A large model takes longer than the patience for a cluster that may have no room."""
+    asked: Counter[str] = Counter()
+
+    def answers(worker: int, method: str) -> Answer | None:
+        asked[method] += 1
+        return None if method == "load" and asked[method] < 3 else well(method)
+
+    crew = Crew(Scripted(answers), 1)
+    crew.tell([Step("load")], after=len(crew.steps))
+    each = Each([Job("first")])
+    crew.run(each)
+    assert list(each.results.values()) == ["first"]
+
+
+def test_a_cluster_without_room_is_told():
+    crew = Crew(Scripted(lambda worker, method: None), 2)
+    crew.tell([Step("load")], after=len(crew.steps))
+    with pytest.raises(WorkersError, match="No worker came up within 900 s: the cluster has no room"):
+        crew.run(Each([Job("first")]))
 
 
 class Refusing(Scripted):

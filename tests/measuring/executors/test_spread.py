@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,14 +17,18 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from causaltest import SAE, Pair, Pairs, accuracy, every, head, index, last, logit_diff, mean, resample, resid_post
 from causaltest.asking.edges import edge
+from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.interventions import gaussian
 from causaltest.asking.lab import Backend, Lab
 from causaltest.asking.settings import Settings
 from causaltest.errors import CausaltestError, MeasurementError, NothingEligible, SiteError, WorkersError
 from causaltest.measuring import batch, budget
-from causaltest.measuring.backend import open_backend
+from causaltest.measuring.backend import ModelBackend, open_backend
 from causaltest.measuring.executors.crew import Crew
+from causaltest.measuring.executors.shares import Looks
 from causaltest.measuring.executors.spread import Spread
+from causaltest.measuring.kept_shortcuts import KIND
+from causaltest.store.entry import Entry
 from causaltest.store.folder import Store
 from causaltest.store.kept import Kept
 from causaltest.store.surroundings import Surroundings
@@ -202,7 +207,34 @@ def test_a_worker_who_comes_later_proves_the_model_on_the_prompts_that_the_other
         lab.denoise(pairs, at=resid_post(0, index(1))).recovery(logit_diff)
         lost.append(1)
     lab.denoise(second, at=resid_post(1, index(1))).recovery(logit_diff)
-    assert [(worker, pairs) for worker, method, pairs in pool.log if method == "prove"] == [(1, first), (2, first)]
+    assert [(worker, pairs) for worker, method, pairs in pool.log if method == "prove"] == [(1, first)]
+    assert [worker for worker, method, _ in pool.log if method == "proven"] == [1, 2]
+
+
+def test_what_a_store_says_was_proven_is_proven_no_more(folder, serial, tmp_path, monkeypatch):
+    """By workers or without: a run that goes on begins with other pairs, and may leave out what the first might."""
+    kept = Kept(Store(tmp_path), Surroundings({"model": {}}))
+    pool = LocalPool()
+    first, second = some_pairs(8), some_pairs(16)
+    lab_of(folder, spread(folder, pool, kept=kept)).clean(first)
+    assert [method for _, method, _ in pool.log].count("prove") == 1
+    monkeypatch.setattr("causaltest.measuring.backend.prove", lambda *_: pytest.fail("proven again"))
+    pool = LocalPool()
+    many = lab_of(folder, spread(folder, pool, kept=kept))
+    one = lab_of(folder, open_backend(folder, None, None, LITTLE, kept))
+    for lab in (many, one):
+        assert told(questions(lab)["replace"]) == serial["replace"]
+    assert lab_of(folder, spread(folder, LocalPool(), kept=kept)).clean(second) == one.clean(second)
+
+
+def test_workers_leave_out_what_the_store_says_that_they_may(folder, tmp_path):
+    kept = Kept(Store(tmp_path), Surroundings({"model": {}}))
+    kept.put(KIND, [], Entry({"forks": False, "trims": False, "fused": False, "why": "as it was found"}))
+    pool = LocalPool()
+    many, one = spread(folder, pool, kept=kept), open_backend(folder, None, None, LITTLE, kept)
+    given = [questions(lab_of(folder, backend))["replace"]() for backend in (many, one)]
+    assert [effect.measured.provenance["whole runs"] for effect in given] == ["as it was found"] * 2
+    assert told(lambda: given[0]) == told(lambda: given[1])
 
 
 def test_a_task_that_ends_three_workers_is_named(folder):
@@ -221,13 +253,20 @@ def test_an_error_of_the_workers_is_not_taken_for_the_experiments(folder):
     assert not backend._measured
 
 
+class InTurn(LocalPool):
+    """Workers who come up together and are equally fast: each sees chunks, and goes on with those that it has seen."""
+
+    def drawn(self, waiting: list[int]) -> int:
+        return min(waiting, key=lambda worker: self.queues[worker][0][0])
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_no_clean_run_is_computed_twice(folder, workers):
     """One process lets none go here, and neither do workers need another's."""
     ample = Settings(progress=False)
     one = open_backend(folder, None, None, ample)
     questions(lab_of(folder, one))["replace"]()
-    pool = LocalPool(seed=1)
+    pool = InTurn()
     many = Spread(folder, ample, None, Crew(pool, workers))
     questions(lab_of(folder, many))["replace"]()
     assert len(one.references.chunks(some_pairs())) == 2
@@ -274,6 +313,40 @@ def test_a_plan_that_was_interrupted_goes_on_from_its_parts(folder, serial, tmp_
     assert len(again) == len(tasks) - 8
 
 
+class Lying(list[Any]):
+    """What lies in an object store."""
+
+
+def test_vectors_of_all_pairs_are_let_go_once_they_are_shared(folder, monkeypatch):
+    """By this process while tasks are run, and from where they lie for workers when the plan is at its end."""
+    looks: list[Any] = []
+    held: list[Any] = []
+
+    class Seen(Looks):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            looks.append(weakref.ref(self))
+
+    class Sharing(LocalPool):
+        def share(self, value: Any) -> Any:
+            if not isinstance(value, list):
+                return value
+            lies = Lying(value)
+            shared.append(weakref.ref(lies))
+            return lies
+
+    def noted(worker: int, method: str, call: int) -> bool:
+        if method == "run":
+            held.append(looks[-1]())
+        return False
+
+    shared: list[Any] = []
+    monkeypatch.setattr("causaltest.measuring.executors.spread.Looks", Seen)
+    questions(lab_of(folder, spread(folder, Sharing(dies=noted))))["replace"]()
+    assert held and not any(held)
+    assert shared and shared[-1]() is None
+
+
 def test_out_of_memory_all_go_on_with_half_of_it(folder, monkeypatch):
     """As one process does: the same halves, and the same note."""
 
@@ -292,6 +365,37 @@ def test_out_of_memory_all_go_on_with_half_of_it(folder, monkeypatch):
         given = told(questions(many)[name])
         assert given == told(questions(one)[name])
     assert "out of memory" in str(told(questions(many)["replace"]))
+
+
+@pytest.mark.parametrize("ask", ["clean", "cost"])
+def test_out_of_memory_beside_a_plan_is_an_error_with_a_text(folder, monkeypatch, ask):
+    def full(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    backend = spread(folder, LocalPool())
+    lab = lab_of(folder, backend)
+    lab.clean(some_pairs(4))
+    for method in ("clean", "cost_of"):
+        monkeypatch.setattr(ModelBackend, method, full)
+    backend.expect([cost_question(folder, resid_post(1, last()))])
+    with pytest.raises(WorkersError, match=rf"no memory left for {folder}: not even for {1 << 20} bytes"):
+        lab.clean(some_pairs(8)) if ask == "clean" else lab.cost()
+
+
+def cost_question(name: str, at: Any) -> Experiment:
+    return Experiment(Patching(name, "denoise", some_pairs(8), (at,)), "change", logit_diff)
+
+
+def test_what_was_forgotten_costs_nothing(folder):
+    one, many = open_backend(folder, None, None, LITTLE), spread(folder, LocalPool(), 1)
+    first, second = (cost_question(folder, resid_post(layer, last())) for layer in range(2))
+    costs = []
+    for backend in (one, many):
+        backend.expect([first, second])
+        both = backend.cost()
+        backend.forget(first)
+        costs.append((both.patched_runs, backend.cost().patched_runs))
+    assert costs[0] == costs[1] and costs[0][1] < costs[0][0]
 
 
 def test_a_worker_with_other_files_is_refused(folder, monkeypatch):
