@@ -22,7 +22,6 @@ import hashlib
 import os
 import platform
 import sys
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from causaltest.asking.settings import Settings
-from causaltest.bounded import read_bounded
 from causaltest.errors import RecordError
+from causaltest.identity.pyproject import said_of_models
 from causaltest.identity.whole_model import whole_model
 from causaltest.store.altered import altered
 from causaltest.store.installed import versions
@@ -54,8 +53,6 @@ MEASURES = (
 NO_SAY = frozenset({"cluster", "offload_folder", "store", "progress"})
 """Settings that say where something lies, who computes or what is shown. What is offloaded is computed with as it was,
 and workers of a cluster have to be like this process; what GPUs they have stands among the devices."""
-LARGEST_TOML = 1 << 20
-"""Bytes of a pyproject.toml that is read."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
 CARDS = Path("/sys/class/drm")
 NODES = Path("/dev")
@@ -105,7 +102,7 @@ def plain_surroundings(name: str, settings: Settings) -> dict[str, Any]:
         "versions": versions(),
         "source": source_digest(Path(__file__).parents[1]),
         "altered": now,
-        "names": named_modules(Path.cwd()),
+        "names": said_of_models(Path.cwd())[1],
     }
 
 
@@ -149,16 +146,3 @@ def cluster_devices(address: str) -> list[str]:
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise RecordError(f"The cluster at {address} does not say what accelerators it has: {error}") from error
     return sorted(kinds)
-
-
-def named_modules(folder: Path) -> Any:
-    """What the nearest pyproject.toml says of models' modules."""
-    for place in (folder, *folder.parents):
-        file = place / "pyproject.toml"
-        if file.is_file():
-            try:
-                tool = tomllib.loads(read_bounded(file, LARGEST_TOML).decode()).get("tool", {})
-                return tool.get("causaltest", {}).get("models")
-            except (OSError, ValueError, AttributeError, RecursionError):
-                return None
-    return None

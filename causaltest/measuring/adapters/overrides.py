@@ -11,18 +11,13 @@ What is said is proven like everything else: it can be refused, and never makes 
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel
 
-from causaltest.bounded import read_bounded
 from causaltest.errors import ModelError
-
-LARGEST_TOML = 1 << 20
-"""Bytes of a pyproject.toml that is read."""
+from causaltest.identity.pyproject import said_of_models
 
 
 @dataclass(frozen=True)
@@ -54,24 +49,9 @@ def names_for(model: PreTrainedModel, folder: Path | None = None) -> Names:
 
     Raises ModelError for a table that is not understood.
     """
-    start = folder or Path.cwd()
-    for place in (start, *start.parents):
-        file = place / "pyproject.toml"
-        if file.is_file():
-            return read(file, type(model).__name__)
-    return Names()
-
-
-def read(file: Path, name: str) -> Names:
-    """The table of one class in one file."""
-    try:
-        tool = tomllib.loads(read_bounded(file, LARGEST_TOML).decode()).get("tool", {})
-    except (OSError, ValueError, RecursionError):
-        # Another tool's file that is broken is that tool's to report; there is nothing to read here.
-        return Names()
-    given: Any = tool
-    for key in ("causaltest", "models", name):
-        given = given.get(key, {}) if isinstance(given, dict) else given
+    file, models = said_of_models(folder or Path.cwd())
+    name = type(model).__name__
+    given = models.get(name, {}) if isinstance(models, dict) else models
     where = f'{file}, [tool.causaltest.models."{name}"]'
     if not isinstance(given, dict):
         raise ModelError(f"{where} is no table; it has the keys {', '.join(KEYS)}.")
