@@ -20,7 +20,7 @@ from causaltest.report_properties import PROPERTY
 
 if TYPE_CHECKING:
     from causaltest.asking.lab import Lab
-    from causaltest.pytest_suite import ReportFolder
+    from causaltest.pytest_given import ReportFolder
 
 CLAIM_MARKS = frozenset({"__causal_claim__", "is_hypothesis_test"})
 
@@ -143,7 +143,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
     if not isinstance(report, pytest.TestReport) or report.when != "call":
         return None
     if any(name == PROPERTY for name, _ in report.user_properties):
-        from causaltest.pytest_suite import status_of
+        from causaltest.pytest_summary import status_of
 
         return status_of(report)
     return None
@@ -152,7 +152,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explains `assert effect > 0.3` by its verdict."""
     if "causaltest.effect" in sys.modules:
-        from causaltest.pytest_suite import explain_comparison
+        from causaltest.pytest_summary import explain_comparison
 
         return explain_comparison(op, left, right)
     return None
@@ -161,7 +161,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 @pytest.fixture(scope="session")
 def make_lab(request: pytest.FixtureRequest) -> Callable[[str], Lab]:
     """`make_lab(name)`: the lab of a model, the same one wherever the name is used in this run."""
-    from causaltest.pytest_suite import LabMaker
+    from causaltest.pytest_given import LabMaker
 
     return LabMaker(suite_of(request.config).lab)
 

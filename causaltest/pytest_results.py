@@ -126,7 +126,7 @@ class Results:
         """That a model was to be replaced which nobody named; nothing where a lost worker may have named it."""
         if self.untold or not self.named:
             return None
-        from causaltest.pytest_suite import models_of, unused_swaps
+        from causaltest.pytest_settings import models_of, unused_swaps
 
         return unused_swaps(models_of(self.config)[2], self.named)
 
@@ -143,7 +143,7 @@ class Results:
         elif SUITE in self.config.stash and planned:
             self.config.stash[SUITE].write_plan(terminalreporter)
         elif self.lines or self.said or self.told:
-            from causaltest.pytest_suite import told_lines, write_summary
+            from causaltest.pytest_summary import told_lines, write_summary
 
             lines = [self.lines[nodeid] for nodeid in sorted(self.lines, key=self.place)]
             said = [text for _, text in sorted(self.said, key=lambda by: self.place(by[0]))]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-import sys
 import traceback
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -20,39 +18,27 @@ from causaltest.asking.claims import CLAIM_ATTRIBUTE, WRAPPER_ATTRIBUTE, Claim, 
 from causaltest.asking.costs import Cost
 from causaltest.asking.lab import Lab
 from causaltest.asking.portions import in_portion
-from causaltest.asking.settings import Cluster, Settings, StorePlace, memory_bytes
-from causaltest.asking.stopping import Stopping
 from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
-from causaltest.kept import cache_folder
 from causaltest.once import reads_a_number
 from causaltest.pytest_baseline import Baselines
+from causaltest.pytest_given import ReportFolder
 from causaltest.pytest_register import Registration
+from causaltest.pytest_settings import THE_ONE, models_of, settings_of
 from causaltest.pytest_workers import file_of
 from causaltest.recording.record import Record, Records, id_in, relative
 from causaltest.recording.seen import usual_log
 from causaltest.recording.wording import printable
-from causaltest.report_properties import PROPERTY, SAID, TOLD
+from causaltest.report_properties import PROPERTY, TOLD
 from causaltest.reporting.standing import GOOD
-from causaltest.reporting.terminal import headline, section, summary
+from causaltest.reporting.terminal import headline, section
 from causaltest.results import ClaimResult, Family, Known, not_measured
 from causaltest.session import announce, decide
-from causaltest.survivors import Survivors
-from causaltest.sweep import SweepMap
 from causaltest.variants import judged_at, plan_variants
-from causaltest.writing.sizes import bytes_of_size
 
 if TYPE_CHECKING:
     from causaltest.power_plan import Foreseen, PowerPlan
-
-LETTERS = {"SUPPORTED": ".", "REFUTED": "R", "INCONCLUSIVE": "I", "INVALID": "X"}
-NO_STORE = "CAUSALTEST_NO_CACHE"
-"""What does the same as --causal-no-cache."""
-MOST_TOLD = 10
-"""Sentences of stores that a report prints."""
-THE_ONE = "*"
-"""In --causal-model, the one model that the claims name, whichever it is."""
 
 
 class Suite:
@@ -417,121 +403,11 @@ class Suite:
         item.obj = checked
 
 
-@dataclass(frozen=True)
-class LabMaker:
-    """`make_lab`: a model's name to its lab. In rehearsal, to a lab that measures nothing."""
-
-    make: Callable[[str], Lab]
-    made: list[Lab] = field(default_factory=list, compare=False)
-    """The labs that were asked for."""
-
-    def __call__(self, name: str) -> Lab:
-        lab = self.make(name)
-        self.made.append(lab)
-        return lab
-
-    def rehearsal(self) -> LabMaker:
-        """The same without models."""
-        return LabMaker(lambda name: self(name).rehearsal())
-
-    def in_portion(self, stopping: Stopping, look: int) -> LabMaker:
-        """The same, whose labs measure what is new at a look."""
-        return LabMaker(lambda name: self(name).in_portion(stopping, look))
-
-
-@dataclass(frozen=True)
-class ReportFolder:
-    """Where maps and figures of a run go."""
-
-    path: Path
-    _properties: list[tuple[str, object]]
-
-    def rehearsal(self) -> ReportFolder:
-        """A folder that nobody sees, for a body that is only rehearsed."""
-        return ReportFolder(self.path, [])
-
-    def say(self, text: str) -> None:
-        """Prints a text in the report's section, also when the test passes or runs on a worker."""
-        self._properties.append((SAID, str(text)))
-
-    def heatmap(self, sweep: SweepMap, name: str, *, title: str = "", survivors: Survivors | None = None) -> Path:
-        """A PNG of a sweep: estimates, what moved nothing crossed out, and what survives framed."""
-        from causaltest.reporting.plots import heatmap
-
-        path = (self.path / name).with_suffix(".png")
-        return heatmap(sweep, path, title=title or sweep.summary, survivors=survivors)
-
-
 def expand(collector: pytest.Collector) -> None:
     """Makes the items of a module's classes, without selecting them."""
     for child in collector.collect():
         if isinstance(child, pytest.Class):
             expand(child)
-
-
-def settings_of(config: pytest.Config) -> Settings:
-    """What the options say of measuring; progress goes to the terminal behind pytest's capture."""
-    quiet = config.option.verbose < 0 or hasattr(config, "workerinput")
-    return Settings(
-        memory=memory_bytes(str(config.getoption("causal_memory"))),
-        dtype=config.getoption("causal_dtype"),
-        device_map=config.getoption("causal_device_map"),
-        offload_folder=config.getoption("causal_offload"),
-        quantize=config.getoption("causal_quantize"),
-        trust_remote_code=bool(config.getoption("causal_trust_remote_code")),
-        store=store_of(config),
-        cluster=cluster_of(config),
-        progress=False if quiet else real_stderr(config),
-    )
-
-
-def cluster_of(config: pytest.Config) -> Cluster | None:
-    """The workers that measure, where the options name some."""
-    if config.getoption("causal_executor") == "serial":
-        return None
-    return Cluster(config.getoption("causal_workers"), config.getoption("causal_gpus_per_worker") or 0.0)
-
-
-def store_of(config: pytest.Config) -> StorePlace | None:
-    """Where what was measured is kept: where the option says, or in the user's cache."""
-    if config.getoption("causal_no_cache") or os.environ.get(NO_STORE):
-        return None
-    place = config.getoption("causal_cache_dir") or str(cache_folder() / "store")
-    most = bytes_of_size(str(config.getoption("causal_cache_size")))
-    # Given by pytest-xdist to all workers.
-    run = str(getattr(config, "workerinput", {}).get("testrunuid", ""))
-    return StorePlace(place, most, run) if most else None
-
-
-def real_stderr(config: pytest.Config) -> TextIO | bool:
-    """Stderr as it is outside of pytest's capture, where it is a terminal."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is None:
-        return sys.stderr.isatty()
-    with capture.global_and_fixture_disabled():
-        if not sys.stderr.isatty():
-            return False
-        stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
-    config.add_cleanup(stream.close)
-    return stream
-
-
-def models_of(config: pytest.Config) -> tuple[str | None, str | None, dict[str, str]]:
-    """The model given by option, the lab fixture's model, and the models to put in place of others."""
-    given: list[str] = config.getoption("causal_model")
-    swaps = dict(g.split("=", 1) for g in given if "=" in g)
-    names = [g for g in given if "=" not in g]
-    option = names[-1] if names else None
-    return option, option or str(config.getini("causaltest_model") or "") or None, swaps
-
-
-def unused_swaps(swaps: Mapping[str, str], named: Collection[str]) -> str | None:
-    """A sentence about a model that was to be replaced and that nobody named, once labs were made."""
-    unused = sorted(set(swaps) - set(named) - {THE_ONE})
-    if not unused or not named:
-        return None
-    old = unused[0]
-    return f"--causal-model {old}={swaps[old]}: no claim names {old!r}; the models named are {sorted(named)}."
 
 
 def family_name(item: pytest.Item, claim: Claim) -> str:
@@ -591,60 +467,3 @@ def home_of(value: object) -> str:
     if issubclass(kind, ModuleType):
         return str(object.__getattribute__(value, "__dict__").get("__name__"))
     return str(getattr(value if issubclass(kind, type | FunctionType) else kind, "__module__", None))
-
-
-def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Pytest's own category, with a letter and a word of the verdict's; xfail is left to pytest."""
-    if hasattr(report, "wasxfail") or "[XPASS(strict)]" in str(report.longrepr):
-        return None
-    result = next(ClaimResult.from_json(str(value)) for name, value in report.user_properties if name == PROPERTY)
-    if report.skipped:
-        return ("skipped", "i", "INCONCLUSIVE") if result.verdict == "INCONCLUSIVE" else None
-    if report.failed and result.verdict == "SUPPORTED":
-        # The status fails a claim, or else its drift does.
-        return (
-            (report.outcome, "D", "REGRESSED")
-            if result.drift.get("word") == "REGRESSED"
-            else (report.outcome, "F", result.status)
-        )
-    return (report.outcome, LETTERS[result.verdict], result.verdict) if result.verdict in LETTERS else None
-
-
-def explain_comparison(op: str, left: object, right: object) -> list[str] | None:
-    """The lines under a failed `assert effect > 0.3`."""
-    if not isinstance(left, Effect) or not isinstance(right, int | float) or op not in (">", ">=", "<", "<="):
-        return None
-    verdict = {">": left.__gt__, ">=": left.__ge__, "<": left.__lt__, "<=": left.__le__}[op](right)
-    asked = left.question.summary if left.question is not None else "effect"
-    return [
-        f"{asked} {op} {right:g} is {verdict.outcome}",
-        f"observed {verdict.estimate:.4g}, bounds [{verdict.lower:.4g}, {verdict.upper:.4g}], "
-        f"n = {verdict.n} in {verdict.units} units, p = {verdict.p_value:.3g}",
-        verdict.reason,
-        "exploratory: an assertion is not a registered claim",
-    ]
-
-
-def told_lines(told: Sequence[str]) -> list[str]:
-    """What stores had to tell, a line each, as long as it is not very much of the same."""
-    more = len(told) - MOST_TOLD
-    rest = [f"store: and {more} more like these; causaltest cache verify reads all of it"] if more > 0 else []
-    return [*(f"store: {sentence}" for sentence in told[:MOST_TOLD]), *rest]
-
-
-def write_summary(
-    reporter: pytest.TerminalReporter, lines: Iterable[str], said: Iterable[str], notes: Iterable[str] = ()
-) -> None:
-    """What tests said, the table of claims, and with -v their sections; and what was written."""
-    results = [ClaimResult.from_json(line) for line in lines]
-    reporter.section("causal claims")
-    for text in said:
-        reporter.write_line(printable(text.expandtabs()))
-        reporter.write_line("")
-    if reporter.verbosity > 0:
-        for result in results:
-            if result.verdict == "SUPPORTED":
-                reporter.write_line(printable(section(result, every_pair=True)))
-                reporter.write_line("")
-    for line in [*(summary(results) if results else ()), *notes]:
-        reporter.write_line(printable(line))
