@@ -311,19 +311,24 @@ class Suite:
     def units(self, items: Sequence[pytest.Item]) -> dict[str, str]:
         """Of each file whose tests stay together in their order, with which others: those of its lock, or none.
 
-        Of a lock's files it is those that have claims or could look at pairs: a look before a claim is measured
-        decides its standing. Without a lock it is those that have claims.
+        Those of its lock where one of its tests could look at pairs and is no claim: a look before a claim is measured
+        decides its standing, and which file is first. What claims look at decides nothing for others.
         """
-        units: dict[str, str] = {}
+        claims, lookers = dict[str, Path](), dict[str, Path]()
         for item in items:
             file = file_of(item.nodeid)
-            if file in units or not isinstance(item, pytest.Function):
+            if not isinstance(item, pytest.Function) or (file in claims and file in lookers):
                 continue
-            claim, record = CLAIM_ATTRIBUTE in vars(item.function), self.record(item.path)
-            if record is not None and (claim or mentions_causaltest(item)):
-                units[file] = str(record.folder)
-            elif claim:
-                units[file] = file
+            if CLAIM_ATTRIBUTE in vars(item.function):
+                claims[file] = item.path
+            elif file not in lookers and mentions_causaltest(item):
+                lookers[file] = item.path
+        looked = {file: record.folder for file, path in lookers.items() if (record := self.record(path)) is not None}
+        units = {file: str(folder) for file, folder in looked.items()}
+        for file, path in claims.items():
+            record = self.record(path)
+            shared = record is not None and record.folder in looked.values()
+            units[file] = str(record.folder) if record is not None and shared else file
         return units
 
     def labs(self, item: pytest.Item) -> list[Lab]:
