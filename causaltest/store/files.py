@@ -38,8 +38,8 @@ def opened(file: Path) -> tuple[BinaryIO, os.stat_result]:
     return os.fdopen(handle, "rb"), status
 
 
-def write_whole(file: Path, pieces: Iterable[Bytes], *, lasting: bool) -> None:
-    """Puts pieces in the place of a file; `lasting`: they are on the disk when this returns.
+def write_pieces(file: Path, pieces: Iterable[Bytes], *, lasting: bool) -> None:
+    """Puts pieces in the place of a file, whole or not at all; `lasting`: they are on the disk when this returns.
 
     Who may read it is what the umask says, so that a group can share a store. Raises OSError; then all is as it was.
     """

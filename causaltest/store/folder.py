@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from causaltest.store.entry import Entry, entry_from_stream, entry_to_pieces
-from causaltest.store.files import NOFOLLOW, make_folder, opened, refuse_links, write_whole
+from causaltest.store.files import NOFOLLOW, make_folder, opened, refuse_links, write_pieces
 from causaltest.store.layout import DAMAGED, LOCKS, SUFFIX, file_of, largest
 from causaltest.store.room import PARTS, RUNS, Room
 from causaltest.store.waiting import LONG_S, patiently, work_of
@@ -97,7 +97,7 @@ class Store:
             if not self._has_room(kind, nbytes):
                 return False
             make_folder(file.parent, self.folder)
-            write_whole(file, pieces, lasting=lasting)
+            write_pieces(file, pieces, lasting=lasting)
         except TooLarge as large:
             self.tell(f"some {kind} are not kept: {large}")
             return False
