@@ -342,7 +342,8 @@ def test_vectors_of_all_pairs_are_let_go_once_they_are_shared(folder, monkeypatc
 
     shared: list[Any] = []
     monkeypatch.setattr("causaltest.measuring.executors.spread.Looks", Seen)
-    questions(lab_of(folder, spread(folder, Sharing(dies=noted))))["replace"]()
+    backend = spread(folder, Sharing(dies=noted))
+    questions(lab_of(folder, backend))["replace"]()
     assert held and not any(held)
     assert shared and shared[-1]() is None
 
