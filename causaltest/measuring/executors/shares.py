@@ -1,7 +1,8 @@
 """Shares: which worker does which task of a plan, so that a chunk's unpatched runs are computed once.
 
-A worker goes on with the chunk that it has begun, then begins another. One that finds none left helps with a chunk of
-somebody else, whose unpatched runs it is lent: they were computed once, and travel once.
+A worker goes on with the chunk that it has begun, then begins another that it has seen, or that nobody has. One that
+finds none left helps with a chunk of somebody else, whose unpatched runs it is lent: they were computed once, and
+travel once.
 """
 
 from __future__ import annotations
@@ -81,18 +82,17 @@ class Shares:
 
     def choose(self, worker: Any) -> Job | None:
         mine = [chunk for chunk, whose in self._begun.items() if whose == worker]
-        for chunk in mine:
+        for chunk in (*mine, *self._free(worker)):
             if chunk in self._wanted and chunk not in self._lent and self._waiting[chunk]:
+                self._begun[chunk] = worker
                 return self._lend(chunk)
         held = self._holds.setdefault(worker, set())
         for chunk in (*mine, *sorted(held - set(mine))):
             if self._waiting[chunk]:
                 return self._task(chunk)
-        free = [chunk for chunk, tasks in self._waiting.items() if tasks and chunk not in self._begun]
+        free = [*self._free(worker), *self._free(None)]
         if free:
-            # One that this worker has seen, or else that nobody has.
-            order = {worker: 0, None: 1}
-            new = min(free, key=lambda chunk: (order.get(self._seen.get(chunk), 2), chunk))
+            new = free[0]
             self._begun[new] = worker
             held.add(new)
             # Others will soon find nothing else to begin.
@@ -102,15 +102,21 @@ class Shares:
             return self._task(new)
         return self._help(worker, held)
 
+    def _free(self, seen_by: Any) -> list[int]:
+        """Chunks that nobody has begun, and that this worker alone has seen, or none."""
+        free = (chunk for chunk, tasks in self._waiting.items() if tasks and chunk not in self._begun)
+        return [chunk for chunk in free if self._seen.get(chunk) == seen_by]
+
     def _help(self, worker: Any, held: set[int]) -> Job | None:
-        """A task of somebody else's chunk, with most tasks waiting."""
-        full = sorted((chunk for chunk in self._waiting if self._waiting[chunk]), key=lambda c: -len(self._waiting[c]))
+        """A task of somebody else's chunk: one that was not begun, or with most tasks waiting."""
+        full = [chunk for chunk, tasks in self._waiting.items() if tasks]
+        full.sort(key=lambda chunk: (chunk in self._begun, -len(self._waiting[chunk])))
         for chunk in full:
             if self._lent.get(chunk) is not None:
                 held.add(chunk)
                 return self._task(chunk, self._lent[chunk])
-        # Of a single one nobody else can take a part.
-        self._wanted.update(chunk for chunk in full[:1] if len(self._waiting[chunk]) > 1)
+        # Of a single task that is begun nobody else can take a part.
+        self._wanted.update(c for c in full[:1] if c not in self._begun or len(self._waiting[c]) > 1)
         return None
 
     def _task(self, chunk: int, lent: Any = None) -> Job:

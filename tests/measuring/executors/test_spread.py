@@ -266,13 +266,14 @@ def test_no_clean_run_is_computed_twice(folder, workers):
     ample = Settings(progress=False)
     one = open_backend(folder, None, None, ample)
     questions(lab_of(folder, one))["replace"]()
-    pool = InTurn()
-    many = Spread(folder, ample, None, Crew(pool, workers))
-    questions(lab_of(folder, many))["replace"]()
     assert len(one.references.chunks(some_pairs())) == 2
-    assert many.counted()["reference_runs"] == one.counted()["reference_runs"] == 48
-    assert many.counted()["patched_runs"] == one.counted()["patched_runs"]
-    assert many.lent_bytes > 0, "a worker without a chunk of its own has helped"
+    # In any order of answers: a worker may come up when others have seen all chunks.
+    for pool in (InTurn(), *map(LocalPool, range(6))):
+        many = Spread(folder, ample, None, Crew(pool, workers))
+        questions(lab_of(folder, many))["replace"]()
+        assert many.counted()["reference_runs"] == one.counted()["reference_runs"] == 48
+        assert many.counted()["patched_runs"] == one.counted()["patched_runs"]
+        assert many.lent_bytes > 0 or not isinstance(pool, InTurn), "a worker without a chunk of its own has helped"
 
 
 @pytest.mark.parametrize("workers", [1, 3])
