@@ -20,10 +20,10 @@ from causaltest.baseline_options import Asked
 from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import judging_seed
+from causaltest.printable import printable
 from causaltest.pytest_kept import kept, shown
 from causaltest.recording.baseline import SUFFIX, Baseline, baseline_file, read_baseline
 from causaltest.recording.saved import SavedClaim
-from causaltest.recording.wording import printable
 from causaltest.report_properties import KEPT
 from causaltest.results import ClaimResult
 

@@ -19,6 +19,7 @@ from causaltest.covered import covers
 from causaltest.effects import Measured
 from causaltest.errors import RecordError
 from causaltest.once import labs_of
+from causaltest.printable import printable
 from causaltest.promised import promised
 from causaltest.quiet_setup import QuietSetup
 from causaltest.recorded import as_spec
@@ -29,7 +30,7 @@ from causaltest.recording.registration import Candidate, Registered, register
 from causaltest.recording.seen import SeenLog, sightings_of
 from causaltest.recording.sighted import Sighted
 from causaltest.recording.spec import Sources
-from causaltest.recording.wording import counted, printable
+from causaltest.recording.wording import counted
 from causaltest.refusals import why_refused
 from causaltest.results import Known
 

@@ -22,6 +22,7 @@ from causaltest.effect import Effect
 from causaltest.errors import CausaltestError, ClaimError, RehearsalRead
 from causaltest.foresight import rehearse_all
 from causaltest.once import reads_a_number
+from causaltest.printable import printable
 from causaltest.pytest_baseline import Baselines
 from causaltest.pytest_given import ReportFolder
 from causaltest.pytest_register import Registration
@@ -29,7 +30,6 @@ from causaltest.pytest_settings import THE_ONE, models_of, settings_of
 from causaltest.pytest_workers import file_of
 from causaltest.recording.record import Record, Records, id_in, relative
 from causaltest.recording.seen import usual_log
-from causaltest.recording.wording import printable
 from causaltest.report_properties import PROPERTY, TOLD
 from causaltest.reporting.standing import GOOD
 from causaltest.reporting.terminal import headline, section

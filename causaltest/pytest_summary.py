@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from causaltest.effect import Effect
-from causaltest.recording.wording import printable
+from causaltest.printable import printable
 from causaltest.report_properties import PROPERTY
 from causaltest.reporting.terminal import section, summary
 from causaltest.results import ClaimResult

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from causaltest.cli import main
+from causaltest.printable import printable
 from causaltest.recording.amendment import amend
 from causaltest.recording.record import Record
 from causaltest.recording.registration import Candidate, register
 from causaltest.recording.spec import Spec
-from causaltest.recording.wording import printable
 from causaltest.writing.canonical import digest_of
 
 NASTY = "\x1b[2J\x1b[Hall is well\u202e\x07"

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
+from causaltest.printable import printable
+
 
 class CausaltestWarning(UserWarning):
     """Something that changes no number and yet must be known, as that an entry of the store was damaged."""
@@ -14,7 +16,7 @@ class CausaltestWarning(UserWarning):
 
 def warn(sentences: Iterable[str]) -> None:
     """Warns of each sentence. Where warnings are made errors they are printed: none may cost a measurement."""
-    for sentence in sentences:
+    for sentence in map(printable, sentences):
         try:
             warnings.warn(sentence, CausaltestWarning, stacklevel=2)
         except CausaltestWarning:
@@ -27,6 +29,6 @@ def on_terminal(progress: TextIO | bool) -> Callable[[str], None]:
     def say(sentence: str) -> None:
         stream = sys.stderr if isinstance(progress, bool) else progress
         if progress is not False and stream.isatty():
-            print(f"causaltest: {sentence}", file=stream, flush=True)
+            print(f"causaltest: {printable(sentence)}", file=stream, flush=True)
 
     return say

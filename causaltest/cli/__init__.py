@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from causaltest import __version__
-from causaltest.recording.wording import printable
+from causaltest.printable import printable
 
 COMMANDS = (
     "bundle",

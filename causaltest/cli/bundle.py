@@ -12,9 +12,9 @@ import click
 from causaltest.cli.bundle_review import status_of, told
 from causaltest.cli.exit_status import TAMPERED
 from causaltest.errors import MISREAD, RecordError
+from causaltest.printable import printable
 from causaltest.recording.baseline import USUAL
 from causaltest.recording.bundle import bundle_of, packed
-from causaltest.recording.wording import printable
 from causaltest.reporting.bundle_page import page
 from causaltest.reviewed import Review, reviewed
 from causaltest.writing.whole_file import write_whole

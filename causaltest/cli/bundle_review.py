@@ -16,9 +16,10 @@ from causaltest import __version__
 from causaltest.cli.exit_status import HOLDS, TAMPERED, UNCHECKED
 from causaltest.cli.proofs import Tried
 from causaltest.errors import MISREAD, RecordError, Tampered
+from causaltest.printable import printable
 from causaltest.recording import lock
 from causaltest.recording.bundle import PAGE, Bundle, read_bundle
-from causaltest.recording.wording import counted, printable
+from causaltest.recording.wording import counted
 from causaltest.reporting.bundle_page import page
 from causaltest.reporting.columns import aligned
 from causaltest.reviewed import ON_GIT, Review, reviewed

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from causaltest.kept import FOLDER_VARIABLE, cache_folder
-from causaltest.recording.wording import counted, printable
+from causaltest.printable import printable
+from causaltest.recording.wording import counted
 from causaltest.reporting.columns import aligned
 from causaltest.store.contents import Group, groups, verified
 from causaltest.store.layout import PARTIAL, Lying, lying

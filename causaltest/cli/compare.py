@@ -13,8 +13,8 @@ from typing import IO, Any, TypeVar
 import click
 
 from causaltest.errors import CausaltestError
+from causaltest.printable import printable
 from causaltest.recording.baseline import FOLDER, SUFFIX, USUAL, Baseline, baseline_file, read_baseline
-from causaltest.recording.wording import printable
 from causaltest.reporting.beside import Beside, beside, beside_lines, models_of
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from causaltest.cli.compare import CHANGED, CannotCompare, as_plain, beside_options, check_margin, compared, write
+from causaltest.printable import printable
 from causaltest.recording.baseline import SUFFIX, Baseline, read_baseline
-from causaltest.recording.wording import printable
 from causaltest.reporting.beside import models_of
 
 JUDGED = (0, 1)

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from causaltest.errors import CausaltestError
+from causaltest.printable import printable
 from causaltest.recording.lock import Lock
 from causaltest.recording.record import Record
 from causaltest.recording.verification import broken_lock
-from causaltest.recording.wording import printable
 from causaltest.reporting.export.filled import FORMS, filled
 from causaltest.reporting.export.forms import Form
 from causaltest.reporting.export.study import stem

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from causaltest.errors import RecordError
+from causaltest.printable import printable
 from causaltest.recording.ledger import NAME, Ledger, Line, counted_kinds
-from causaltest.recording.wording import as_number, counted, printable
+from causaltest.recording.wording import as_number, counted
 from causaltest.reporting.columns import aligned
 
 NUMBERS = ("estimate", "lower", "upper", "alpha")

@@ -7,7 +7,7 @@ import click
 from causaltest import Lab
 from causaltest.asking.settings import Dtype, Settings
 from causaltest.errors import CausaltestError
-from causaltest.recording.wording import printable
+from causaltest.printable import printable
 
 
 @click.command()

@@ -14,9 +14,9 @@ import click
 from causaltest.cli.exit_status import HOLDS, TAMPERED, UNCHECKED
 from causaltest.cli.proofs import proof_options, tried_proofs
 from causaltest.errors import RecordError
+from causaltest.printable import printable
 from causaltest.recording import lock
 from causaltest.recording.verified import Verified, verified
-from causaltest.recording.wording import printable
 
 
 @click.command()

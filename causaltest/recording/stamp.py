@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from causaltest.recording.wording import printable
+from causaltest.printable import printable
 
 LONGEST_NAME = 200
 

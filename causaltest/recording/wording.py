@@ -1,4 +1,4 @@
-"""How what stands in a record is put in words: counts, days, numbers, and texts that a stranger may have written."""
+"""How what stands in a record is put in words: counts, days and numbers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,3 @@ def as_number(written: Any) -> float | None:
         return None if written is None else float(written)
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def printable(text: str) -> str:
-    """The text with a question mark for each character that would steer a terminal or a page; line ends stay."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

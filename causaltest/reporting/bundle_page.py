@@ -11,11 +11,12 @@ from typing import Any
 
 from causaltest.effects import Effects
 from causaltest.judging.version import STATISTICS
+from causaltest.printable import printable
 from causaltest.recording.bundle import Bundle
 from causaltest.recording.lock import Entry
 from causaltest.recording.saved import SavedClaim
 from causaltest.recording.spec import summaries
-from causaltest.recording.wording import counted, printable
+from causaltest.recording.wording import counted
 from causaltest.rejudged import asked_by
 from causaltest.results import control_fields
 

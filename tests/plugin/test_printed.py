@@ -8,8 +8,8 @@ import pytest
 from kinds import KINDS, PLANTED
 
 from causaltest.asking.lab import Lab
+from causaltest.printable import printable
 from causaltest.recording.baseline import baseline_file
-from causaltest.recording.wording import printable
 from causaltest.writing.tensors import Tensors, tensors_to_bytes
 
 NASTY = "\x1b[2J\x1b[Hall is well\u202e\x07"

@@ -8,8 +8,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from causaltest.printable import printable
 from causaltest.recording.lock import Entry, Lock, batch_name
-from causaltest.recording.wording import printable
 from causaltest.reporting.export.wording import natural, one_line
 from causaltest.writing.canonical import canonical
 
