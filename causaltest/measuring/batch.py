@@ -13,7 +13,7 @@ from causaltest.asking.pairs import Pairs
 from causaltest.asking.sites import Component
 from causaltest.errors import CausaltestError
 from causaltest.measuring.adapters.model import LoadedModel
-from causaltest.measuring.arms import Arm, Taken, Vectors
+from causaltest.measuring.arms import Arm
 from causaltest.measuring.budget import SECOND_WEIGHTS_CPU
 from causaltest.measuring.chunk_runs import SIDES, ChunkRuns, Recorded, Side
 from causaltest.measuring.eligibility import turned
@@ -31,6 +31,7 @@ from causaltest.measuring.references import References
 from causaltest.measuring.scores import chooses_tokens, reads_total, score
 from causaltest.measuring.timeline import Segment, timeline
 from causaltest.measuring.trajectory import Run, run_wave
+from causaltest.measuring.vectors import Taken, Vectors
 
 
 @dataclass(frozen=True)

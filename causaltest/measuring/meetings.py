@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from causaltest.measuring.arms import Moves, Values, Vectors
+from causaltest.measuring.arms import Moves, Values
 from causaltest.measuring.chunk_runs import ChunkRuns, Side
 from causaltest.measuring.engine import entries_of
 from causaltest.measuring.patches import held, write
 from causaltest.measuring.planner import EMBEDDING, Step
 from causaltest.measuring.scores import Floats
+from causaltest.measuring.vectors import Vectors
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from causaltest.asking.experiment import Experiment
 from causaltest.asking.metrics import Metric
 from causaltest.effect import Controls, Exclusion, Kind, Numbers
 from causaltest.errors import NothingEligible
-from causaltest.measuring.arms import patched_side
 from causaltest.measuring.prompts import TokenPair
 from causaltest.measuring.scores import Floats, within_range
+from causaltest.measuring.vectors import patched_side
 
 T = TypeVar("T")
 

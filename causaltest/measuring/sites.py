@@ -8,7 +8,6 @@ from causaltest.asking.experiment import Patching
 from causaltest.asking.metrics import Metric
 from causaltest.asking.pairs import Pairs
 from causaltest.asking.positions import Position
-from causaltest.measuring.arms import Elsewhere, patched_side
 from causaltest.measuring.batch import Batch
 from causaltest.measuring.edges import Arrivals, Route, routes
 from causaltest.measuring.patches import Spot, Where, spots
@@ -16,6 +15,7 @@ from causaltest.measuring.positions import layout, resolve
 from causaltest.measuring.prompts import Chunk, TokenPair
 from causaltest.measuring.scores import tokens_needed
 from causaltest.measuring.spaces import Spaces
+from causaltest.measuring.vectors import Elsewhere, patched_side
 
 
 class Sites:

@@ -16,7 +16,7 @@ from causaltest.asking.sites import STREAM
 from causaltest.asking.wrong_places import WrongPlace
 from causaltest.effect import Controls, Effect, Elsewhere, FullComponent, PositiveControl, SelfPatch, Waived
 from causaltest.errors import MeasurementError
-from causaltest.measuring.arms import Arm, Vectors
+from causaltest.measuring.arms import Arm
 from causaltest.measuring.batch import Batch, Readings
 from causaltest.measuring.chunk_runs import SIDES, Side
 from causaltest.measuring.controls import everywhere, refuse_alike, refuse_late_steps, self_patch
@@ -30,6 +30,7 @@ from causaltest.measuring.readings import Comparison
 from causaltest.measuring.scores import tokens_needed
 from causaltest.measuring.sites import Sites
 from causaltest.measuring.trajectory import not_finite
+from causaltest.measuring.vectors import Vectors
 
 POSITIVE_CONTROL_NEEDS = 0.5
 OWN_CONTROL = "the patch is at every position of the stream, so it recovers by construction"

@@ -10,11 +10,11 @@ from causaltest.asking.interventions import mean
 from causaltest.asking.sites import embed, k, neuron, q, resid_mid, resid_pre
 from causaltest.errors import MeasurementError
 from causaltest.measuring import patches
-from causaltest.measuring.arms import Vectors
 from causaltest.measuring.chunk_runs import ChunkRuns
 from causaltest.measuring.patches import Where
 from causaltest.measuring.planner import EMBEDDING
 from causaltest.measuring.trajectory import Run
+from causaltest.measuring.vectors import Vectors
 
 
 def spots(site, positions):

@@ -71,7 +71,7 @@ def test_an_engine_that_is_broken_under_a_warm_store_shows(ask, tmp_path):
     """Denoising that begins from the clean run is no denoising: it would give the clean run's own answer."""
     first = ask()
     assert (first.stored, first.anew) == (0, 2) and set(first.values[0]) == {0.0}
-    broken = copied(tmp_path, "broken", "measuring/arms.py", 'return "corrupt" if', 'return "clean" if')
+    broken = copied(tmp_path, "broken", "measuring/vectors.py", 'return "corrupt" if', 'return "clean" if')
     shown = ask(broken)
     assert (shown.stored, shown.anew) == (0, 2) and shown.values != first.values
     same = ask(copied(tmp_path, "same", "judging/judge.py", '"""', '"""A comment.'))

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from causaltest.measuring.arms import Taken
 from causaltest.measuring.batch import Readings
 from causaltest.measuring.chunk_runs import Recorded
 from causaltest.measuring.kept_runs import entry_of, raw_of, recorded_of, tensor_of
+from causaltest.measuring.vectors import Taken
 from causaltest.store.entry import Entry
 from causaltest.writing.raw_tensors import Raw
 
