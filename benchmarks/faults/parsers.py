@@ -98,7 +98,7 @@ def of_record(folder: Path, lock_text: bytes, ledger_text: bytes, *, forms: bool
     from causaltest.recording.lock import read_lock
     from causaltest.recording.record import Record
     from causaltest.recording.verified import verified
-    from causaltest.recording.wording import printable
+    from causaltest.printable import printable
 
     written(folder / "claims.ledger", ledger_text)
     written(folder / "claims.lock", lock_text)
@@ -131,7 +131,7 @@ def baseline(data: bytes, folder: Path) -> object:
 
 def of_baseline(data: bytes, folder: Path) -> object:
     from causaltest.recording.baseline import baseline_from_bytes, read_baseline
-    from causaltest.recording.wording import printable
+    from causaltest.printable import printable
     from causaltest.reporting.beside import beside, beside_lines, models_of
 
     good = baseline_from_bytes(seed("baseline.safetensors"))
@@ -234,10 +234,10 @@ def config(data: bytes, folder: Path) -> object:
     written(folder / name, data)
     try:
         if name == "pyproject.toml":
-            from causaltest.store.surroundings import named_modules
+            from causaltest.identity.pyproject import said_of_models
 
-            named = named_modules(folder)
-            return refused(["it names no modules"]) if named is None else digest_of(named)
+            named = said_of_models(folder)[1]
+            return digest_of(named) if named else refused(["it names no modules"])
         if name == "config.json":
             from causaltest.identity.model_files import object_in
 
