@@ -16,7 +16,7 @@ from kinds import KINDS, PLANTED
 from records import commit, repository
 
 from causaltest.cli import main
-from causaltest.pytest_results import Results
+from causaltest.pytest_results import SUITE, Results
 from causaltest.pytest_workers import FOLDER, TOLD_IN, ask, tell, units_told
 from causaltest.recording.baseline import baseline_file
 from causaltest.report_properties import TOLD
@@ -115,6 +115,33 @@ def test_a_claim_stands_on_workers_as_alone_by_what_came_before_it(pytester):
     assert (
         len({worker for name in files if name != "d_other" for worker in by_worker(ran)[f"claims/test_{name}.py"]}) == 1
     )
+
+
+def test_the_files_of_a_lock_are_spread_where_none_but_claims_could_look_at_pairs(pytester):
+    (pytester.path / "claims").mkdir()
+    for name, body in {"a_early": EARLY, "c_late": LATE}.items():
+        (pytester.path / f"claims/test_{name}.py").write_text(PLANTED + body, encoding="utf-8")
+    pytester.makepyfile(test_other=OTHER)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "--causal-register", "claims").assert_outcomes()
+    files = ["claims/test_a_early.py", "claims/test_c_late.py"]
+    assert units_of(pytester) == {file: file for file in files}
+    (pytester.path / "claims/test_b_map.py").write_text(PLANTED + SWEEP, encoding="utf-8")
+    assert units_of(pytester) == dict.fromkeys([*files, "claims/test_b_map.py"], str(pytester.path / "claims"))
+    (pytester.path / "claims/claims.lock").unlink()
+    assert units_of(pytester) == {file: file for file in files}
+
+
+def units_of(pytester: pytest.Pytester) -> dict[str, str]:
+    """What a worker would tell of the files here."""
+    told = {}
+
+    class Watch:
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_finish(self, session):
+            told.update(session.config.stash[SUITE].units(session.items))
+
+    pytester.inline_run("-p", "no:cacheprovider", "--collect-only", "-q", plugins=[Watch()])
+    return told
 
 
 def table_of(ran: pytest.RunResult) -> list[str]:
