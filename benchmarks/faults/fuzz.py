@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.memory import held_at_most
 from benchmarks.faults.mutation import LARGEST, mutated
 from benchmarks.faults.parsers import BY_NAME, PARSERS, REQUIRED, Parser, accepted, read_once
 from benchmarks.faults.result import Result
@@ -151,7 +151,7 @@ class Watch:
 
     def tell(self) -> None:
         self._told = time.monotonic()
-        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        mb = held_at_most() >> 20
         counts = {"files": self.files, "accepted": self.accepted, "slowest_s": self.slowest, "mb": mb}
         told = self.folder / "told.json"
         # Whoever is stopped halfway leaves what was told before.

@@ -95,10 +95,10 @@ def ledger(data: bytes, folder: Path) -> object:
 def of_record(folder: Path, lock_text: bytes, ledger_text: bytes, *, forms: bool) -> object:
     from causaltest.cli.ledger import history, listed, with_numbers
     from causaltest.errors import RecordError
+    from causaltest.printable import printable
     from causaltest.recording.lock import read_lock
     from causaltest.recording.record import Record
     from causaltest.recording.verified import verified
-    from causaltest.printable import printable
 
     written(folder / "claims.ledger", ledger_text)
     written(folder / "claims.lock", lock_text)
@@ -130,8 +130,8 @@ def baseline(data: bytes, folder: Path) -> object:
 
 
 def of_baseline(data: bytes, folder: Path) -> object:
-    from causaltest.recording.baseline import baseline_from_bytes, read_baseline
     from causaltest.printable import printable
+    from causaltest.recording.baseline import baseline_from_bytes, read_baseline
     from causaltest.reporting.beside import beside, beside_lines, models_of
 
     good = baseline_from_bytes(seed("baseline.safetensors"))

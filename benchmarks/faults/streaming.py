@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.memory import held_at_most, held_now
 from benchmarks.faults.result import Result
 
 MEMORY = 256 << 20
@@ -152,18 +153,3 @@ def drawn(model: Any, tokenizer: Any, count: int) -> Any:
                 pair = Pair(clean=texts[n], corrupt=texts[n + 64], answer=answer, corrupt_answer=other, cluster=cluster)
                 found.append(pair)
     return Pairs(found)
-
-
-def held_now() -> int:
-    return status("VmRSS")
-
-
-def held_at_most() -> int:
-    """Bytes of memory that this process has held at most."""
-    return status("VmHWM")
-
-
-def status(name: str) -> int:
-    """A line of /proc/self/status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

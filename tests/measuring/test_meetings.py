@@ -9,7 +9,7 @@ from causaltest.asking.experiment import Experiment, Patching
 from causaltest.asking.positions import Position
 from causaltest.asking.sites import resid_pre
 from causaltest.errors import MeasurementError
-from causaltest.measuring import arms, engine
+from causaltest.measuring import engine, patches
 from causaltest.measuring.backend import ModelBackend
 from causaltest.measuring.meetings import Meeting, worst
 from causaltest.measuring.planner import EMBEDDING
@@ -76,13 +76,13 @@ def test_what_is_no_number_meets_nothing(tiny_gpt2):
 
 
 def test_vectors_read_beside_the_place_where_they_are_written_are_found_out(tiny_gpt2, monkeypatch):
-    real = arms.read
+    real = patches.read
 
     def beside(model, activations, spot, entries=None):
         shifted = {place: tensor.roll(1, dims=1) for place, tensor in activations.items()}
         return real(model, shifted, spot, entries)
 
-    monkeypatch.setattr(arms, "read", beside)
+    monkeypatch.setattr("causaltest.measuring.vectors.read", beside)
     backend = ModelBackend(tiny_gpt2.backend.loaded)
     with pytest.raises(MeasurementError, match=r"resid_post L1 @ .* back where it was read changes it, by up to \d"):
         backend.measure(asked(tiny_gpt2.pairs, resid_post(1, index(2))))

@@ -379,6 +379,7 @@ WITHOUT_A_SAY = {
     "identity": "what is in the key itself",
     "judging": "verdicts, which are never kept",
     "kept.py": "where proofs and hashes lie",
+    "printable.py": "how a sentence is printed",
     "recording": "who has seen what",
     "seen.py": "who has seen what",
     "store": "what answers look like is in its two files that count; the rest is where they lie",
