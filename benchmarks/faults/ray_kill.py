@@ -19,7 +19,7 @@ from benchmarks.faults.result import Result
 from causaltest.measuring.executors.ray import leave, ray_module
 from causaltest.measuring.executors.spread import Spread
 
-PAIRS, SITES, TOKENS, TIMES = 24, 10, 16, 10
+PAIRS, SITES, TOKENS, TIMES = 96, 10, 16, 10
 TRIES = 5
 """At most so many kills for each that strikes while its plan runs."""
 SIZES = {"n_layer": 8, "n_embd": 512, "n_head": 4}
