@@ -473,11 +473,7 @@ def test_to_ask_what_it_costs_makes_no_company(opened):
 
 
 def test_a_company_that_was_begun_has_no_other_members_whoever_asked_what_it_costs(opened):
-    stored, fake = opened()
-    stored.expect([experiment(1), experiment(2)])
-    fake.breaks = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        stored.measure(experiment(1))
+    interrupted(opened)
     again, _ = opened()
     again.expect([experiment(n) for n in (1, 2, 3)])
     again.cost()
@@ -485,11 +481,7 @@ def test_a_company_that_was_begun_has_no_other_members_whoever_asked_what_it_cos
 
 
 def test_a_company_that_was_interrupted_and_finished_elsewhere_is_not_measured_with_the_next(opened):
-    stored, fake = opened()
-    stored.expect([experiment(1), experiment(2)])
-    fake.breaks = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        stored.measure(experiment(1))
+    stored, fake = interrupted(opened)
     elsewhere, _ = opened()
     elsewhere.expect([experiment(1), experiment(2)])
     elsewhere.measure(experiment(1))
@@ -498,5 +490,15 @@ def test_a_company_that_was_interrupted_and_finished_elsewhere_is_not_measured_w
     assert [stored.measure(experiment(n)).estimate for n in (3, 1)] == [1.0, 2.0]
 
 
-def interrupt(_: Experiment) -> None:
-    raise KeyboardInterrupt
+def interrupted(opened):
+    """A store and what measures behind it, after a company of two was begun and broken off."""
+
+    def interrupt(_: Experiment) -> None:
+        raise KeyboardInterrupt
+
+    stored, fake = opened()
+    stored.expect([experiment(1), experiment(2)])
+    fake.breaks = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure(experiment(1))
+    return stored, fake
